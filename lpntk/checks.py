@@ -1,0 +1,84 @@
+"""What must hold before a kernel is computed? Each message says what was expected, what came and how to mend it."""
+
+import torch
+from torch import Tensor, nn
+
+from lpntk.gradients import trainable
+
+BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
+DROPOUTS = (nn.modules.dropout._DropoutNd,)
+
+
+def check_inputs(model: nn.Module, x: Tensor, y: Tensor, x2: Tensor | None, y2: Tensor | None) -> None:
+    """Check a model and the labelled samples of a kernel.
+
+    Raises:
+        ValueError: with a message that names the fault and its fix.
+    """
+    check_model(model)
+    if (x2 is None) != (y2 is None):
+        missing = "x2" if x2 is None else "y2"
+        raise ValueError(f"x2 and y2 go together, but {missing} is missing; give both or neither")
+    k = _classes(model, x)
+    check_labels(x, y, k, "x", "y")
+    if x2 is not None:
+        if x2.shape[1:] != x.shape[1:]:
+            raise ValueError(f"x2 must hold samples of the shape of x, {tuple(x.shape[1:])}; got {tuple(x2.shape[1:])}")
+        check_labels(x2, y2, k, "x2", "y2")
+
+
+def check_model(model: nn.Module) -> None:
+    """Check that the model has a kernel: trainable finite parameters, nothing random or batch-dependent.
+
+    Raises:
+        ValueError: with a message that names the module or parameter and the fix.
+    """
+    if not trainable(model):
+        raise ValueError("the model has no parameter with requires_grad=True, so every gradient is empty; unfreeze one")
+    for name, p in model.named_parameters():
+        if not torch.isfinite(p).all():
+            raise ValueError(f"parameter {name!r} holds NaN or infinity; the training diverged: use another checkpoint")
+    for name, module in model.named_modules():
+        stochastic = isinstance(module, DROPOUTS) and module.p > 0
+        if module.training and (stochastic or isinstance(module, BATCH_NORMS)):
+            why = "is random" if stochastic else "mixes the samples of a batch"
+            raise ValueError(
+                f"module {name!r} ({type(module).__name__}) is in training mode, where it {why} and a sample has no "
+                "gradient of its own; call model.eval() first"
+            )
+
+
+def check_labels(x: Tensor, y: Tensor, k: int, x_name: str, y_name: str) -> None:
+    """Check that labels fit the samples and the ``k`` logits.
+
+    Raises:
+        ValueError: with a message that names the tensor and the fix.
+    """
+    if y.ndim != 1 or len(y) != len(x):
+        raise ValueError(f"{y_name} must hold one label per sample, shape ({len(x)},); got {tuple(y.shape)}")
+    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+        raise ValueError(f"{y_name} must hold integer class labels; got dtype {y.dtype}: use {y_name}.long()")
+    if len(y) and (y.min() < 0 or y.max() >= k):
+        raise ValueError(
+            f"{y_name} must hold labels in 0..{k - 1}, one per logit; got {int(y.min())}..{int(y.max())}: "
+            "renumber the classes or give the model more outputs"
+        )
+    if len(x) == 0:
+        raise ValueError(f"{x_name} holds no sample; give at least one")
+    if x.is_floating_point() and not torch.isfinite(x).all():
+        raise ValueError(f"{x_name} holds NaN or infinity; clean the data first")
+
+
+def _classes(model: nn.Module, x: Tensor) -> int:
+    """Return the number of logits, from one forward pass of one sample where the model lives."""
+    if len(x) == 0:
+        raise ValueError("x holds no sample; give at least one")
+    home = next(model.parameters())
+    if x.is_floating_point() and x.dtype != home.dtype:
+        raise ValueError(f"x has dtype {x.dtype} but the parameters {home.dtype}; convert one of them")
+    with torch.no_grad():
+        logits = model(x[:1].to(home.device))
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 1:
+        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ValueError(f"the model must map (n, ...) to logits (n, k); for one sample it gave {shape}")
+    return logits.shape[1]

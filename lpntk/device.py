@@ -1,0 +1,40 @@
+"""Where does it run? One rule for ``device="auto"`` and one honest description for the manifests."""
+
+import platform
+from pathlib import Path
+
+import torch
+
+
+def resolve_device(device: str | torch.device = "auto") -> torch.device:
+    """Return the device to use: ``auto`` is the first CUDA device if there is one, else the CPU.
+
+    Raises:
+        ValueError: if a CUDA device is named and none is usable, or the name is unknown.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device must be 'auto', 'cpu' or 'cuda[:i]'; got {device!r}") from error
+    if resolved.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {device!r} was asked for but torch sees no CUDA device; use device='auto' or 'cpu'")
+    return resolved
+
+
+def describe_device(device: str | torch.device = "auto") -> str:
+    """Return the hardware in words, such as ``CPU Intel(R) Xeon(R) Processor, 4 threads``."""
+    resolved = resolve_device(device)
+    if resolved.type == "cuda":
+        return f"CUDA {torch.cuda.get_device_name(resolved)}"
+    return f"CPU {_cpu_name()}, {torch.get_num_threads()} threads"
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")  # Linux tells more than the platform module
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,72 @@
+"""How do I get one gradient per sample, of any network? ``torch.func``, one row of P numbers per sample.
+
+This engine works wherever ``vmap`` does and keeps nothing clever: it is what the layer-wise engine (``gram.py``)
+is compared with, and what catches the parameters that engine cannot see.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+
+
+def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the parameters that the kernel differentiates by: each once, frozen ones left out."""
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def per_sample_gradients(model: nn.Module, x: Tensor, s: Tensor, params: dict[str, Tensor] | None = None) -> Tensor:
+    """Return ``grad_w s_i^T z(x_i; w)`` for every sample of a batch.
+
+    Args:
+        model: network in evaluation mode; maps (n, ...) to (n, k).
+        x: (n, ...) inputs.
+        s: (n, k) constant vectors, see ``signs.py``.
+        params: names and values to differentiate by; all trainable parameters by default.
+
+    Returns:
+        (n, p) gradients, parameters flattened and joined in the order of ``params``.
+    """
+    params = trainable(model) if params is None else params
+    params = {name: p.detach() for name, p in params.items()}
+
+    def projected(params: dict[str, Tensor], x_i: Tensor, s_i: Tensor) -> Tensor:
+        logits = functional_call(model, params, (x_i.unsqueeze(0),))  # (1, k)
+        return (logits.squeeze(0) * s_i).sum()
+
+    rows = vmap(grad(projected), in_dims=(None, 0, 0))(params, x, s)
+    return torch.cat([rows[name].reshape(len(x), -1) for name in params], dim=1)  # (n, p)
+
+
+class PerSampleGradients:
+    """Kernel engine: a block of samples is represented by its (n, p) gradient matrix, a Gram block is one GEMM.
+
+    Args:
+        model: network in evaluation mode on its device.
+        direction: maps (logits, y) to the vectors ``s``.
+    """
+
+    def __init__(self, model: nn.Module, direction: Callable[[Tensor, Tensor], Tensor]):
+        self.model, self.direction = model, direction
+        self.p = sum(p.numel() for p in trainable(model).values())
+        self.itemsize = next(iter(trainable(model).values())).element_size()
+
+    @property
+    def bytes_per_sample(self) -> int:
+        """Bytes that ``features`` needs per sample at its peak: the row, once per parameter and once joined."""
+        return 2 * self.p * self.itemsize
+
+    def features(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return (n, p) gradients of a block of samples."""
+        with torch.no_grad():
+            s = self.direction(self.model(x), y)
+        return per_sample_gradients(self.model, x, s)
+
+    def gram(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return the (n_a, n_b) block of inner products."""
+        return a @ b.T
+
+    def diagonal(self, a: Tensor) -> Tensor:
+        """Return the (n_a,) squared norms."""
+        return torch.linalg.vector_norm(a, dim=1).square()

@@ -1,0 +1,138 @@
+import math
+
+import pytest
+import torch
+from cases import CASES, samples
+from oracle import oracle_kernel, relative_error
+from torch import nn
+
+from lpntk.kernels import kernel_matrix
+from lpntk.signs import SIGNS
+
+TOLERANCE = 1e-5  # relative Frobenius error in float32
+DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("signs", SIGNS)
+@every_case
+def test_symmetric_kernel_is_the_oracles(case, signs, device):
+    model = case.make(0)
+    x, y, _, _ = samples(case)
+    got = kernel_matrix(model, x, y, signs=signs, device=device)
+    assert relative_error(got, oracle_kernel(model, x, y, signs=signs)) < TOLERANCE
+    assert torch.equal(got, got.T) or torch.allclose(got, got.T, rtol=1e-5)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@every_case
+def test_rectangular_kernel_is_the_oracles(case, device):
+    model = case.make(1)
+    x, y, x2, y2 = samples(case, seed=1)
+    got = kernel_matrix(model, x, y, x2, y2, device=device)
+    assert got.shape == (len(x), len(x2))
+    assert relative_error(got, oracle_kernel(model, x, y, x2, y2)) < TOLERANCE
+
+
+@every_case
+def test_normalised_kernel_is_the_cosine_of_the_gradients(case):
+    model = case.make(2)
+    x, y, x2, y2 = samples(case, seed=2)
+    kappa = oracle_kernel(model, x, y, x2, y2)
+    norm = oracle_kernel(model, x, y).diagonal().sqrt()
+    norm2 = oracle_kernel(model, x2, y2).diagonal().sqrt()
+    got = kernel_matrix(model, x, y, x2, y2, normalize=True)
+    assert relative_error(got, kappa / norm[:, None] / norm2[None, :]) < TOLERANCE
+    square = kernel_matrix(model, x, y, normalize=True)
+    assert torch.allclose(square.diagonal(), torch.ones(len(x)), atol=1e-5)
+
+
+@every_case
+def test_float64_agrees_to_its_own_precision(case):
+    model = case.make(3)
+    x, y, _, _ = samples(case, seed=3)
+    got = kernel_matrix(model.double(), x.double(), y)
+    assert got.dtype == torch.float64
+    assert relative_error(got, oracle_kernel(model, x, y)) < 1e-12
+
+
+def test_a_small_budget_cuts_blocks_and_changes_nothing():
+    case = CASES[0]
+    model = case.make(4)
+    x, y, x2, y2 = samples(case, seed=4)
+    whole, whole2 = kernel_matrix(model, x, y), kernel_matrix(model, x, y, x2, y2, normalize=True)
+    p = sum(p.numel() for p in model.parameters())
+    budget = 2 * 2 * 2 * p * 4  # two samples a block
+    assert torch.allclose(kernel_matrix(model, x, y, memory_budget=budget), whole, rtol=1e-5, atol=1e-6)
+    cut = kernel_matrix(model, x, y, x2, y2, normalize=True, memory_budget=budget)
+    assert torch.allclose(cut, whole2, rtol=1e-5, atol=1e-6)
+
+
+def test_the_model_is_left_as_it_was():
+    case = CASES[0]
+    model = case.make(5)
+    before = {name: p.clone() for name, p in model.state_dict().items()}
+    x, y, _, _ = samples(case)
+    kernel_matrix(model, x, y)
+    assert all(torch.equal(before[name], p) for name, p in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_a_linear_model_has_a_kernel_one_can_write_down():
+    # z = W x: phi = s x^T / sqrt(K), so kappa = (s . s') (x . x') / K: 1 for one label, 1 - 4/K for two
+    model = nn.Linear(3, 4, bias=False)
+    x = torch.tensor([[1.0, 2.0, 0.0], [0.0, 1.0, 1.0]])
+    kappa = kernel_matrix(model, x, torch.tensor([0, 0]))
+    assert torch.allclose(kappa, x @ x.T)
+    kappa = kernel_matrix(model, x, torch.tensor([0, 3]))
+    assert kappa[0, 1] == pytest.approx((1 - 4 / 4) * 2.0, abs=1e-6)
+    assert math.isclose(kappa[0, 0], 5.0, rel_tol=1e-6)
+
+
+def test_frozen_parameters_are_left_out():
+    case = CASES[0]
+    model = case.make(6)
+    model[1].weight.requires_grad_(False)
+    x, y, _, _ = samples(case)
+    assert relative_error(kernel_matrix(model, x, y), oracle_kernel(model, x, y)) < TOLERANCE
+
+
+X, Y = torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
+
+
+def nan_model():
+    model = nn.Linear(3, 3)
+    model.weight.data[0, 0] = float("nan")
+    return model
+
+
+def frozen_model():
+    return nn.Linear(3, 3).requires_grad_(False)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: kernel_matrix(frozen_model(), X, Y), "no parameter with requires_grad"),
+        (lambda: kernel_matrix(nan_model(), X, Y), "'weight' holds NaN"),
+        (lambda: kernel_matrix(nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)), X, Y), r"'1' \(BatchNorm1d\).*eval"),
+        (lambda: kernel_matrix(nn.Sequential(nn.Linear(3, 3), nn.Dropout()), X, Y), r"'1' \(Dropout\).*eval"),
+        (lambda: kernel_matrix(nn.Sequential(nn.Linear(3, 4), nn.Unflatten(1, (2, 2))), X, Y), "must map"),
+        (lambda: kernel_matrix(nn.Linear(3, 2), X, Y), r"labels in 0\.\.1"),
+        (lambda: kernel_matrix(nn.Linear(3, 3), X, Y - 1), r"got -1\.\."),
+        (lambda: kernel_matrix(nn.Linear(3, 3), X, Y[:3]), r"one label per sample, shape \(4,\); got \(3,\)"),
+        (lambda: kernel_matrix(nn.Linear(3, 3), X, Y.float()), "integer class labels"),
+        (lambda: kernel_matrix(nn.Linear(3, 3), X, Y, X), "y2 is missing"),
+        (lambda: kernel_matrix(nn.Linear(3, 3), X, Y, torch.randn(2, 4), Y[:2]), "x2 must hold samples of the shape"),
+        (lambda: kernel_matrix(nn.Linear(3, 3), X[:0], Y[:0]), "no sample"),
+        (lambda: kernel_matrix(nn.Linear(3, 3), X.double(), Y), "dtype"),
+        (lambda: kernel_matrix(nn.Linear(3, 3), X * float("inf"), Y), "x holds NaN or infinity"),
+        (lambda: kernel_matrix(nn.Linear(3, 3), X, Y, memory_budget=8), "memory_budget"),
+        (lambda: kernel_matrix(nn.Linear(3, 3), X, Y, signs="minus"), "signs must be one of"),
+        (lambda: kernel_matrix(nn.Linear(3, 3), X, Y, device="gpu"), "device must be"),
+    ],
+)
+def test_bad_input_says_what_and_how_to_mend_it(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()

@@ -4,6 +4,7 @@ Architectures follow the settings read from the authors' public code (batch norm
 its running statistics whenever the kernel is taken).
 """
 
+import itertools
 from collections.abc import Sequence
 from math import prod
 
@@ -16,7 +17,7 @@ def mlp(in_shape: Sequence[int], k: int, hidden: Sequence[int] = (128, 128)) -> 
     """Fully connected ReLU network: ``in_shape`` flattened, ``hidden`` widths, ``k`` logits."""
     widths = [prod(in_shape), *hidden]
     layers: list[nn.Module] = [nn.Flatten()]
-    for d_in, d_out in zip(widths, widths[1:], strict=False):
+    for d_in, d_out in itertools.pairwise(widths):
         layers += [nn.Linear(d_in, d_out), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(widths[-1], k))
 

@@ -1,0 +1,45 @@
+# The front door. Every target sets up .venv first; PROFILE and DATA choose what is computed and from where.
+PYTHON ?= python3
+PROFILE ?= quick
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DATA_FLAG := $(if $(DATA),--data $(DATA))
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: book test lab regenerate html pair lint lock clean
+
+book: regenerate html  ## regenerate at PROFILE, then build the HTML
+
+regenerate: $(READY)  ## run every notebook whose parameters, source or data changed
+	$(BIN)/python -m lpntk.regenerate --profile $(PROFILE) $(DATA_FLAG)
+
+html: $(READY)  ## build the book from the results of PROFILE, warnings being errors
+	$(BIN)/python book/build.py --profile $(PROFILE)
+
+test: $(READY)  ## all tests
+	$(BIN)/python -m pytest
+
+lab: $(READY)  ## the notebooks, interactively
+	$(BIN)/jupyter lab notebooks
+
+pair: $(READY)  ## write every .ipynb anew from its .py
+	$(BIN)/python -m lpntk.pairing
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+lock: $(READY)  ## write requirements.txt anew from what .venv holds
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu//' | grep -v '^lpntk' > requirements.txt
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+clean:
+	rm -rf $(VENV) _build results/quick results/smoke results/interactive

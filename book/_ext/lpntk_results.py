@@ -1,0 +1,133 @@
+"""Measured numbers and figures on pages: read from ``results/<profile>/`` at build time, traceable, never typed.
+
+    {num}`01-kernel/cosine.same.mean:.2f`      one number, with its origin on hover
+    {page}`01-kernel`                          a link to the page of a notebook
+    ```{measured} 01-kernel/matrix             one figure with caption and the scale of its run
+    ```{provenance}                            the table of all runs of the profile
+
+A name may begin with a profile (``mnist/01-kernel/...``); otherwise ``lpntk_profile`` of the configuration holds.
+Whatever is missing is a warning, and the build treats warnings as errors.
+"""
+
+import json
+from pathlib import Path
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.directives.patches import Figure
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective, SphinxRole
+
+logger = logging.getLogger(__name__)
+
+
+def locate(config, name: str, parts: int) -> tuple[str, list[str]]:
+    """Split ``[profile/]notebook/...`` into the result's folder, relative to the root, and the rest."""
+    words = name.split("/")
+    if len(words) == parts:
+        words = [config.lpntk_profile, *words]
+    if len(words) != parts + 1:
+        raise ValueError(f"expected [profile/]{'/'.join(['notebook', 'name'][:parts])}, got {name!r}")
+    return f"results/{words[0]}/{words[1]}", words[2:]
+
+
+class Number(SphinxRole):
+    """A number of ``numbers.json``: name of the notebook, key, and optionally a format."""
+
+    def run(self):
+        name, _, spec = self.text.partition(":")
+        try:
+            folder, (key,) = locate(self.config, name, 2)
+            path = Path(self.env.srcdir, folder, "numbers.json")
+            self.env.note_dependency(str(path))
+            text = format(json.loads(path.read_text())[key], spec)
+        except (OSError, KeyError, ValueError) as error:
+            logger.warning("unresolved number %r: %s", self.text, error, location=self.get_location())
+            return [nodes.problematic(self.rawtext, f"unresolved number {self.text}")], []
+        return [nodes.abbreviation(text, text, explanation=f"{folder}/numbers.json: {key}", classes=["num"])], []
+
+
+class Page(SphinxRole):
+    """A link to the page of a notebook at the profile shown, with its title."""
+
+    def run(self):
+        folder, _ = locate(self.config, self.text, 1)
+        link = addnodes.pending_xref(
+            self.rawtext,
+            nodes.inline(self.text, self.text, classes=["xref", "std", "std-doc"]),
+            refdomain="std",
+            reftype="doc",
+            reftarget=f"/{folder}/notebook",
+            refexplicit=False,
+            refdoc=self.env.docname,
+            refwarn=True,
+        )
+        self.set_source_info(link)
+        return [link], []
+
+
+class Measured(Figure):
+    """A figure of a run: the argument names it, the content is its caption, its scale is added below."""
+
+    def run(self):
+        env = self.state.document.settings.env
+        try:
+            folder, (name,) = locate(env.config, self.arguments[0], 2)
+            manifest = Path(env.srcdir, folder, "manifest.json")
+            env.note_dependency(str(manifest))
+            made_by = json.loads(manifest.read_text())
+            figure = Path(env.srcdir, folder, "figures", f"{name}.png")
+            if not figure.exists():
+                raise FileNotFoundError(f"no figure {name} among {[f.stem for f in figure.parent.glob('*.png')]}")
+        except (OSError, ValueError) as error:
+            logger.warning("unresolved figure %r: %s", self.arguments[0], error, location=(env.docname, self.lineno))
+            return []
+        self.arguments[0] = f"/{folder}/figures/{name}.png"
+        self.content = self.content + StringList(["", scale(made_by)], source=str(manifest))
+        return super().run()
+
+
+def scale(made_by: dict) -> str:
+    """One line of Markdown with what a reader must know to weigh a result."""
+    given = made_by["parameters"]
+    page = f"/results/{made_by['profile']}/{made_by['notebook'].removesuffix('.py')}/notebook"
+    told = [f"{key} = {given[key]}" for key in ("model", "n", "epochs", "lr", "seeds", "seed") if key in given]
+    return (
+        f"Data {given.get('dataset', 'none')}; {', '.join(told)}; {made_by['device']}; {made_by['seconds']:.0f} s. "
+        f"Drawn by {{doc}}`{made_by['notebook']} <{page}>`."
+    )
+
+
+class Provenance(SphinxDirective):
+    """The table of all runs of a profile: what, on which data, at which scale, on which machine, how long."""
+
+    def run(self):
+        root = Path(self.env.srcdir, "results", self.config.lpntk_profile)
+        rows = []
+        for path in sorted(root.glob("*/manifest.json")):
+            self.env.note_dependency(str(path))
+            made_by = json.loads(path.read_text())
+            page = f"/results/{made_by['profile']}/{path.parent.name}/notebook"
+            given = ", ".join(f"{key} = {value}" for key, value in made_by["parameters"].items() if key != "dataset")
+            rows.append(
+                f"| {{doc}}`{path.parent.name} <{page}>` | {made_by['parameters'].get('dataset', '')} | {given} "
+                f"| {made_by['device']} | {made_by['seconds']:.0f} | `{made_by['source'][:12]}` |"
+            )
+        if not rows:
+            logger.warning("no result of the profile %r", self.config.lpntk_profile, location=self.get_location())
+            return []
+        head = ["| page | data | parameters | device | seconds | source |", "|---|---|---|---|---|---|"]
+        container = nodes.container(classes=["provenance"])
+        self.state.nested_parse(StringList(head + rows, source=str(root)), self.content_offset, container)
+        return [container]
+
+
+def setup(app: Sphinx) -> dict:
+    app.add_config_value("lpntk_profile", "quick", "env")
+    app.add_role("num", Number())
+    app.add_role("page", Page())
+    app.add_directive("measured", Measured)
+    app.add_directive("provenance", Provenance)
+    return {"parallel_read_safe": True, "version": "1"}

@@ -1,0 +1,59 @@
+"""Build the HTML from the results of a profile: Jupyter Book, with every warning an error.
+
+    python book/build.py [--profile quick] [--output FOLDER]
+
+At the default profile this is ``jupyter-book build .``; another one shows the results of that profile instead.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+DEFAULT = yaml.safe_load((ROOT / "_config.yml").read_text())["sphinx"]["config"]["lpntk_profile"]
+
+
+def for_profile(profile: str, folder: Path) -> list[str]:
+    """Write configuration and contents for another profile; return the options that name them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    config["sphinx"]["config"]["lpntk_profile"] = profile
+    config["sphinx"]["local_extensions"] = {
+        name: str(ROOT / path) for name, path in config["sphinx"]["local_extensions"].items()
+    }
+    contents = (ROOT / "_toc.yml").read_text().replace(f"results/{DEFAULT}/", f"results/{profile}/")
+    (folder / "config.yml").write_text(yaml.safe_dump(config))
+    (folder / "toc.yml").write_text(contents)
+    return ["--config", str(folder / "config.yml"), "--toc", str(folder / "toc.yml")]
+
+
+def main() -> int:
+    """Build and return Jupyter Book's exit status."""
+    parser = argparse.ArgumentParser(description="Build the book from the results of a profile.")
+    parser.add_argument("--profile", default=DEFAULT)
+    parser.add_argument("--output", type=Path, default=ROOT, help="folder for _build (default: the root)")
+    options = parser.parse_args()
+    if not (ROOT / "results" / options.profile).exists():
+        print(f"no results/{options.profile}: run `make regenerate PROFILE={options.profile}` first", file=sys.stderr)
+        return 1
+    command = [
+        str(Path(sys.executable).with_name("jupyter-book")),
+        "build",
+        str(ROOT),
+        "--path-output",
+        str(options.output),
+    ]
+    command += ["--warningiserror", "--nitpick", "--keep-going", "--quiet"]
+    if options.profile != DEFAULT:
+        command += for_profile(options.profile, options.output / "_build" / options.profile)
+    status = subprocess.run(command, check=False).returncode
+    if status == 0:
+        print(f"the book: {options.output / '_build' / 'html' / 'index.html'}")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

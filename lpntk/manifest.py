@@ -1,0 +1,93 @@
+"""What made this result? Parameters, source, data, versions and device, so that a number can be walked back.
+
+A result is current while everything that decides its numbers is what the manifest says; only then may it be reused.
+"""
+
+import ast
+import hashlib
+import json
+import platform
+from importlib import metadata
+from pathlib import Path
+
+from lpntk import data
+from lpntk.device import describe_device
+from lpntk.results import write_json
+
+PACKAGE = Path(__file__).resolve().parent
+# what decides the result; the rest (device in words, seconds, versions) is told, not compared
+DECISIVE = ("notebook", "profile", "parameters", "source", "data")
+REPORTED_VERSIONS = ("torch", "torchvision", "numpy", "scikit-learn", "matplotlib", "papermill")
+
+
+def describe(notebook: Path, profile: str, parameters: dict[str, object]) -> dict[str, object]:
+    """Return the manifest of a run that is about to start: everything but its seconds.
+
+    Args:
+        notebook: the py:percent source.
+        profile: its name.
+        parameters: everything the notebook is given, defaults included; ``dataset`` names the data.
+    """
+    versions = {package: metadata.version(package) for package in REPORTED_VERSIONS}
+    return {
+        "notebook": notebook.name,
+        "profile": profile,
+        "parameters": parameters,
+        "source": source_hash(notebook),
+        "data": data.load(str(parameters["dataset"])).digest if "dataset" in parameters else None,
+        "versions": {"python": platform.python_version(), **versions},
+        "device": describe_device(str(parameters.get("device", "auto"))),
+    }
+
+
+def is_current(folder: Path, manifest: dict[str, object]) -> bool:
+    """Return whether a finished result in ``folder`` was made by just this."""
+    path = folder / "manifest.json"
+    if not path.exists() or not (folder / "notebook.ipynb").exists() or not (folder / "numbers.json").exists():
+        return False
+    made = json.loads(path.read_text())
+    return all(made.get(key) == manifest[key] for key in DECISIVE)
+
+
+def save(folder: Path, manifest: dict[str, object], seconds: float) -> None:
+    """Write the manifest of a finished run."""
+    write_json(folder / "manifest.json", {**manifest, "seconds": round(seconds, 1)})
+
+
+def in_words(made_by: dict[str, object], seconds: float) -> str:
+    """Return the origin of a result as one line of Markdown for the end of its page."""
+    versions = made_by["versions"]
+    parameters = ", ".join(f"{key} = {value}" for key, value in made_by["parameters"].items())
+    where = f"`notebooks/{made_by['notebook']}` at the profile `{made_by['profile']}` ({parameters})"
+    how = f"{made_by['device']}; {seconds:.0f} s; torch {versions['torch']}, Python {versions['python']}"
+    what = f"source {made_by['source'][:12]}, data {str(made_by['data'])[:12]}"
+    return f"---\n*Where this page comes from: {where}; {how}; {what}.*"
+
+
+def sources(notebook: Path) -> list[Path]:
+    """Return the notebook and every module of this package that it imports, directly or not, sorted."""
+    found, waiting = set(), [notebook]
+    while waiting:
+        path = waiting.pop()
+        if path in found:
+            continue
+        found.add(path)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                continue
+            modules = [name.split(".") for name in names if name.split(".")[0] == PACKAGE.name]
+            candidates = [PACKAGE.joinpath(*parts[1:]) for parts in modules]
+            waiting += [c.with_suffix(".py") for c in candidates if c != PACKAGE and c.with_suffix(".py").exists()]
+    return sorted(found, key=lambda path: (path.parent.name, path.name))
+
+
+def source_hash(notebook: Path) -> str:
+    """Return the SHA-256 over ``sources``: the result is stale once any of them changed."""
+    digest = hashlib.sha256()
+    for path in sources(notebook):
+        digest.update(f"{path.name}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()

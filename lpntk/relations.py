@@ -1,0 +1,78 @@
+"""Interchangeable, unrelated, contradictory: what a kernel says of its pairs of samples (the paper's Figure 3).
+
+Each labelled sample is an update direction phi; the cosine of the angle between two of them, the kernel divided by both
+norms, tells whether learning one helps the other (near 1), leaves it alone (near 0) or undoes it (below 0).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def cosine(kappa: Tensor) -> Tensor:
+    """Return the cosines (n, n) of a symmetric kernel: kappa_ij / sqrt(kappa_ii kappa_jj); 0 where a norm is 0."""
+    norm = kappa.diagonal().clamp_min(torch.finfo(kappa.dtype).tiny).sqrt()
+    return kappa / norm[:, None] / norm[None, :]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The values of a symmetric matrix over its unordered pairs of different samples.
+
+    Attributes:
+        same: values of pairs that share their label.
+        different: values of pairs that do not.
+    """
+
+    same: Tensor
+    different: Tensor
+
+
+def pairs(matrix: Tensor, y: Tensor) -> Pairs:
+    """Split the upper triangle of an (n, n) matrix by whether the (n,) labels agree; the diagonal is left out."""
+    upper = torch.ones_like(matrix, dtype=torch.bool).triu(1)
+    same = y[:, None] == y[None, :]
+    return Pairs(same=matrix[upper & same], different=matrix[upper & ~same])
+
+
+def shares(cosines: Tensor, interchangeable: float = 0.5, unrelated: float = 0.1) -> dict[str, float]:
+    """Return which share of some cosines falls under each relation; the rest is ``weak``: related, not alike.
+
+    Args:
+        cosines: any shape.
+        interchangeable: cosines of at least this (an angle of 60 degrees at 0.5).
+        unrelated: absolute cosines below this (within about 6 degrees of a right angle at 0.1).
+
+    Returns:
+        Shares of ``interchangeable``, ``weak``, ``unrelated`` and ``contradictory`` (cosine <= -unrelated), summing
+        to one. The thresholds are this book's: the paper defines the relations by the angle in words.
+    """
+    n = max(cosines.numel(), 1)
+    count = {
+        "interchangeable": (cosines >= interchangeable).sum(),
+        "weak": ((cosines >= unrelated) & (cosines < interchangeable)).sum(),
+        "unrelated": (cosines.abs() < unrelated).sum(),
+        "contradictory": (cosines <= -unrelated).sum(),
+    }
+    return {relation: int(c) / n for relation, c in count.items()}
+
+
+def neighbours(matrix: Tensor, index: int, count: int, *, most: bool = True) -> Tensor:
+    """Return the indices (count,) of the other samples with the largest (or smallest) entries in a row."""
+    row = matrix[index].clone()
+    row[index] = float("-inf") if most else float("inf")
+    return row.topk(count, largest=most).indices
+
+
+def own_nearest(matrix: Tensor) -> float:
+    """Return the share of samples whose largest entry in their row is the one with themselves."""
+    return float((matrix.argmax(dim=1) == torch.arange(len(matrix))).float().mean())
+
+
+def by_class(y: Tensor, matrix: Tensor) -> Tensor:
+    """Return the order (n,) that sorts samples by class and, inside a class, by their mean entry with it."""
+    same = (y[:, None] == y[None, :]).to(matrix.dtype)
+    affinity = (matrix * same).sum(1) / same.sum(1)  # (n,)
+    first = torch.argsort(affinity, descending=True, stable=True)
+    return first[torch.argsort(y[first], stable=True)]

@@ -1,0 +1,158 @@
+"""From which file do the samples come? scikit-learn, torchvision's folders, or an ``.npz``: four raw arrays."""
+
+import importlib
+import sys
+import zipfile
+import zlib
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+KEYS = ("x_train", "y_train", "x_test", "y_test")
+MNIST_BYTES = {
+    "train-images-idx3-ubyte": 47_040_016,
+    "train-labels-idx1-ubyte": 60_008,
+    "t10k-images-idx3-ubyte": 7_840_016,
+    "t10k-labels-idx1-ubyte": 10_008,
+}
+TRAIN_TEST = {"mnist": (60_000, 10_000), "cifar10": (50_000, 10_000)}
+
+
+class DataError(ValueError):
+    """Data that cannot be used; the message names file, expectation and fix."""
+
+
+def read_arrays(name: str, root: Path, *, download: bool = True) -> tuple[dict[str, np.ndarray], str]:
+    """Return the raw arrays ``x_train, y_train, x_test, y_test`` and the words that name their source.
+
+    Args:
+        name: ``digits``, ``mnist``, ``cifar10`` or the path of an ``.npz``.
+        root: folder in which the files are looked for.
+        download: fetch what is missing through torchvision.
+
+    Raises:
+        DataError: if there is no such data set or its file is missing or unreadable.
+    """
+    if name == "digits":
+        return _digits(), "digits (scikit-learn)"
+    if name in TRAIN_TEST:
+        packed = root / f"{name}.npz"
+        if packed.exists():
+            return _npz(packed), packed.name
+        return _torchvision(name, root, download), f"{name} (torchvision, {root.name or root})"
+    if name.endswith(".npz"):
+        return _npz(Path(name)), Path(name).name
+    raise DataError(f"no data set {name!r}: expected digits, mnist, cifar10 or the path of an .npz file")
+
+
+def _digits() -> dict[str, np.ndarray]:
+    """scikit-learn's digits, split once and for all: 1,437 training and 360 test images, classes in proportion."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    digits = load_digits()
+    images = (digits.images / 16).astype(np.float32)  # ink in 0..16
+    labels = digits.target.astype(np.int64)
+    x_train, x_test, y_train, y_test = train_test_split(
+        images, labels, test_size=360, random_state=0, stratify=labels, shuffle=True
+    )
+    return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+
+
+def _npz(path: Path) -> dict[str, np.ndarray]:
+    if not path.exists():
+        raise DataError(f"{path}: no such file; expected an .npz with {', '.join(KEYS)}; check the path")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            missing = [key for key in KEYS if key not in archive.files]
+            if missing:
+                raise DataError(
+                    f"{path.name}: expected the arrays {', '.join(KEYS)}; missing {', '.join(missing)} "
+                    f"(it holds {', '.join(archive.files) or 'nothing'}); save it with np.savez"
+                )
+            return {key: archive[key] for key in KEYS}
+    except DataError:
+        raise
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(
+            f"{path.name}: expected a whole .npz of plain arrays, but it cannot be read ({error}); "
+            "it may be truncated: copy or save it again with np.savez"
+        ) from error
+
+
+def _torchvision(name: str, root: Path, download: bool) -> dict[str, np.ndarray]:
+    datasets = import_torchvision().datasets
+    kind = {"mnist": datasets.MNIST, "cifar10": datasets.CIFAR10}[name]
+    arrays = {}
+    for split, train in (("train", True), ("test", False)):
+        source = _read_split(kind, name, root, train, download)
+        images, labels = np.asarray(source.data), np.asarray(source.targets, dtype=np.int64)
+        expected = TRAIN_TEST[name][0 if train else 1]
+        if len(images) != expected or len(labels) != expected:
+            raise DataError(
+                f"{name} in {root}: expected {expected} {split} images and labels, got {len(images)} and "
+                f"{len(labels)}; delete the folder and let it download again"
+            )
+        arrays[f"x_{split}"], arrays[f"y_{split}"] = images, labels
+    return arrays
+
+
+def _read_split(kind: type, name: str, root: Path, train: bool, download: bool):
+    """Read what lies there; download only what is missing; turn every failure into one message."""
+    try:
+        return kind(root=str(root), train=train, download=False)
+    except Exception as error:  # a damaged file fails in many ways inside torchvision
+        absent = "not found" in str(error)
+        if not absent or not download:
+            fault = "it is missing" if absent else f"it cannot be read ({error or type(error).__name__})"
+            raise DataError(_advice(name, root, _wrong_sizes(root) or fault)) from error
+    try:
+        return kind(root=str(root), train=train, download=True)
+    except Exception as error:
+        raise DataError(_advice(name, root, f"it is missing and could not be downloaded ({error})")) from error
+
+
+def _wrong_sizes(root: Path) -> str:
+    """Name the MNIST files that are not as long as the published ones, if there are any."""
+    raw = root / "MNIST" / "raw"
+    sizes = {name: (raw / name).stat().st_size for name in MNIST_BYTES if (raw / name).exists()}
+    return ", ".join(
+        f"{name} has {size} bytes instead of {MNIST_BYTES[name]}"
+        for name, size in sizes.items()
+        if size != MNIST_BYTES[name]
+    )
+
+
+def _advice(name: str, root: Path, fault: str) -> str:
+    layout = {"mnist": "MNIST/raw/*-ubyte", "cifar10": "cifar-10-batches-py/"}[name]
+    return (
+        f"{name}: expected {layout} or {name}.npz in {root}, but {fault}; point --data or LPNTK_DATA to a folder "
+        "that has a whole copy, delete a damaged one, or use the embedded data set 'digits'"
+    )
+
+
+def import_torchvision() -> ModuleType:
+    """Import torchvision beside any build of torch.
+
+    The package index serves one torchvision, compiled for CUDA. Beside a CPU build of torch its binary cannot register
+    the operators ``nms`` and ``qnms`` and the import stops, although data sets and models never call them. Declaring
+    them first cures it.
+    """
+    try:
+        return importlib.import_module("torchvision")
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+    for module in [m for m in sys.modules if m.split(".")[0] == "torchvision"]:
+        del sys.modules[module]
+    import torch
+
+    global _operators  # the declaration lives as long as this object
+    _operators = torch.library.Library("torchvision", "FRAGMENT")
+    for operator in ("nms", "qnms"):
+        _operators.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    return importlib.import_module("torchvision")
+
+
+_operators = None

@@ -1,0 +1,126 @@
+"""The book, built from a smoke run: every link and image resolves, every number comes from a file."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+
+from lpntk import regenerate
+
+ROOT = Path(__file__).resolve().parent.parent
+PARTS = ("_config.yml", "_toc.yml", "book", "notebooks")
+
+
+def build(root):
+    command = [sys.executable, "book/build.py", "--profile", "smoke"]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory):
+    """A copy of the book's sources with the results of a fresh smoke run, built."""
+    root = tmp_path_factory.mktemp("book")
+    for part in PARTS:
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+        copy(ROOT / part, root / part)
+    regenerate.regenerate("smoke", results=root / "results")
+    built = build(root)
+    assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
+    return root
+
+
+def pages(root):
+    return sorted(p for p in (root / "_build" / "html").rglob("*.html") if "_static" not in p.parts)
+
+
+def test_every_page_of_the_contents_is_built(book):
+    contents = yaml.safe_load((book / "_toc.yml").read_text())
+    files = [c["file"] for part in contents["parts"] for c in part["chapters"]] + [contents["root"]]
+    names = {str(p.relative_to(book / "_build" / "html")) for p in pages(book)}
+    assert {f"{f.replace('/quick/', '/smoke/')}.html" for f in files} <= names
+
+
+def test_local_links_and_images_resolve(book):
+    broken, seen = [], 0
+    for page in pages(book):
+        soup = BeautifulSoup(page.read_text(), "html.parser")
+        anchors = {page: {tag["id"] for tag in soup.find_all(id=True)}}
+        for tag, attribute in (("a", "href"), ("img", "src"), ("script", "src"), ("link", "href")):
+            for element in soup.find_all(tag):
+                target = element.get(attribute)
+                if not target or urlsplit(target).scheme or (target.startswith(("//", "#")) and len(target) < 2):
+                    continue
+                parts = urlsplit(target)
+                file = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+                seen += 1
+                if not file.exists():
+                    broken.append((page.name, target))
+                elif parts.fragment and file.suffix == ".html":
+                    if file not in anchors:
+                        other = BeautifulSoup(file.read_text(), "html.parser")
+                        anchors[file] = {tag["id"] for tag in other.find_all(id=True)}
+                    if parts.fragment not in anchors[file]:
+                        broken.append((page.name, target))
+    assert seen > 100
+    assert not broken
+
+
+def test_nothing_is_left_unresolved(book):
+    for page in pages(book):
+        soup = BeautifulSoup(page.read_text(), "html.parser")
+        assert not soup.select(".problematic"), page
+        text = soup.get_text()
+        for trace in ("{num}", "{doc}", "{glue", "{measured}", "unresolved", "[eq-", "{eq}"):
+            assert trace not in text, (page, trace)
+        assert "stderr" not in [c for tag in soup.find_all(class_=True) for c in tag["class"]]
+
+
+def test_pages_carry_figures_with_alternative_text_and_their_scale(book):
+    soup = BeautifulSoup((book / "_build/html/book/theory.html").read_text(), "html.parser")
+    figures = soup.find_all("figure")
+    assert len(figures) >= 2
+    for figure in figures:
+        assert len(figure.img["alt"]) > 20
+        assert "Data digits" in figure.get_text()
+
+
+def test_an_edited_number_changes_the_page(book):
+    numbers = book / "results/smoke/02-difficulty/numbers.json"
+    page = book / "_build/html/book/theory.html"
+    original = numbers.read_text()
+    assert "0.4321" not in page.read_text()
+    content = json.loads(original)
+    content["rho.ceiling"] = "0.4321x"  # not a number: a format that does not fit is an error, not a wrong page
+    numbers.write_text(json.dumps(content))
+    assert build(book).returncode != 0
+    content["rho.ceiling"] = 0.12
+    numbers.write_text(json.dumps(content))
+    assert build(book).returncode == 0
+    shown = [tag.get_text() for tag in BeautifulSoup(page.read_text(), "html.parser").select("abbr.num")]
+    assert "0.12" in shown
+    del content["rho.ceiling"]
+    numbers.write_text(json.dumps(content))
+    failed = build(book)
+    assert failed.returncode != 0
+    assert "unresolved number '02-difficulty/rho.ceiling" in failed.stdout + failed.stderr
+    numbers.write_text(original)
+
+
+def test_a_missing_figure_stops_the_build(book):
+    figure = book / "results/smoke/02-difficulty/figures/rho.png"
+    away = figure.with_suffix(".away")
+    figure.rename(away)
+    numbers = figure.parent.parent / "manifest.json"
+    numbers.touch()  # what the page depends on changed
+    try:
+        failed = build(book)
+        assert failed.returncode != 0
+        assert "unresolved figure '02-difficulty/rho'" in failed.stdout + failed.stderr
+    finally:
+        away.rename(figure)

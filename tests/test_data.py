@@ -1,0 +1,168 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lpntk.data import load
+from lpntk.sources import DataError, import_torchvision
+
+RNG = np.random.default_rng(0)
+
+
+def arrays(n=20, shape=(6, 6), k=4, **other):
+    made = {
+        "x_train": RNG.integers(0, 256, (n, *shape), dtype=np.uint8),
+        "y_train": np.arange(n) % k,
+        "x_test": RNG.integers(0, 256, (n // 2, *shape), dtype=np.uint8),
+        "y_test": np.arange(n // 2) % k,
+    }
+    return {key: value for key, value in {**made, **other}.items() if value is not None}
+
+
+def saved(tmp_path, **other):
+    path = tmp_path / "own.npz"
+    np.savez(path, **arrays(**other))
+    return str(path)
+
+
+def test_digits_need_nothing_and_are_always_the_same():
+    a, b = load("digits"), load()
+    assert (len(a.y_train), len(a.y_test), a.k, a.in_shape) == (1437, 360, 10, (1, 8, 8))
+    assert torch.equal(a.x_train, b.x_train)
+    assert a.digest == b.digest
+    assert a.x_train.mean().abs() < 1e-5
+    assert a.x_train.std() == pytest.approx(1, abs=1e-3)
+    assert len(torch.unique(torch.cat([a.x_train, a.x_test]).flatten(1), dim=0)) == 1797  # no image in both halves
+
+
+def test_pixels_undo_the_standardisation():
+    digits = load()
+    pixels = digits.pixels(digits.x_train)
+    assert pixels.shape == (1437, 8, 8, 1)
+    assert 0 <= pixels.min() < 1e-6
+    assert pixels.max() == pytest.approx(1)
+
+
+def test_a_sample_is_seeded_and_without_replacement():
+    digits = load()
+    assert torch.equal(digits.sample(100, 3), digits.sample(100, 3))
+    assert not torch.equal(digits.sample(100, 3), digits.sample(100, 4))
+    assert len(set(digits.sample(100).tolist())) == 100
+    with pytest.raises(ValueError, match=r"n must lie in 1\.\.1437"):
+        digits.sample(1438)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [((6, 6), (1, 6, 6)), ((6, 6, 3), (3, 6, 6)), ((3, 6, 6), (3, 6, 6)), ((6, 6, 1), (1, 6, 6)), ((9,), (1, 1, 9))],
+)
+def test_own_file_in_any_layout(tmp_path, shape, expected):
+    own = load(saved(tmp_path, shape=shape))
+    assert own.name == "own"
+    assert own.k == 4
+    assert own.in_shape == expected
+    assert own.x_train.dtype == torch.float32
+    assert own.y_train.dtype == torch.int64
+
+
+def test_changed_data_have_another_digest(tmp_path):
+    first = load(saved(tmp_path)).digest
+    assert load(saved(tmp_path)).digest != first
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"y_test": None}, r"own\.npz: expected the arrays .*missing y_test.*np\.savez"),
+        ({"y_train": np.arange(20) % 4 - 1}, r"own\.npz: y_train must hold labels in 0\.\.2.*got -1\.\.2; renumber"),
+        ({"y_test": np.full(10, 9)}, r"y_test must hold labels in 0\.\.3.*got 9\.\.9"),
+        ({"y_train": (np.arange(20) % 4) * 2, "y_test": np.zeros(10, int)}, r"has none of 1, 3, 5|none of 1, 3, 5"),
+        ({"y_train": np.zeros(20, int), "y_test": np.zeros(10, int)}, "at least two classes"),
+        ({"y_train": np.eye(4)[np.arange(20) % 4]}, r"integer class numbers of shape \(n,\).*argmax"),
+        ({"y_train": np.arange(19) % 4}, "same number of samples.*20 and 19"),
+        ({"x_train": np.zeros((20, 2, 2, 2, 2))}, r"x_train must have shape .*got \(20, 2, 2, 2, 2\)"),
+        ({"x_test": np.zeros((10, 5, 5), np.uint8)}, "must have one shape"),
+        ({"x_train": np.full((20, 6, 6), np.nan)}, "x_train holds NaN"),
+        ({"x_train": np.array([["a"] * 3] * 20)}, "x_train must hold numbers"),
+    ],
+)
+def test_a_bad_file_is_named_with_its_fault_and_the_fix(tmp_path, other, words):
+    with pytest.raises(DataError, match=words):
+        load(saved(tmp_path, **other))
+
+
+def test_a_missing_or_truncated_own_file(tmp_path):
+    with pytest.raises(DataError, match=r"none\.npz: no such file"):
+        load(str(tmp_path / "none.npz"))
+    path = Path(saved(tmp_path))
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(DataError, match=r"own\.npz: expected a whole \.npz.*truncated"):
+        load(str(path))
+    with pytest.raises(DataError, match="no data set 'cifar'"):
+        load("cifar")
+
+
+def idx(array):
+    """The published file format of MNIST: magic number, sizes, bytes."""
+    head = bytes([0, 0, 8, array.ndim]) + b"".join(int(size).to_bytes(4, "big") for size in array.shape)
+    return head + array.astype(np.uint8).tobytes()
+
+
+@pytest.fixture
+def mnist_folder(tmp_path):
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for split, n in (("train", 60_000), ("t10k", 10_000)):
+        (raw / f"{split}-images-idx3-ubyte").write_bytes(idx(np.zeros((n, 28, 28), np.uint8)))
+        (raw / f"{split}-labels-idx1-ubyte").write_bytes(idx(np.arange(n) % 10))
+    return tmp_path
+
+
+def test_mnist_in_torchvisions_layout(mnist_folder):
+    mnist = load("mnist", mnist_folder, download=False)
+    assert (len(mnist.y_train), len(mnist.y_test), mnist.in_shape) == (60_000, 10_000, (1, 28, 28))
+    assert mnist.mean == (0.1307,)
+
+
+def test_a_truncated_mnist_file(mnist_folder):
+    images = mnist_folder / "MNIST" / "raw" / "train-images-idx3-ubyte"
+    images.write_bytes(images.read_bytes()[:1_000_000])
+    with pytest.raises(
+        DataError,
+        match=r"mnist: expected MNIST/raw.*train-images-idx3-ubyte has 1000000 bytes instead of 47040016.*LPNTK_DATA",
+    ):
+        load("mnist", mnist_folder, download=False)
+
+
+def test_a_short_mnist_file(mnist_folder):
+    labels = mnist_folder / "MNIST" / "raw" / "train-labels-idx1-ubyte"
+    labels.write_bytes(idx(np.arange(100) % 10))
+    with pytest.raises(DataError, match="expected 60000 train images and labels, got 60000 and 100"):
+        load("mnist", mnist_folder, download=False)
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_missing_files_say_where_they_were_looked_for(tmp_path, name):
+    with pytest.raises(DataError, match=f"{name}: expected .* in .*is missing.*digits"):
+        load(name, tmp_path, download=False)
+
+
+def test_a_packed_copy_is_preferred_and_the_environment_is_read(tmp_path, monkeypatch):
+    np.savez(tmp_path / "cifar10.npz", **arrays(n=40, shape=(32, 32, 3), k=10))
+    monkeypatch.setenv("LPNTK_DATA", str(tmp_path))
+    cifar10 = load("cifar10")
+    assert cifar10.in_shape == (3, 32, 32)
+    assert cifar10.classes[3] == "cat"
+
+
+def test_torchvision_imports_beside_this_build_of_torch():
+    assert hasattr(import_torchvision().datasets, "MNIST")
+
+
+@pytest.mark.skipif("LPNTK_DATA" not in os.environ, reason="LPNTK_DATA names no folder with the real MNIST")
+def test_the_real_mnist():
+    mnist = load("mnist", download=False)
+    assert mnist.x_train.mean().abs() < 1e-3
+    assert torch.bincount(mnist.y_train).tolist()[:3] == [5923, 6742, 5958]  # published class counts

@@ -1,0 +1,175 @@
+import json
+import os
+import re
+import shutil
+
+import nbformat
+import pytest
+import yaml
+
+from lpntk import manifest, regenerate
+from lpntk.pairing import NOTEBOOKS, disagreement, write_pair
+from lpntk.regenerate import RegenerationError, read_profile
+from lpntk.results import Results
+
+HEADER = "# ---\n# jupyter:\n#   jupytext:\n#     formats: ipynb,py:percent\n# ---\n\n"
+PARAMETERS = '# %% tags=["parameters"]\nvalue = 2\nscale = 1.0\nresults = "out"\n\n'
+BODY = (
+    "# %%\nfrom lpntk.results import Results\nrecord = Results(results)\n"
+    'record.number("double", 2 * value * scale)\n\n'
+    "# %% [markdown]\n# See [theory](../book/theory.md).\n\n"
+    "# %%\nassert value != 13, 'thirteen'\n"
+)
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Two small paired notebooks and a profile."""
+    notebooks = tmp_path / "notebooks"
+    (notebooks / "profiles").mkdir(parents=True)
+    for name in ("01-first", "02-second"):
+        write(notebooks, name, PARAMETERS + BODY)
+    profile(notebooks, {"all": {"scale": 10.0}, "01-first": {"value": 3}, "02-second": None})
+    return tmp_path
+
+
+def write(notebooks, name, text):
+    (notebooks / f"{name}.py").write_text(HEADER + text)
+    write_pair(notebooks / f"{name}.py")
+
+
+def profile(notebooks, content):
+    (notebooks / "profiles" / "tiny.yml").write_text(yaml.safe_dump(content))
+
+
+def regenerated(project, **options):
+    return regenerate.regenerate("tiny", results=project / "results", notebooks=project / "notebooks", **options)
+
+
+def test_a_profile_runs_to_results_and_a_second_run_skips_them(project, capsys):
+    first, second = regenerated(project)
+    assert json.loads((first / "numbers.json").read_text()) == {"double": 60.0}
+    assert json.loads((second / "numbers.json").read_text()) == {"double": 40.0}
+    made_by = json.loads((first / "manifest.json").read_text())
+    assert made_by["parameters"] == {"value": 3, "scale": 10.0}
+    assert {"profile", "source", "data", "versions", "device", "seconds"} <= set(made_by)
+    text = (first / "notebook.ipynb").read_text()
+    assert str(project) not in text  # no path of this machine
+    executed = nbformat.reads(text, as_version=4)
+    assert any("](../../../book/theory.md)" in cell.source for cell in executed.cells)
+    assert executed.cells[-1].source.startswith("---\n*Where this page comes from: `notebooks/01-first.py`")
+    assert capsys.readouterr().out.count("done in") == 2
+
+    stamp = os.stat(first / "numbers.json").st_mtime_ns
+    regenerated(project)
+    assert os.stat(first / "numbers.json").st_mtime_ns == stamp
+    assert capsys.readouterr().out.count("unchanged, kept") == 2
+
+    profile(project / "notebooks", {"01-first": {"value": 4}, "02-second": {"scale": 10.0}})
+    regenerated(project)
+    out = capsys.readouterr().out
+    assert "[1/2] 01-first (tiny): done" in out
+    assert "[2/2] 02-second (tiny): unchanged, kept" in out
+
+    regenerated(project, only=["02"], force=True)
+    out = capsys.readouterr().out
+    assert "01-first" not in out
+    assert "[1/1] 02-second (tiny): done" in out
+
+
+def test_a_failing_cell_names_notebook_and_cell_and_keeps_what_had_finished(project, capsys):
+    regenerated(project)
+    before = (project / "results/tiny/02-second/numbers.json").read_text()
+    profile(project / "notebooks", {"01-first": {"value": 5}, "02-second": {"value": 13}})
+    with pytest.raises(RegenerationError, match=r"02-second\.py, cell 4: AssertionError: thirteen"):
+        regenerated(project)
+    assert json.loads((project / "results/tiny/01-first/numbers.json").read_text()) == {"double": 10.0}
+    assert (project / "results/tiny/02-second/numbers.json").read_text() == before
+    assert (project / "results/tiny/failed/02-second.ipynb").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"01-first": {"valve": 3}}, r"01-first\.py knows no parameter valve; it has value, scale, results"),
+        ({"03-third": {}}, r"there is no 03-third\.py"),
+    ],
+)
+def test_a_profile_that_does_not_fit(project, content, words):
+    profile(project / "notebooks", content)
+    with pytest.raises(RegenerationError, match=words):
+        regenerated(project)
+
+
+def test_notebooks_that_cannot_run(project):
+    notebooks = project / "notebooks"
+    write(notebooks, "01-first", BODY)
+    with pytest.raises(RegenerationError, match=r"01-first\.py has no cell tagged 'parameters'"):
+        regenerated(project)
+    write(notebooks, "01-first", PARAMETERS + "# %%\n1 + 1\n")
+    with pytest.raises(RegenerationError, match=r"01-first\.py recorded no number"):
+        regenerated(project)
+    (notebooks / "01-first.py").write_text(HEADER + PARAMETERS + BODY + "\n# %%\n2\n")
+    with pytest.raises(RegenerationError, match=r"cell 1 of 01-first\.ipynb differs .*make pair"):
+        regenerated(project)
+    with pytest.raises(RegenerationError, match="no profile 'paper': expected one of tiny"):
+        regenerate.regenerate("paper", notebooks=notebooks)
+    with pytest.raises(RegenerationError, match="--only '07' fits no notebook"):
+        regenerated(project, only=["07"])
+
+
+def test_the_command_exits_with_an_error(capsys):
+    assert regenerate.main(["--profile", "nonsense"]) == 1
+    assert "regenerate: no profile 'nonsense'" in capsys.readouterr().err
+
+
+def test_the_source_hash_follows_imports(tmp_path):
+    notebook = tmp_path / "n.py"
+    notebook.write_text("from lpntk import relations\n")
+    assert [p.name for p in manifest.sources(notebook)] == ["relations.py", "n.py"]
+    before = manifest.source_hash(notebook)
+    notebook.write_text("from lpntk import difficulty\n")
+    assert "training.py" in [p.name for p in manifest.sources(notebook)]
+    assert manifest.source_hash(notebook) != before
+
+
+def test_results_refuse_what_a_page_could_not_show(tmp_path):
+    record = Results(tmp_path)
+    record.number("a.b", 1.5)
+    record.number("a.nan", float("nan"))
+    assert json.loads((tmp_path / "numbers.json").read_text()) == {"a.b": 1.5, "a.nan": "nan"}
+    with pytest.raises(ValueError, match="recorded already"):
+        record.number("a.b", 2)
+    with pytest.raises(ValueError, match="a key is words"):
+        record.number("a b", 2)
+    with pytest.raises(TypeError, match="must be a number"):
+        record.number("list", [1])
+
+
+@pytest.mark.parametrize("source", sorted(NOTEBOOKS.glob("*.py")), ids=lambda path: path.stem)
+def test_each_notebook_is_paired_and_free_of_outputs(source):
+    assert disagreement(source) is None
+
+
+def test_no_notebook_stands_alone():
+    assert {p.stem for p in NOTEBOOKS.glob("*.py")} == {p.stem for p in NOTEBOOKS.glob("*.ipynb")}
+
+
+@pytest.mark.parametrize("name", [p.stem for p in (NOTEBOOKS / "profiles").glob("*.yml")])
+def test_each_profile_fits_its_notebooks(name):
+    settings = read_profile(name)
+    assert set(settings) <= {p.stem for p in NOTEBOOKS.glob("*.py")}
+    for notebook, given in settings.items():
+        regenerate.check_parameters(NOTEBOOKS / f"{notebook}.py", given)
+
+
+def test_disagreement_is_described(project):
+    source = project / "notebooks" / "01-first.py"
+    pair = source.with_suffix(".ipynb")
+    notebook = nbformat.read(pair, as_version=4)
+    notebook.cells[1].source += "\n# edited"
+    nbformat.write(notebook, pair)
+    assert re.fullmatch(r"cell 1 of 01-first\.ipynb differs from 01-first\.py", disagreement(source))
+    pair.unlink()
+    assert disagreement(source) == "01-first.ipynb is missing"
+    shutil.rmtree(project / "notebooks")

@@ -1,0 +1,43 @@
+import pytest
+import torch
+
+from lpntk import relations
+
+# three unit gradients: alike, at a right angle to both others, opposed
+PHI = torch.tensor([[1.0, 0.0], [0.96, 0.28], [0.0, 1.0], [-2.0, 0.0]])
+KAPPA, Y = PHI @ PHI.T, torch.tensor([0, 0, 1, 1])
+
+
+def test_the_three_relations_of_hand_made_gradients():
+    cosines = relations.cosine(KAPPA)
+    assert cosines[0].tolist() == pytest.approx([1, 0.96, 0, -1])
+    assert relations.shares(cosines[0, 1:2])["interchangeable"] == 1
+    assert relations.shares(cosines[0, 2:3])["unrelated"] == 1
+    assert relations.shares(cosines[0, 3:4])["contradictory"] == 1
+    assert sum(relations.shares(cosines).values()) == pytest.approx(1)
+
+
+def test_pairs_are_split_by_label_and_counted_once():
+    pairs = relations.pairs(KAPPA, Y)
+    assert sorted(pairs.same.tolist()) == pytest.approx([0, 0.96])
+    assert len(pairs.different) == 4
+
+
+def test_neighbours_leave_the_sample_itself_out():
+    cosines = relations.cosine(KAPPA)
+    assert relations.neighbours(cosines, 0, 2).tolist() == [1, 2]
+    assert relations.neighbours(cosines, 0, 1, most=False).tolist() == [3]
+    assert relations.own_nearest(KAPPA) == 1.0
+    long = torch.tensor([[1.0, 0.0], [2.0, 0.0]])  # the short one is most like the long one
+    assert relations.own_nearest(long @ long.T) == 0.5
+
+
+def test_a_sample_without_gradient_has_cosine_zero():
+    cosines = relations.cosine(torch.tensor([[4.0, 0.0], [0.0, 0.0]]))
+    assert cosines.tolist() == [[1.0, 0.0], [0.0, 0.0]]
+
+
+def test_sorted_by_class_and_by_affinity_inside():
+    order = relations.by_class(Y, KAPPA)
+    assert Y[order].tolist() == [0, 0, 1, 1]
+    assert sorted(order.tolist()) == [0, 1, 2, 3]

@@ -1,0 +1,60 @@
+"""One statement of the dependencies: project file, lock and conda environment agree, and the tree is tidy."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LOCK = [Requirement(line) for line in (ROOT / "requirements.txt").read_text().splitlines() if line.strip()]
+LOCKED = {canonicalize_name(r.name): r for r in LOCK}
+
+
+def test_every_dependency_is_locked_at_a_version_it_allows():
+    wanted = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+    for requirement in map(Requirement, wanted):
+        locked = LOCKED[canonicalize_name(requirement.name)]
+        (pin,) = locked.specifier
+        assert pin.operator == "==", locked
+        assert requirement.specifier.contains(Version(pin.version)), (requirement, locked)
+
+
+def test_the_lock_pins_everything_and_names_no_host_or_local_build():
+    text = (ROOT / "requirements.txt").read_text()
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.!]+", line) for line in text.splitlines())
+    assert "torch==2.13.0" in text.splitlines()
+    assert "jupyter-book==1.0.4.post1" in text.splitlines()
+
+
+def test_conda_users_get_the_same_versions():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    python, pip, via_pip = environment["dependencies"]
+    assert Requirement(PROJECT["requires-python"].join(["python", ""])).specifier.contains(python.split("=")[1])
+    assert pip == "pip"
+    assert via_pip["pip"] == ["-r requirements.txt", "--editable ."]
+
+
+def tracked(pattern):
+    listed = subprocess.run(["git", "ls-files", pattern], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    return [ROOT / line for line in listed.stdout.splitlines()]
+
+
+def test_no_tracked_file_is_large():
+    assert [p for p in tracked("*") if p.exists() and p.stat().st_size > 5 * 2**20] == []
+
+
+def test_readme_names_what_exists():
+    text = (ROOT / "README.md").read_text()
+    for target in re.findall(r"`make ([a-z]+)", text):
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), target
+    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (ROOT / link).exists(), link

@@ -5,6 +5,7 @@ its running statistics whenever the kernel is taken).
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
 
 import torch
@@ -16,7 +17,7 @@ def mlp(in_shape: Sequence[int], k: int, hidden: Sequence[int] = (128, 128)) -> 
     """Fully connected ReLU network: ``in_shape`` flattened, ``hidden`` widths, ``k`` logits."""
     widths = [prod(in_shape), *hidden]
     layers: list[nn.Module] = [nn.Flatten()]
-    for d_in, d_out in zip(widths, widths[1:], strict=False):
+    for d_in, d_out in pairwise(widths):
         layers += [nn.Linear(d_in, d_out), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(widths[-1], k))
 

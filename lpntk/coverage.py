@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from lpntk.capture import Call, record
 from lpntk.gradients import per_sample_gradients, trainable
@@ -34,7 +33,6 @@ class Coverage:
         whole: the parameters left to the whole model.
         tensors: per call, what its layer reads (of the samples tried).
         combination: (n,) the random weights e, and ``norm2`` the squared norm of ``sum_i e_i phi_i``.
-        macs: multiplications of one forward and one backward pass of one sample.
     """
 
     modules: dict[str, nn.Module]
@@ -45,7 +43,6 @@ class Coverage:
     tensors: list[tuple[Tensor, ...]]
     combination: Tensor
     norm2: Tensor
-    macs: int
 
 
 def signature(call: Call) -> tuple:
@@ -70,8 +67,7 @@ def cover(model: nn.Module, direction: Callable[[Tensor, Tensor], Tensor], x: Te
     n, params = len(x), trainable(model)
     _check_samples_apart(model, x)
     owners = {name: m for name, m in model.named_modules() if any(p.requires_grad for p in m.parameters(recurse=False))}
-    with FlopCounterMode(display=False) as counter:
-        calls, s = record(model, owners, x, lambda logits: direction(logits, y))
+    calls, s = record(model, owners, x, lambda logits: direction(logits, y))
     e = torch.randn(n, generator=torch.Generator().manual_seed(0)).to(s)
     truth = _combined_by_autograd(model, x, s, e, params)
     floor = 30 * torch.finfo(s.dtype).eps * torch.stack([t.norm() for t in truth.values()]).norm()
@@ -93,8 +89,7 @@ def cover(model: nn.Module, direction: Callable[[Tensor, Tensor], Tensor], x: Te
     _report(layers, calls, uses, whole)
     _check_whole(model, x, s, e, {name: params[name] for name in whole}, truth, floor)
     norm2 = sum(want.square().sum() for want in truth.values())
-    macs = counter.get_total_flops() // (2 * n)
-    return Coverage(owners, [signature(c) for c in calls], layers, uses, whole, tensors, e, norm2, macs)
+    return Coverage(owners, [signature(c) for c in calls], layers, uses, whole, tensors, e, norm2)
 
 
 def _layers(calls: list[Call], n: int, params: dict[str, nn.Parameter]) -> list[tuple[Layer | None, dict[str, str]]]:

@@ -21,7 +21,7 @@ from lpntk.layers import Layer
 from lpntk.plan import Form, Row, make_plan
 
 MIB = 2**20
-TRIED = 8  # samples that the constructor looks at
+TRIED = 4  # samples that the constructor looks at
 STRIPS = 16  # of a symmetric matrix; each starts at the diagonal, so 1/32 of the work is done twice
 SMALLEST_STRIP = 128  # rows: thinner matrix products lose more than the triangle saves
 
@@ -70,15 +70,16 @@ class LayerwiseGram:
     ):
         self.model, self.direction = model, direction
         x, y, params = x[:TRIED], y[:TRIED], trainable(model)
+        self._first = x[:1], y[:1]
         self._coverage = cover(model, direction, x, y)
         self._plan = make_plan(self._coverage, params, samples, form)
         self._whole = {name: params[name] for name in self._coverage.whole}
         tensors, layers = self._coverage.tensors, self._coverage.layers
         self._like = next(iter(params.values())).new_empty(0, self._plan.width)
         self._like_packed = [tuple(t[:0].clone() for t in layers[i].packed(tensors[i])) for i in self._plan.pairs]
-        cached = 2 * MIB * torch.get_num_threads() if x.device.type == "cpu" else 256 * MIB
-        self.scratch_bytes = min(cached, memory // 4)
-        self._chunk = self._chunk_size(memory // 2)
+        tile, activations = (8 * torch.get_num_threads(), 64) if x.device.type == "cpu" else (256, 2048)  # MiB
+        self.scratch_bytes = min(tile * MIB, memory // 4)
+        self._chunk = self._chunk_size(min(activations * MIB, memory // 2))
         self._check(x, y)
         self._coverage.tensors = []
 
@@ -91,10 +92,15 @@ class LayerwiseGram:
 
         Forward and backward pass, gradients and Gram matrix; every sample's features are counted once.
         """
+        from torch.utils.flop_counter import FlopCounterMode  # takes seconds to import
+
+        with FlopCounterMode(display=False) as counter:
+            record(self.model, self._coverage.modules, self._first[0], lambda z: self.direction(z, self._first[1]))
+        passes = counter.get_total_flops() * (2 if self._whole else 1)
         pairs, samples = (n * (n + 1) // 2, n) if n2 is None else (n * n2, n + n2)
         per_pair = sum(row.macs_per_pair for row in self.plan())
-        per_sample = self._coverage.macs + sum(row.macs_per_sample for row in self.plan())
-        return 2 * (pairs * per_pair + samples * per_sample)
+        per_sample = sum(row.macs_per_sample for row in self.plan())
+        return 2 * (pairs * per_pair + samples * per_sample) + samples * passes
 
     @property
     def bytes_per_sample(self) -> int:

@@ -100,7 +100,7 @@ def _engine(
     device: torch.device,
 ) -> LayerwiseGram:
     """Make the engine, tried on some rows and some columns."""
-    few = [torch.cat([a[:4], b[-4:]]).to(device) for a, b in zip(rows, columns, strict=True)]
+    few = [torch.cat([a[:2], b[-2:]]).to(device) for a, b in zip(rows, columns, strict=True)]
     samples = len(columns[0])
     return LayerwiseGram(model, partial(sign_vectors, signs=signs), *few, samples=samples, memory=memory)
 

@@ -23,6 +23,7 @@ from lpntk.plan import Form, Row, make_plan
 MIB = 2**20
 TRIED = 4  # samples that the constructor looks at
 STRIPS = 16  # of a symmetric matrix; each starts at the diagonal, so 1/32 of the work is done twice
+SMALLEST_CHUNK = 16  # samples in a forward pass, where memory allows
 SMALLEST_STRIP = 128  # rows: thinner matrix products lose more than the triangle saves
 
 
@@ -79,7 +80,7 @@ class LayerwiseGram:
         self._like_packed = [tuple(t[:0].clone() for t in layers[i].packed(tensors[i])) for i in self._plan.pairs]
         tile, activations = (8 * torch.get_num_threads(), 64) if x.device.type == "cpu" else (256, 2048)  # MiB
         self.scratch_bytes = min(tile * MIB, memory // 4)
-        self._chunk = self._chunk_size(min(activations * MIB, memory // 2))
+        self._chunk = self._chunk_size(activations * MIB, memory // 2)
         self._check(x, y)
         self._coverage.tensors = []
 
@@ -191,10 +192,11 @@ class LayerwiseGram:
                 else:
                     target += gradient
 
-    def _chunk_size(self, memory: int) -> int:
+    def _chunk_size(self, cached: int, memory: int) -> int:
+        """Return samples per forward pass: few enough for the cache, yet enough to use each weight more than once."""
         held = sum(t.numel() * t.element_size() for tensors in self._coverage.tensors for t in tensors)
         per_sample = max(1, 3 * held // len(self._coverage.combination))  # autograd keeps about as much again, twice
-        return max(1, memory // per_sample)
+        return max(1, min(max(SMALLEST_CHUNK, cached // per_sample), memory // per_sample))
 
     def _check(self, x: Tensor, y: Tensor) -> None:
         """Compare the norm of a random combination of gradients with autograd's: the whole path, end to end."""

@@ -1,7 +1,7 @@
 """How do I get one gradient per sample, of any network? ``torch.func``, one row of P numbers per sample.
 
-This engine works wherever ``vmap`` does and keeps nothing clever: it is what the layer-wise engine (``gram.py``)
-is compared with, and what catches the parameters that engine cannot see.
+This engine keeps nothing clever: it is what the layer-wise engine (``gram.py``) is compared with, and what catches the
+parameters that engine cannot see.
 """
 
 from collections.abc import Callable
@@ -35,8 +35,21 @@ def per_sample_gradients(model: nn.Module, x: Tensor, s: Tensor, params: dict[st
         logits = functional_call(model, params, (x_i.unsqueeze(0),))  # (1, k)
         return (logits.squeeze(0) * s_i).sum()
 
-    rows = vmap(grad(projected), in_dims=(None, 0, 0))(params, x, s)
+    rows = over_samples(grad(projected), params, x, s)
     return torch.cat([rows[name].reshape(len(x), -1) for name in params], dim=1)  # (n, p)
+
+
+@torch.no_grad()  # for the parameters that are not among ``params``; ``grad`` inside still works
+def over_samples(function: Callable, params: dict[str, Tensor], *samples: Tensor) -> dict[str, Tensor]:
+    """Map ``function(params, *sample)`` over the first axis of ``samples`` and stack the results by name.
+
+    ``vmap`` where every operation has a batching rule, else (an LSTM on the CPU) one sample after the other.
+    """
+    try:
+        return vmap(function, in_dims=(None,) + (0,) * len(samples))(params, *samples)
+    except RuntimeError:
+        rows = [function(params, *sample) for sample in zip(*samples, strict=True)]
+        return {name: torch.stack([row[name] for row in rows]) for name in params}
 
 
 class PerSampleGradients:

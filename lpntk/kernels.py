@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lpntk.checks import check_inputs
 from lpntk.device import resolve_device
-from lpntk.gradients import PerSampleGradients
+from lpntk.gram import LayerwiseGram
 from lpntk.signs import Signs, sign_vectors
 
 GIB = 2**30
@@ -58,10 +58,10 @@ def kernel_matrix(
     device = resolve_device(device)
     check_inputs(model, x, y, x2, y2)
     model = copy.deepcopy(model).to(device)
-    engine = PerSampleGradients(model, partial(sign_vectors, signs=signs))
     symmetric = x2 is None
     x2, y2 = (x, y) if symmetric else (x2, y2)
-    rows = _rows(engine.bytes_per_sample, memory_budget)
+    engine = _engine(model, signs, (x, y), (x2, y2), memory_budget // 4, device)
+    rows = _rows(engine.bytes_per_sample, memory_budget - memory_budget // 4, len(x), symmetric)
 
     def block(x: Tensor, y: Tensor, start: int) -> Tensor:
         part = slice(start, start + rows)
@@ -77,7 +77,11 @@ def kernel_matrix(
             b = a if symmetric and i == j else block(x2, y2, j)
             if not symmetric:
                 norm2_columns[j : j + rows] = engine.diagonal(b)
-            kappa[i : i + rows, j : j + rows] = engine.gram(a, b)
+            block_of_kappa = kappa[i : i + rows, j : j + rows]
+            if device.type == "cpu":
+                engine.gram(a, b, out=block_of_kappa)
+            else:
+                block_of_kappa.copy_(engine.gram(a, b))
             if symmetric and i != j:
                 kappa[j : j + rows, i : i + rows] = kappa[i : i + rows, j : j + rows].T
     if normalize:
@@ -87,12 +91,29 @@ def kernel_matrix(
     return kappa
 
 
-def _rows(bytes_per_sample: int, memory_budget: int) -> int:
-    rows = memory_budget // (2 * bytes_per_sample)  # a row block and a column block are held together
+def _engine(
+    model: nn.Module,
+    signs: Signs,
+    rows: tuple[Tensor, Tensor],
+    columns: tuple[Tensor, Tensor],
+    memory: int,
+    device: torch.device,
+) -> LayerwiseGram:
+    """Make the engine, tried on some rows and some columns."""
+    few = [torch.cat([a[:2], b[-2:]]).to(device) for a, b in zip(rows, columns, strict=True)]
+    samples = len(columns[0])
+    return LayerwiseGram(model, partial(sign_vectors, signs=signs), *few, samples=samples, memory=memory)
+
+
+def _rows(bytes_per_sample: int, memory: int, n: int, symmetric: bool) -> int:
+    """Return the samples of a block. A row block and a column block are held together, unless one block is all."""
+    if symmetric and n * bytes_per_sample <= memory:
+        return n
+    rows = memory // (2 * bytes_per_sample)
     if rows < 1:
         raise ValueError(
-            f"memory_budget of {memory_budget / GIB:.3g} GiB is too small: the gradients of one sample take "
+            f"memory_budget leaves {memory / GIB:.3g} GiB for gradients, which is too small: one sample keeps "
             f"{bytes_per_sample / GIB:.3g} GiB and two are held at once; "
-            f"give at least {2 * bytes_per_sample} bytes or use a smaller model"
+            f"give at least {3 * bytes_per_sample} bytes or use a smaller model"
         )
-    return int(rows)
+    return rows

@@ -4,8 +4,8 @@ Architectures follow the settings read from the authors' public code (batch norm
 its running statistics whenever the kernel is taken).
 """
 
-import itertools
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
 
 import torch
@@ -17,7 +17,7 @@ def mlp(in_shape: Sequence[int], k: int, hidden: Sequence[int] = (128, 128)) -> 
     """Fully connected ReLU network: ``in_shape`` flattened, ``hidden`` widths, ``k`` logits."""
     widths = [prod(in_shape), *hidden]
     layers: list[nn.Module] = [nn.Flatten()]
-    for d_in, d_out in itertools.pairwise(widths):
+    for d_in, d_out in pairwise(widths):
         layers += [nn.Linear(d_in, d_out), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(widths[-1], k))
 

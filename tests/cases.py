@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from networks import NETWORKS
 from torch import nn
 
 from lpntk.models import build
@@ -16,6 +17,7 @@ class Case:
     k: int
     n: int = 6
     n2: int = 5
+    tokens: int = 0  # inputs are integers below it, if not zero
 
 
 def with_statistics(model, in_shape, seed):
@@ -44,8 +46,25 @@ CASES = [
 ]
 
 
+def small(make):
+    def seeded(seed):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return with_statistics(make(), None, seed).eval()
+
+    return seeded
+
+
+CASES += [Case(name, small(make), in_shape, k=3, tokens=tokens) for name, make, in_shape, tokens in NETWORKS]
+
+
 def samples(case, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(case.n + case.n2, *case.in_shape, generator=generator)
+    shape = (case.n + case.n2, *case.in_shape)
+    x = (
+        torch.randint(case.tokens, shape, generator=generator)
+        if case.tokens
+        else torch.randn(shape, generator=generator)
+    )
     y = torch.randint(case.k, (case.n + case.n2,), generator=generator)
     return x[: case.n], y[: case.n], x[case.n :], y[case.n :]

@@ -1,0 +1,220 @@
+"""How do gradients of samples multiply without being formed? Layer by layer, from inputs and output gradients.
+
+    kappa(i, j) = sum_layers <grad_layer s_i^T z_i, grad_layer s_j^T z_j>
+
+One forward and one backward pass per batch give every layer's inputs a and output gradients d. Small weights get their
+per-sample gradients, all joined into one matrix and one product; large ones are taken pair by pair (``pairs.py``): a
+linear layer's share is ``(a . a') (d . d')``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from lpntk.capture import record
+from lpntk.coverage import Coverage, cover, signature
+from lpntk.gradients import per_sample_gradients, trainable
+from lpntk.layers import Layer
+from lpntk.plan import Form, Row, make_plan
+
+MIB = 2**20
+TRIED = 4  # samples that the constructor looks at
+STRIPS = 16  # of a symmetric matrix; each starts at the diagonal, so 1/32 of the work is done twice
+SMALLEST_CHUNK = 16  # samples in a forward pass, where memory allows
+SMALLEST_STRIP = 128  # rows: thinner matrix products lose more than the triangle saves
+
+
+@dataclass
+class Features:
+    """A block of samples: joined gradients, and inputs and output gradients of the layers taken pair by pair."""
+
+    rows: Tensor  # (n, width)
+    packed: list[tuple[Tensor, Tensor]]  # (n, positions, c) and (n, t, k)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, part: slice) -> "Features":
+        return Features(self.rows[part], [(x[part], d[part]) for x, d in self.packed])
+
+
+class LayerwiseGram:
+    """Kernel engine: exact inner products of per-sample gradients, layer by layer.
+
+    Args:
+        model: network in evaluation mode on its device; it is not changed.
+        direction: maps (logits, y) to the vectors ``s``.
+        x: (n, ...) samples to try the model on, on its device. A few are enough: they show which layers run, in which
+            shapes, and whether what the layers record explains autograd's gradients.
+        y: (n,) labels of ``x``.
+        samples: how many samples each will meet, over which the cost of its gradients is spread.
+        memory: bytes that activations, patches and tiles may take at a time, the features not counted.
+        form: take this form for every layer that has it instead of the cheapest.
+
+    Raises:
+        ValueError: if a sample has no gradient of its own in this model; the message names the cause.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        direction: Callable[[Tensor, Tensor], Tensor],
+        x: Tensor,
+        y: Tensor,
+        *,
+        samples: int = 1024,
+        memory: int = 512 * MIB,
+        form: Form | None = None,
+    ):
+        self.model, self.direction = model, direction
+        x, y, params = x[:TRIED], y[:TRIED], trainable(model)
+        self._first = x[:1], y[:1]
+        self._coverage = cover(model, direction, x, y)
+        self._plan = make_plan(self._coverage, params, samples, form)
+        self._whole = {name: params[name] for name in self._coverage.whole}
+        tensors, layers = self._coverage.tensors, self._coverage.layers
+        self._like = next(iter(params.values())).new_empty(0, self._plan.width)
+        self._like_packed = [tuple(t[:0].clone() for t in layers[i].packed(tensors[i])) for i in self._plan.pairs]
+        tile, activations = (8 * torch.get_num_threads(), 64) if x.device.type == "cpu" else (256, 2048)  # MiB
+        self.scratch_bytes = min(tile * MIB, memory // 4)
+        self._chunk = self._chunk_size(activations * MIB, memory // 2)
+        self._check(x, y)
+        self._coverage.tensors = []
+
+    def plan(self) -> list[Row]:
+        """Return what each layer costs and in which form it is taken."""
+        return self._plan.rows
+
+    def flops(self, n: int, n2: int | None = None) -> int:
+        """Return floating-point operations of a kernel (n, n2), or of one triangle of a symmetric one (n, n).
+
+        Forward and backward pass, gradients and Gram matrix; every sample's features are counted once.
+        """
+        from torch.utils.flop_counter import FlopCounterMode  # takes seconds to import
+
+        with FlopCounterMode(display=False) as counter:
+            record(self.model, self._coverage.modules, self._first[0], lambda z: self.direction(z, self._first[1]))
+        passes = counter.get_total_flops() * (2 if self._whole else 1)
+        pairs, samples = (n * (n + 1) // 2, n) if n2 is None else (n * n2, n + n2)
+        per_pair = sum(row.macs_per_pair for row in self.plan())
+        per_sample = sum(row.macs_per_sample for row in self.plan())
+        return 2 * (pairs * per_pair + samples * per_sample) + samples * passes
+
+    @property
+    def bytes_per_sample(self) -> int:
+        """Bytes that ``features`` keeps per sample."""
+        kept = [self._like, *(t for pair in self._like_packed for t in pair)]
+        return max(1, sum(t.element_size() * t.shape[1:].numel() for t in kept))
+
+    def features(self, x: Tensor, y: Tensor) -> Features:
+        """Return what the Gram matrix needs of a block of samples.
+
+        Args:
+            x: (n, ...) inputs.
+            y: (n,) labels.
+
+        Raises:
+            ValueError: if the model takes another path or other shapes than for the samples first tried.
+            RuntimeError: if a layer's input is changed in place after it was read.
+        """
+        room = lambda like: like.new_empty(len(x), *like.shape[1:])
+        block = Features(room(self._like), [(room(a), room(d)) for a, d in self._like_packed])
+        for start in range(0, len(x), self._chunk):
+            part = slice(start, start + self._chunk)
+            self._fill(block[part], x[part], y[part])
+        return block
+
+    def gram(self, a: Features, b: Features, out: Tensor | None = None) -> Tensor:
+        """Return the inner products of two blocks, (n_a, n_b); one triangle is computed where ``a is b``.
+
+        Args:
+            a: features of the rows.
+            b: features of the columns.
+            out: (n_a, n_b) tensor to write to.
+        """
+        out = self._like.new_empty(len(a), len(b)) if out is None else out
+        if a is not b:
+            return self._write(out, a, b)
+        step = max(SMALLEST_STRIP, -(-len(a) // STRIPS))
+        edges = [*range(0, len(a), step), len(a)]
+        for start, stop in pairwise(edges):
+            self._write(out[start:stop, start:], a[start:stop], a[start:])
+            out[stop:, start:stop] = out[start:stop, stop:].T
+        return out
+
+    def diagonal(self, a: Features) -> Tensor:
+        """Return the (n_a,) squared norms."""
+        total = torch.linalg.vector_norm(a.rows, dim=1).square()
+        for pairs, packed in zip(self._plan.pairs.values(), a.packed, strict=True):
+            total += pairs.diagonal(packed, self.scratch_bytes)
+        return total
+
+    def _write(self, out: Tensor, a: Features, b: Features) -> Tensor:
+        torch.mm(a.rows, b.rows.T, out=out)
+        for pairs, rows, columns in zip(self._plan.pairs.values(), a.packed, b.packed, strict=True):
+            pairs.add_to(out, rows, columns, self.scratch_bytes)
+        return out
+
+    def _fill(self, block: Features, x: Tensor, y: Tensor) -> None:
+        calls, s = record(self.model, self._coverage.modules, x, lambda logits: self.direction(logits, y))
+        if [signature(call) for call in calls] != self._coverage.calls:
+            raise ValueError(
+                "the model runs other layers for these samples than for the first ones; it must not branch"
+            )
+        packed = dict(zip(self._plan.pairs, block.packed, strict=True))
+        for i, layer in enumerate(self._coverage.layers):
+            if layer is not None:
+                tensors = layer.tensors(calls[i], len(x))
+                if i in packed:
+                    _keep(packed[i], layer.packed(tensors), calls[i].name)
+                self._add_gradients(block.rows, i, layer, tensors)
+            calls[i] = None  # its memory may go
+        if self._whole:
+            places = [columns.place for columns in self._plan.columns if columns.name in self._whole]
+            rows = per_sample_gradients(self.model, x, s, self._whole)  # (n, p)
+            parts = rows.split([place.stop - place.start for place in places], dim=1)
+            for place, part in zip(places, parts, strict=True):
+                block.rows[:, place] = part
+
+    def _add_gradients(self, rows: Tensor, call: int, layer: Layer, tensors: tuple[Tensor, ...]) -> None:
+        wanted = [(columns, key) for columns in self._plan.columns for i, key in columns.uses if i == call]
+        step = max(1, self.scratch_bytes // (layer.numbers_in_passing() * rows.element_size()))
+        for start in range(0, len(rows), step) if wanted else ():
+            part = slice(start, start + step)
+            found = layer.gradients(tuple(t[part] for t in tensors), [key for _, key in wanted])
+            for columns, key in wanted:
+                target, gradient = rows[part, columns.place], found[key].flatten(1)
+                if columns.uses[0] == (call, key):
+                    target.copy_(gradient)
+                else:
+                    target += gradient
+
+    def _chunk_size(self, cached: int, memory: int) -> int:
+        """Return samples per forward pass: few enough for the cache, yet enough to use each weight more than once."""
+        held = sum(t.numel() * t.element_size() for tensors in self._coverage.tensors for t in tensors)
+        per_sample = max(1, 3 * held // len(self._coverage.combination))  # autograd keeps about as much again, twice
+        return max(1, min(max(SMALLEST_CHUNK, cached // per_sample), memory // per_sample))
+
+    def _check(self, x: Tensor, y: Tensor) -> None:
+        """Compare the norm of a random combination of gradients with autograd's: the whole path, end to end."""
+        coverage: Coverage = self._coverage
+        block, e = self.features(x, y), coverage.combination[: len(x)]
+        if len(x) < len(coverage.combination):  # the one sample stood for two
+            e = coverage.combination.sum(0, keepdim=True)
+        kappa = self.gram(block, block)
+        got, scale = e @ kappa @ e, e.abs() @ kappa.abs() @ e.abs()
+        if not (got - coverage.norm2).abs() <= 10 * torch.finfo(kappa.dtype).eps ** 0.5 * scale:
+            raise ValueError(
+                f"the layer-wise kernel disagrees with autograd on the first samples: {got:.6g}, {coverage.norm2:.6g}; "
+                "the model is not a fixed function of one sample, or a layer behaves unlike its type"
+            )
+
+
+def _keep(kept: tuple[Tensor, Tensor], found: tuple[Tensor, Tensor], name: str) -> None:
+    for target, tensor in zip(kept, found, strict=True):
+        if target.shape != tensor.shape:
+            raise ValueError(f"{name!r} gets other shapes here than for the first samples; pad the inputs alike")
+        target.copy_(tensor)

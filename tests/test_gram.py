@@ -1,0 +1,281 @@
+import logging
+
+import pytest
+import torch
+import torch.nn.functional as F
+from cases import CASES, samples
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks import Functional, Transformer
+from oracle import oracle_kernel, relative_error
+from torch import nn
+
+from lpntk.gradients import PerSampleGradients
+from lpntk.gram import LayerwiseGram
+from lpntk.models import build
+from lpntk.signs import sign_vectors
+
+FORMS = ["gradient", "inner", "pixel"]
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+def engines(model, x, y, **options):
+    return LayerwiseGram(model, sign_vectors, x, y, **options), PerSampleGradients(model, sign_vectors)
+
+
+def assert_same_kernel(model, x, y, x2, y2, tolerance=1e-5, **options):
+    layerwise, plain = engines(model, x, y, **options)
+    a, b, want_a, want_b = (e.features(*data) for e in (layerwise, plain) for data in ((x, y), (x2, y2)))
+    assert relative_error(layerwise.gram(a, b), plain.gram(want_a, want_b).double()) < tolerance
+    assert relative_error(layerwise.gram(a, a), plain.gram(want_a, want_a).double()) < tolerance
+    assert relative_error(layerwise.diagonal(a), plain.diagonal(want_a).double()) < tolerance
+
+
+@pytest.mark.parametrize("form", [None, *FORMS])
+@every_case
+def test_every_form_gives_the_kernel_of_plain_per_sample_gradients(case, form):
+    assert_same_kernel(case.make(0), *samples(case), form=form)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@every_case
+def test_tiny_memory_cuts_chunks_and_tiles_and_changes_nothing(case, form):
+    assert_same_kernel(case.make(1), *samples(case, seed=1), form=form, memory=3000)
+
+
+@st.composite
+def convolutions(draw):
+    dims = draw(st.integers(1, 3))
+    whole = lambda low, high: draw(st.tuples(*[st.integers(low, high)] * dims))
+    groups = draw(st.integers(1, 3))
+    kernel, dilation, stride = whole(1, 3), whole(1, 2), whole(1, 3)
+    mode = draw(st.sampled_from(["zeros", "zeros", "reflect", "replicate", "circular"]))
+    padding = draw(st.sampled_from(["same", "valid", whole(0, 2)]))
+    if padding == "same":
+        stride = (1,) * dims
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    size = tuple(max(3, r + extra) for r, extra in zip(reach, whole(0, 3), strict=True))
+    options = {"groups": groups, "stride": stride, "dilation": dilation, "padding": padding, "padding_mode": mode}
+    conv = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[dims - 1]
+    c_in, c_out = groups * draw(st.integers(1, 2)), groups * draw(st.integers(1, 2))
+    return lambda: conv(c_in, c_out, kernel, bias=draw(st.booleans()), **options), (c_in, *size)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_any_convolution_in_any_form_is_the_oracles(form, data):
+    make, shape = data.draw(convolutions())
+    torch.manual_seed(0)
+    x = torch.randn(5, *shape)
+    conv = make()
+    with torch.no_grad():
+        width = conv(x).flatten(1).shape[1]
+    model = nn.Sequential(conv, nn.Tanh(), nn.Flatten(), nn.Linear(width, 3))
+    y = torch.tensor([0, 1, 2, 0, 1])
+    engine = LayerwiseGram(model, sign_vectors, x, y, form=form)
+    assert engine.plan()[0].form == form
+    a, b = engine.features(x[:3], y[:3]), engine.features(x[3:], y[3:])
+    assert relative_error(engine.gram(a, b), oracle_kernel(model, x[:3], y[:3], x[3:], y[3:])) < 1e-5
+    assert relative_error(engine.diagonal(a), oracle_kernel(model, x[:3], y[:3]).diagonal()) < 1e-5
+
+
+def test_the_plan_takes_the_form_with_the_fewest_operations():
+    x, y = torch.randn(2, 3, 32, 32), torch.tensor([0, 1])
+    engine = LayerwiseGram(build("resnet18", (3, 32, 32), 10, seed=0).eval(), sign_vectors, x, y, samples=4096)
+    forms = {row.layer: row.form for row in engine.plan() if row.parameters[0].endswith("weight")}
+    assert forms["3.conv1"] == "gradient"  # 32 x 32 positions: 64 * 64 * 9 numbers of a gradient are few
+    assert forms["9.conv1"] == "inner"  # stride 2: patches overlap little
+    assert forms["10.conv2"] == "pixel"  # 4 x 4 positions of 512 channels
+    assert forms["9.bn1"] == "gradient"
+    row = next(row for row in engine.plan() if row.layer == "10.conv2")
+    assert row.macs_per_pair == 16**2 * (512 + 512)
+    assert row.numbers_per_sample == 16 * (512 + 512)
+
+
+def test_bytes_and_flops_are_those_of_the_plan():
+    model, x, y = build("lenet", (1, 28, 28), 10, seed=0).eval(), torch.randn(3, 1, 28, 28), torch.tensor([0, 1, 2])
+    engine = LayerwiseGram(model, sign_vectors, x, y)
+    block = engine.features(x, y)
+    kept = [block.rows, *(t for pair in block.packed for t in pair)]
+    assert engine.bytes_per_sample == sum(t.nbytes for t in kept) // 3
+    per_pair = sum(row.macs_per_pair for row in engine.plan())
+    assert engine.flops(5, 7) - engine.flops(0, 12) == 2 * 5 * 7 * per_pair
+    assert engine.flops(6) - engine.flops(0, 6) == 2 * 21 * per_pair
+    assert all(t[1:2].data_ptr() == t.data_ptr() + t.stride(0) * 4 for t in kept)
+    assert len(block[1:]) == 2
+
+
+def test_the_kernel_is_written_where_it_is_wanted():
+    case = CASES[0]
+    x, y, x2, y2 = samples(case)
+    engine = LayerwiseGram(case.make(0), sign_vectors, x, y)
+    a, b = engine.features(x, y), engine.features(x2, y2)
+    whole = torch.full((len(x) + 1, len(x2) + 2), 7.0)
+    engine.gram(a, b, out=whole[1:, 2:])
+    assert torch.allclose(whole[1:, 2:], engine.gram(a, b))
+    assert (whole[0] == 7).all()
+    assert (whole[:, :2] == 7).all()
+
+
+def test_a_symmetric_block_of_many_strips_is_symmetric():
+    model = build("mlp", (4,), 3, hidden=(5,), seed=0)
+    x, y = torch.randn(700, 4), torch.randint(3, (700,))
+    engine, plain = engines(model, x, y)
+    a, want = engine.features(x, y), plain.features(x, y)
+    kappa = engine.gram(a, a)
+    assert relative_error(kappa, plain.gram(want, want).double()) < 1e-5
+    assert (kappa - kappa.T).abs().max() < 1e-5
+
+
+def test_one_sample_is_enough_to_try_a_model():
+    case = CASES[0]
+    x, y, _, _ = samples(case)
+    model = case.make(0)
+    engine, plain = engines(model, x[:1], y[:1])
+    a, want = engine.features(x, y), plain.features(x, y)
+    assert relative_error(engine.gram(a, a), plain.gram(want, want).double()) < 1e-5
+
+
+def test_the_kinds_of_fallback_are_logged(caplog):
+    caplog.set_level(logging.INFO, "lpntk")
+    model = nn.Sequential(nn.Linear(6, 8), nn.PReLU(), nn.Linear(8, 3))
+    LayerwiseGram(model, sign_vectors, torch.randn(3, 6), torch.tensor([0, 1, 2]))
+    assert "1 (PReLU): per-sample gradients by torch.func" in caplog.text
+    caplog.clear()
+    LayerwiseGram(Functional(), sign_vectors, torch.randn(3, 6), torch.tensor([0, 1, 2]))
+    assert "on the whole model: both.weight, past.weight, past.bias" in caplog.text
+    caplog.clear()
+    engine = LayerwiseGram(Transformer().eval(), sign_vectors, torch.randint(11, (3, 5)), torch.tensor([0, 1, 2]))
+    assert "on the whole model: attention.out_proj.weight, attention.out_proj.bias" in caplog.text
+    assert {row.form for row in engine.plan()} >= {"whole", "gradient"}
+    caplog.clear()
+    LayerwiseGram(nn.Linear(6, 3), sign_vectors, torch.randn(3, 6), torch.tensor([0, 1, 2]))
+    assert not caplog.text
+
+
+class Gate(nn.Module):
+    """Branches on values inside one layer, which ``vmap`` refuses."""
+
+    def __init__(self):
+        super().__init__()
+        self.gain = nn.Parameter(torch.rand(6))
+
+    def forward(self, x):
+        return torch.stack([row * self.gain if row.sum() > 0 else row - self.gain for row in x])
+
+
+def test_a_layer_that_vmap_cannot_take_is_run_sample_by_sample():
+    model, x, y = nn.Sequential(nn.Linear(6, 6), Gate(), nn.Linear(6, 3)), torch.randn(8, 6), torch.arange(8) % 3
+    engine = LayerwiseGram(model, sign_vectors, x, y)
+    a = engine.features(x, y)
+    assert relative_error(engine.gram(a, a), oracle_kernel(model, x, y)) < 1e-5
+
+
+def test_no_hook_and_no_gradient_stays_behind():
+    case = CASES[0]
+    model = case.make(0)
+    x, y, _, _ = samples(case)
+    LayerwiseGram(model, sign_vectors, x, y).features(x, y)
+    assert all(not module._forward_hooks for module in model.modules())
+    assert all(p.grad is None and p.requires_grad for p in model.parameters())
+
+
+class Spoiled(nn.Module):
+    """Changes the input of a layer after the layer has read it."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, x):
+        h = self.a(x)
+        out = self.b(h)
+        h.mul_(2)
+        return out
+
+
+class Mixing(nn.Module):
+    def __init__(self, strength):
+        super().__init__()
+        self.fc, self.strength = nn.Linear(6, 3), strength
+
+    def forward(self, x):
+        return self.fc(x - self.strength * x.mean(0))
+
+
+class Grouped(nn.Linear):
+    """Refuses single samples."""
+
+    def forward(self, x):
+        if len(x) < 2:
+            raise ValueError("needs two samples")
+        return super().forward(x)
+
+
+class Opaque(nn.Module):
+    """Uses a weight past its module inside an operation that torch.func cannot enter."""
+
+    class Double(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, w):
+            return 2 * w
+
+        @staticmethod
+        def backward(ctx, g):
+            return 2 * g
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(6, 3)
+        self.outer = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.outer(F.linear(x, self.Double.apply(self.fc.weight)))
+
+
+def embedding(**options):
+    return nn.Sequential(nn.Embedding(9, 4, **options), nn.Flatten(), nn.Linear(8, 3))
+
+
+@pytest.mark.parametrize(
+    ("model", "x", "error", "words"),
+    [
+        (Spoiled(), torch.randn(4, 6), RuntimeError, r"'b' \(Linear\) was changed in place"),
+        (Mixing(0.5), torch.randn(4, 6), ValueError, "mixes samples"),
+        (nn.Sequential(nn.Linear(6, 3), nn.BatchNorm1d(3)), torch.randn(4, 6), ValueError, "one sample alone"),
+        (Grouped(6, 3), torch.randn(4, 6), ValueError, "one sample alone"),
+        (Opaque(), torch.randn(4, 6), ValueError, "parameter 'fc.weight'"),
+        (embedding(max_norm=1.0), torch.randint(9, (4, 2)), ValueError, "max_norm"),
+        (embedding(scale_grad_by_freq=True), torch.randint(9, (4, 2)), ValueError, "scale_grad_by_freq"),
+    ],
+)
+def test_what_has_no_per_sample_gradient_is_refused(model, x, error, words):
+    with pytest.raises(error, match=words):
+        LayerwiseGram(model, sign_vectors, x, torch.tensor([0, 1, 2, 0]))
+
+
+class Branching(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 3), nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.a(x) if x.abs().max() < 100 else self.b(x)
+
+
+def test_another_path_or_shape_than_first_tried_is_refused():
+    y = torch.tensor([0, 1, 2, 0])
+    engine = LayerwiseGram(Branching(), sign_vectors, torch.randn(4, 6), y)
+    with pytest.raises(ValueError, match="must not branch"):
+        engine.features(torch.full((4, 6), 1e3), y)
+    model = nn.Sequential(nn.Conv1d(2, 4, 3), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, 3))
+    engine = LayerwiseGram(model, sign_vectors, torch.randn(4, 2, 5), y, form="inner")
+    with pytest.raises(ValueError, match="'0' gets other shapes"):
+        engine.features(torch.randn(4, 2, 6), y)
+
+
+def test_a_parameter_without_influence_adds_nothing():
+    model, x, y = Functional(), torch.randn(4, 6), torch.tensor([0, 1, 2, 0])
+    engine = LayerwiseGram(model, sign_vectors, x, y)
+    assert not any("unused" in name for row in engine.plan() for name in row.parameters)

@@ -1,6 +1,7 @@
 """How much arithmetic is it, and how fast could the machine do it? FLOPs of each method and the peak of a GEMM."""
 
 import time
+from dataclasses import asdict
 from functools import partial
 
 import torch
@@ -77,12 +78,9 @@ def _nngeometry(problem: Problem, forward: float, backward: float) -> float:
 
 
 def plan(problem: Problem) -> list[dict] | None:
-    """Return what the package's engine does layer by layer; None where there is no layer-wise engine."""
+    """Return the rows of the engine's plan, a layer each; None where there is no layer-wise engine."""
     engine = _engine(problem)
-    if engine is None:
-        return None
-    fields = ("name", "form", "macs_per_pair", "macs_per_sample")
-    return [{field: getattr(row, field) for field in fields} for row in engine.plan()]
+    return None if engine is None else [asdict(row) for row in engine.plan()]
 
 
 def _engine(problem: Problem) -> object | None:

@@ -1,7 +1,7 @@
 """What is computed? Networks and labelled samples of the benchmark, and the signs of the kernel written out plainly."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +70,10 @@ class Problem:
         signs = torch.full((self.n, self.k), -1.0)
         signs[torch.arange(self.n), self.y] = 1.0
         return signs / self.k**0.5
+
+    def first(self, n: int) -> "Problem":
+        """Return the same problem for fewer samples."""
+        return replace(self, x=self.x[:n], y=self.y[:n])
 
 
 def problem(network: str, n: int, root: str | None = None) -> Problem:

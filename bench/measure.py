@@ -102,9 +102,7 @@ def _set_aside(record: Record, variant: Variant, problem: Problem, limit: float,
     """Skip what is not installed, does not fit or would take too long."""
     reason, needed, available = missing(variant), variant.needs(problem), available_bytes()
     if reason is None and available is not None and needed > 0.9 * available:
-        reason = f"needs {needed / GIB:.1f} GiB, {available / GIB:.1f} GiB available"
-        if needed > 4 * problem.n * problem.p:
-            reason = f"n x P {reason}"
+        reason = f"{variant.holds} needs {needed / GIB:.1f} GiB, {available / GIB:.1f} GiB available"
     earlier = [r for r in before if r.variant == variant.name and r.status in ("ok", "wrong") and r.n < problem.n]
     if reason is None and earlier:
         last = max(earlier, key=lambda r: r.n)

@@ -34,10 +34,29 @@ def nngeometry(problem: Problem) -> Computed:
 
 
 def nngeometry_batch(problem: Problem) -> int:
-    """Return its batch: every layer other than a linear one expands to gradients per sample, of two batches."""
+    """Return the largest batch whose gradients of the widest layer fit, the same for the whole of the data."""
+    most = max(1, NNGEOMETRY_BYTES // _bytes_of_widest(problem))
+    return -(-problem.n // -(-problem.n // most))
+
+
+def _bytes_of_widest(problem: Problem) -> int:
+    """Layers other than linear ones expand to gradients per sample, of two batches, and what they are made from."""
     layers = [m for m in problem.model.modules() if not list(m.children()) and not isinstance(m, nn.Linear)]
-    widest = max([sum(p.numel() for p in m.parameters()) for m in layers], default=1)
-    return max(1, min(problem.n, NNGEOMETRY_BYTES // (3 * 4 * max(1, widest))))
+    return 3 * 4 * max([1, *[sum(p.numel() for p in m.parameters()) for m in layers]])
+
+
+def nngeometry_bytes(problem: Problem) -> int:
+    """Return what it will hold: gradients of the widest layer, and the graphs of two batches of activations."""
+    sizes: list[int] = []
+    count = lambda module, inputs, output: sizes.append(output.numel())
+    hooks = [m.register_forward_hook(count) for m in problem.model.modules() if not list(m.children())]
+    with torch.no_grad():
+        problem.model(problem.x[:1])
+    for hook in hooks:
+        hook.remove()
+    return nngeometry_batch(problem) * (
+        _bytes_of_widest(problem) + 2 * 2 * 4 * sum(sizes)
+    )  # values and their gradients
 
 
 def backpack(problem: Problem) -> Computed:
@@ -152,7 +171,15 @@ def kronfluence(problem: Problem) -> Computed:
 
 
 PEERS = [
-    Variant("nngeometry", nngeometry, package="nngeometry", module="nngeometry", work="nngeometry"),
+    Variant(
+        "nngeometry",
+        nngeometry,
+        needs=nngeometry_bytes,
+        holds="a batch",
+        package="nngeometry",
+        module="nngeometry",
+        work="nngeometry",
+    ),
     Variant(
         "kronfluence",
         kronfluence,
@@ -160,7 +187,7 @@ PEERS = [
         package="kronfluence",
         module="kronfluence",
     ),
-    Variant("backpack", backpack, n_by_p, package="backpack-for-pytorch", module="backpack", work="rows"),
-    Variant("opacus", opacus, n_by_p, package="opacus", module="opacus", work="rows"),
-    Variant("trak", trak, n_by_p, package="traker", module="trak", work="rows"),
+    Variant("backpack", backpack, needs=n_by_p, package="backpack-for-pytorch", module="backpack", work="rows"),
+    Variant("opacus", opacus, needs=n_by_p, package="opacus", module="opacus", work="rows"),
+    Variant("trak", trak, needs=n_by_p, package="traker", module="trak", work="rows"),
 ]

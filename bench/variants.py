@@ -60,6 +60,7 @@ class Variant:
         name: how tables call it.
         compute: the computation, timed as a whole.
         needs: bytes it will hold, predicted; see ``n_by_p``.
+        holds: what takes them.
         package: distribution that must be installed, for peers.
         module: what that distribution is imported as.
         tolerance: relative error above which the result counts as wrong.
@@ -69,6 +70,7 @@ class Variant:
     name: str
     compute: Callable[[Problem], Computed]
     needs: Callable[[Problem], int] = lambda problem: 0
+    holds: str = "n x P"
     package: str | None = None
     module: str | None = None
     tolerance: float = 1e-4
@@ -163,7 +165,8 @@ OWN = [
         "jacobians",
         jacobians,
         needs=lambda problem: 3 * 4 * jacobian_block(problem) * problem.k * problem.p,
+        holds="K x P",
         work="jacobians",
     ),
-    Variant("textbook", textbook, needs=lambda problem: 4 * 4 * problem.k * problem.p, work="textbook"),
+    Variant("textbook", textbook, needs=lambda problem: 4 * 4 * problem.k * problem.p, holds="K x P", work="textbook"),
 ]

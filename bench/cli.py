@@ -89,6 +89,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.quick:
         options.models, options.n, options.threads, options.repeats = list(QUICK), None, [1], 1
+    options.data = str(Path(options.data).resolve()) if options.data else None
     options.threads, options.n = sorted(set(options.threads)), sorted(set(options.n)) if options.n else None
     return options
 

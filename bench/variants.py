@@ -17,7 +17,7 @@ from bench.problem import Problem
 from lpntk.gradients import per_sample_gradients, trainable
 from lpntk.kernels import kernel_matrix
 
-CHUNK = 64  # samples per backward pass of the variants that fill an (n, p) matrix
+CHUNK, CHUNK_BYTES = 64, 2**29  # samples per backward pass that fills an (n, p) matrix, and bytes of their gradients
 JACOBIAN_BYTES = 2 * 2**30  # row block and column block of full Jacobians
 SKETCH = 4096
 
@@ -79,14 +79,19 @@ class Variant:
 
 def n_by_p(problem: Problem) -> int:
     """Return the bytes of all gradients and of the chunk that is being computed."""
-    return 4 * problem.p * (problem.n + min(2 * CHUNK, problem.n))
+    return 4 * problem.p * (problem.n + 2 * chunk(problem))
+
+
+def chunk(problem: Problem) -> int:
+    """Return how many samples' gradients are computed at a time."""
+    return max(1, min(CHUNK, problem.n, CHUNK_BYTES // (4 * problem.p)))
 
 
 def gram_of_rows(problem: Problem, rows: Callable[[slice], Tensor]) -> Computed:
     """Fill the (n, p) matrix of gradients chunk by chunk and multiply it by its transpose."""
     phi = torch.empty(problem.n, problem.p)
-    for start in range(0, problem.n, CHUNK):
-        part = slice(start, start + CHUNK)
+    for start in range(0, problem.n, chunk(problem)):
+        part = slice(start, start + chunk(problem))
         phi[part] = rows(part)
     return Computed(phi @ phi.T)
 
@@ -131,10 +136,10 @@ def _jacobian(problem: Problem, x_i: Tensor) -> Tensor:
 
 
 def _jacobian_block(problem: Problem, part: slice) -> Tensor:
-    x, chunk = problem.x[part], 4  # jacrev holds the k copies of a chunk twice
+    x, step = problem.x[part], 4  # jacrev holds the k copies of a few samples twice
     block = torch.empty(len(x), problem.k, problem.p)
-    for start in range(0, len(x), chunk):
-        block[start : start + chunk] = vmap(partial(_jacobian, problem))(x[start : start + chunk])
+    for start in range(0, len(x), step):
+        block[start : start + step] = vmap(partial(_jacobian, problem))(x[start : start + step])
     return block
 
 

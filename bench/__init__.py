@@ -1,0 +1,1 @@
+"""How fast is the kernel, against every other way to compute the same numbers? ``python bench/run.py``."""

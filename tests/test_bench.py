@@ -1,0 +1,136 @@
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from bench.cli import main
+from bench.measure import Record, measure
+from bench.peers import PEERS
+from bench.problem import problem, samples
+from bench.registry import VARIANTS, missing
+from bench.variants import OWN, CannotComputeError, Computed, Variant, jacobians, ours, vmap_grad
+
+LIMITS = {"threads": 1, "repeats": 1, "limit": 60.0, "peak": 1e11}
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    threads, out = torch.get_num_threads(), tmp_path_factory.mktemp("bench") / "report.json"
+    main(["--quick", "--no-memory", "--quiet", "--out", str(out)])
+    torch.set_num_threads(threads)
+    return json.loads(out.read_text())
+
+
+def lines(report, **wanted):
+    return [r for r in report["records"] if all(r[key] == value for key, value in wanted.items())]
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+def test_every_variant_computes_the_same_kernel_or_says_why_not(report, variant):
+    found = lines(report, variant=variant.name)
+    assert len(found) == 4  # two networks, two sizes
+    for record in found:
+        if record["status"] == "skipped":
+            assert record["reason"]
+            assert record["seconds"] is None
+        else:
+            assert record["status"] == "ok", record["reason"]
+            assert record["error"] < variant.tolerance
+            assert record["seconds_min"] <= record["seconds"] <= record["seconds_max"]
+            assert record["ratio_to_ours"] > 0
+
+
+def test_variants_that_need_torch_alone_are_never_skipped(report):
+    for variant in OWN:
+        if variant.name != "ours-sketched":
+            assert len(lines(report, variant=variant.name, status="ok")) == 4
+
+
+def test_the_report_says_where_the_numbers_come_from(report):
+    assert set(report["environment"]) >= {"cpu", "cores", "system", "python", "versions", "date"}
+    assert report["environment"]["versions"]["torch"] == torch.__version__
+    assert report["data"] == {"tiny-lenet": "synthetic", "tiny-resnet": "synthetic"}
+    assert report["peaks"]["1"] > 0
+    assert report["settings"]["quick"] is True
+    assert "asdl" in report["not_run"]
+
+
+def test_extrapolated_times_are_marked(report):
+    assert all(r["extrapolated_from"] == "4 of 78 pairs" for r in lines(report, variant="textbook", n=12))
+    assert all(r["extrapolated_from"] is None for r in lines(report, variant="ours"))
+
+
+def test_flops_of_known_methods_are_reported(report):
+    for name in ("ours", "vmap-grad", "jacobians", "textbook"):
+        assert all(r["flops"] > 0 and r["share_of_peak"] > 0 for r in lines(report, variant=name))
+
+
+def test_a_wrong_variant_is_reported_as_wrong():
+    transposed_signs = lambda posed: vmap_grad(replace(posed, y=(posed.y + 1) % posed.k))
+    cut_short = lambda posed: Computed(ours(posed).kappa[:-1])
+    not_finite = lambda posed: Computed(ours(posed).kappa * float("nan"))
+    last_row = lambda posed: Computed(
+        ours(posed).kappa * torch.ones(posed.n, 1).index_fill(0, torch.tensor([posed.n - 1]), 2)
+    )
+    wrong = {"labels": transposed_signs, "shape": cut_short, "nan": not_finite, "last row": last_row}
+    found = measure(problem("tiny-lenet", 12), [Variant(k, v) for k, v in wrong.items()], **LIMITS)
+    assert [r.status for r in found] == ["wrong"] * 4
+    assert all("relative error" in r.reason for r in found)
+
+
+def test_a_variant_that_fails_does_not_stop_the_others():
+    def fails(posed):
+        raise RuntimeError("cannot open /some/folder/of/mine")
+
+    def declines(posed):
+        raise CannotComputeError("only for linear layers")
+
+    variants = [Variant("fails", fails), Variant("declines", declines), Variant("ours", ours)]
+    found = {r.variant: r for r in measure(problem("tiny-lenet", 6), variants, **LIMITS)}
+    assert (found["fails"].status, found["fails"].reason) == ("failed", "RuntimeError: cannot open <path>")
+    assert (found["declines"].status, found["declines"].reason) == ("skipped", "only for linear layers")
+    assert found["ours"].status == "ok"
+
+
+def test_what_would_not_fit_or_take_too_long_is_skipped():
+    large = Variant("large", ours, needs=lambda posed: 2**60)
+    slow = Variant("slow", ours)
+    earlier = [Record("tiny-lenet", 1, 6, 1, "slow", spent=50.0, seconds=50.0)]
+    found = measure(problem("tiny-lenet", 12), [large, slow], **LIMITS, before=earlier)
+    assert [r.status for r in found] == ["skipped", "skipped"]
+    assert "GiB available" in found[0].reason
+    assert found[1].reason == "predicted 200 s for a run, limit 60 s"
+
+
+def test_missing_libraries_are_named():
+    absent = Variant("absent", ours, package="a-library", module="no_such_module_anywhere")
+    assert missing(absent) == "a-library is not installed"
+    assert all(variant.package and variant.module for variant in PEERS)
+
+
+def test_jacobians_in_several_blocks_are_a_rectangle_of_the_kernel(monkeypatch):
+    posed = problem("tiny-lenet", 12)
+    monkeypatch.setattr("bench.variants.JACOBIAN_BYTES", 2 * 4 * posed.k * posed.p * 3)
+    computed = jacobians(posed)
+    assert computed.extrapolated_from == "2 of 10 pairs of blocks"
+    assert computed.kappa.shape == (3, 6)
+    assert torch.allclose(computed.kappa, ours(posed).kappa[:3, :6], rtol=1e-4)
+
+
+def test_more_samples_begin_with_the_fewer():
+    x, y, source = samples("tiny-lenet", 6)
+    longer, labels, _ = samples("tiny-lenet", 12)
+    assert torch.equal(longer[:6], x)
+    assert torch.equal(labels[:6], y)
+    assert source == "synthetic"
+
+
+def test_memory_is_measured_in_a_process_of_its_own():
+    from bench.memory import peak_bytes, probe
+
+    if peak_bytes() is None:
+        pytest.skip("this system does not report a peak")
+    ballast = torch.ones(2**26)  # 256 MiB that the probe must not see
+    found = probe("vmap-grad", "tiny-lenet", 12, 1, None, 120)
+    assert 0 <= found["bytes"] < 4 * ballast.numel()

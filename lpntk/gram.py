@@ -186,7 +186,8 @@ class LayerwiseGram:
             part = slice(start, start + step)
             found = layer.gradients(tuple(t[part] for t in tensors), [key for _, key in wanted])
             for columns, key in wanted:
-                target, gradient = rows[part, columns.place], found[key].flatten(1)
+                gradient = found[key]  # (n, *shape), in any order of memory
+                target = rows[part, columns.place].view(gradient.shape)
                 if columns.uses[0] == (call, key):
                     target.copy_(gradient)
                 else:

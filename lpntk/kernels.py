@@ -8,17 +8,23 @@ Theta are never formed.
 """
 
 import copy
+import os
+from collections.abc import Iterator
 from functools import partial
+from itertools import groupby
 
 import torch
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
+from lpntk import distributed
+from lpntk.blocks import GIB, cut
 from lpntk.checks import check_inputs
 from lpntk.device import resolve_device
 from lpntk.gram import LayerwiseGram
+from lpntk.precision import Precision, cast, matmul_precision
 from lpntk.signs import Signs, sign_vectors
-
-GIB = 2**30
+from lpntk.store import KernelFile, Memory, Tile, identity
 
 
 def kernel_matrix(
@@ -32,8 +38,13 @@ def kernel_matrix(
     normalize: bool = False,
     memory_budget: int = 2 * GIB,
     device: str | torch.device = "auto",
+    precision: Precision | None = None,
+    out: str | os.PathLike | None = None,
+    progress: bool = False,
 ) -> Tensor:
     """Return the kernel between labelled samples: ``kappa[i, j]`` of (x_i, y_i) and (x2_j, y2_j).
+
+    Under ``torchrun`` the processes share the work and ``out`` is required, see ``lpntk.distributed``.
 
     Args:
         model: any module that maps a batch (n, ...) to logits (n, k), in evaluation mode if it has batch norm or
@@ -45,50 +56,85 @@ def kernel_matrix(
         signs: ``label`` lpNTK, ``ones`` pNTK, ``error`` the loss-gradient kernel, ``centred`` lpNTK with s minus
             its mean; see ``lpntk.signs``.
         normalize: divide by the norms of both gradients, which gives the cosine of the angle between two updates.
-        memory_budget: bytes that the gradients held at once may take, the result not counted.
+        memory_budget: bytes that gradients, activations and work space may take, model and result not counted.
         device: ``auto``, ``cpu`` or ``cuda[:i]``.
+        precision: ``float32``, ``float64``, or on CUDA ``tf32`` or ``bf16`` (products of rounded numbers, summed in
+            float32); by default as the parameters are.
+        out: an ``.npy`` to write to, memory-mapped. A run that was killed goes on from its last finished tile.
+        progress: show a bar with rate and time left.
 
     Returns:
-        (n, n2) tensor on the CPU in the dtype of the parameters.
+        (n, n2) tensor on the CPU, memory-mapped if ``out`` is given, in the dtype of the parameters or ``precision``.
 
     Raises:
-        ValueError: if model, inputs, labels or budget cannot give a kernel; the message says what, where and how to
-            mend it.
+        ValueError: if model, inputs, labels or budget cannot give a kernel, or ``out`` holds another one; the message
+            says what, where and how to mend it.
     """
-    device = resolve_device(device)
+    rank, size = distributed.world()
+    device = resolve_device(distributed.local_device(device))
     check_inputs(model, x, y, x2, y2)
-    model = copy.deepcopy(model).to(device)
+    if size > 1 and out is None:
+        raise ValueError(f"{size} processes share this kernel through a file: give out='somewhere/kappa.npy'")
+    model, x, x2 = cast(copy.deepcopy(model).to(device), x, x2, precision, device)
     symmetric = x2 is None
-    x2, y2 = (x, y) if symmetric else (x2, y2)
-    engine = _engine(model, signs, (x, y), (x2, y2), memory_budget // 4, device)
-    rows = _rows(engine.bytes_per_sample, memory_budget - memory_budget // 4, len(x), symmetric)
-
-    def block(x: Tensor, y: Tensor, start: int) -> Tensor:
-        part = slice(start, start + rows)
-        return engine.features(x[part].to(device), y[part].to(device))
-
+    rows, columns = (x, y), (x, y) if symmetric else (x2, y2)
+    engine = _engine(model, signs, rows, columns, memory_budget // 4, device)
+    n, n2 = len(x), len(columns[0])
+    plan = cut(n, n2, symmetric, engine.bytes_per_sample, memory_budget - memory_budget // 4, parts=size)
     dtype = next(model.parameters()).dtype
-    kappa = torch.empty(len(x), len(x2), dtype=dtype)
-    norm2_rows, norm2_columns = torch.empty(len(x), dtype=dtype), torch.empty(len(x2), dtype=dtype)
-    for i in range(0, len(x), rows):
-        a = block(x, y, i)
-        norm2_rows[i : i + rows] = engine.diagonal(a)
-        for j in range(i if symmetric else 0, len(x2), rows):
-            b = a if symmetric and i == j else block(x2, y2, j)
-            if not symmetric:
-                norm2_columns[j : j + rows] = engine.diagonal(b)
-            block_of_kappa = kappa[i : i + rows, j : j + rows]
-            if device.type == "cpu":
-                engine.gram(a, b, out=block_of_kappa)
-            else:
-                block_of_kappa.copy_(engine.gram(a, b))
-            if symmetric and i != j:
-                kappa[j : j + rows, i : i + rows] = kappa[i : i + rows, j : j + rows].T
-    if normalize:
-        columns = norm2_rows if symmetric else norm2_columns
-        kappa /= norm2_rows.clamp_min(torch.finfo(kappa.dtype).tiny).sqrt()[:, None]
-        kappa /= columns.clamp_min(torch.finfo(kappa.dtype).tiny).sqrt()[None, :]
-    return kappa
+    if out is None:
+        store = Memory(n, n2, dtype)
+    else:
+        told = identity(model, {"x": x, "y": y, "x2": x2, "y2": y2}, signs=signs, normalize=normalize, by=precision)
+        with distributed.first_rank_first(rank, size):
+            store = KernelFile(out, n, n2, dtype, told, rank)
+    missing = store.missing(plan.tiles())
+    distributed.wait_for_all(size)  # nobody logs a tile before everybody has read the logs
+    own = distributed.share(missing, rank, size)
+    with matmul_precision(precision, device), _bar(own, progress and rank == 0) as bar:
+        for tile, block in _blocks(engine, own, rows, columns, symmetric, normalize, device):
+            _put(store.kappa, tile, block, symmetric)
+            store.finished(tile)
+            bar.update(_pairs(tile))
+    distributed.wait_for_all(size)
+    with distributed.first_rank_first(rank, size):
+        return store.close() if rank == 0 else store.kappa
+
+
+def _blocks(
+    engine: LayerwiseGram,
+    tiles: list[Tile],
+    rows: tuple[Tensor, Tensor],
+    columns: tuple[Tensor, Tensor],
+    symmetric: bool,
+    normalize: bool,
+    device: torch.device,
+) -> Iterator[tuple[Tile, Tensor]]:
+    """Yield every tile and its block of the kernel, making the features of a row block once."""
+
+    def features(samples: tuple[Tensor, Tensor], start: int, stop: int):
+        found = engine.features(*(_placed(t[start:stop], device) for t in samples))
+        return found, engine.diagonal(found).clamp_min(TINY).rsqrt() if normalize else None
+
+    for (top, bottom), group in groupby(tiles, key=lambda tile: tile[:2]):
+        a, a_scale = features(rows, top, bottom)
+        for tile in group:
+            _, _, left, right = tile
+            diagonal = symmetric and (left, right) == (top, bottom)
+            b, b_scale = (a, a_scale) if diagonal else features(columns, left, right)
+            block = engine.gram(a, b)
+            if normalize:
+                block *= a_scale[:, None]
+                block *= b_scale[None, :]
+            yield tile, block
+            del b, block  # before the next column block is made
+
+
+def _put(kappa: Tensor, tile: Tile, block: Tensor, symmetric: bool) -> None:
+    top, bottom, left, right = tile
+    kappa[top:bottom, left:right] = block
+    if symmetric and left != top:
+        kappa[left:right, top:bottom] = block.T
 
 
 def _engine(
@@ -100,20 +146,27 @@ def _engine(
     device: torch.device,
 ) -> LayerwiseGram:
     """Make the engine, tried on some rows and some columns."""
-    few = [torch.cat([a[:2], b[-2:]]).to(device) for a, b in zip(rows, columns, strict=True)]
+    if device.type == "cpu":
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d):  # convolutions, pooling and patches run faster so
+                module.to(memory_format=torch.channels_last)
+    few = [_placed(torch.cat([a[:2], b[-2:]]), device) for a, b in zip(rows, columns, strict=True)]
     samples = len(columns[0])
     return LayerwiseGram(model, partial(sign_vectors, signs=signs), *few, samples=samples, memory=memory)
 
 
-def _rows(bytes_per_sample: int, memory: int, n: int, symmetric: bool) -> int:
-    """Return the samples of a block. A row block and a column block are held together, unless one block is all."""
-    if symmetric and n * bytes_per_sample <= memory:
-        return n
-    rows = memory // (2 * bytes_per_sample)
-    if rows < 1:
-        raise ValueError(
-            f"memory_budget leaves {memory / GIB:.3g} GiB for gradients, which is too small: one sample keeps "
-            f"{bytes_per_sample / GIB:.3g} GiB and two are held at once; "
-            f"give at least {3 * bytes_per_sample} bytes or use a smaller model"
-        )
-    return rows
+def _placed(t: Tensor, device: torch.device) -> Tensor:
+    """Move samples to the device, images on the CPU channels last."""
+    images = t.ndim == 4 and device.type == "cpu"
+    return t.to(device, memory_format=torch.channels_last if images else torch.preserve_format)
+
+
+def _pairs(tile: Tile) -> int:
+    return (tile[1] - tile[0]) * (tile[3] - tile[2])
+
+
+def _bar(tiles: list[Tile], shown: bool) -> tqdm:
+    return tqdm(total=sum(map(_pairs, tiles)), unit="pair", unit_scale=True, desc="kernel", disable=not shown)
+
+
+TINY = 1e-30  # squared norm of a sample without gradient: its cosines become 0, not NaN

@@ -124,16 +124,18 @@ class Conv(PatchLayer):
         return a, d
 
     def gradients(self, tensors: Tensors, names: list[str]) -> dict[str, Tensor]:
-        """Patches as a strided view, copied once, then one batched product."""
+        """Patches as a strided view, copied once, then one batched product. Fastest on channels-last tensors."""
         a, d = tensors
-        n, found = len(a), {}
+        n, dims, found = len(a), len(self.axes), {}
         if "weight" in names:
-            dims = len(self.axes)
-            view = pad_and_window(a, 2, self.axes)  # (n, c, *out, *kernel)
-            order = (0, 1, *range(2 + dims, 2 + 2 * dims), *range(2, 2 + dims))
-            patches = view.permute(order).reshape(n * self.groups, self.q, self.t)
-            d_parts = d.reshape(n * self.groups, self.k, self.t)
-            found["weight"] = torch.bmm(d_parts, patches.mT).view(n, *self.module.weight.shape)
+            x = a.movedim(1, -1).unflatten(-1, (self.groups, -1))  # (n, *size, g, c)
+            view = pad_and_window(x, 1, self.axes)  # (n, *out, g, c, *kernel)
+            group, out, kernel = 1 + dims, range(1, 1 + dims), range(3 + dims, 3 + 2 * dims)
+            patches = view.permute(0, group, *out, *kernel, group + 1).reshape(n * self.groups, self.t, self.q)
+            d_parts = d.unflatten(1, (self.groups, self.k)).flatten(3).mT.flatten(0, 1)  # (n * g, t, k)
+            weight = torch.bmm(d_parts.mT, patches)  # (n * g, k, q), q: kernel offset, then channel
+            shape = (n, self.groups * self.k, *(axis.kernel for axis in self.axes), -1)
+            found["weight"] = weight.view(shape).movedim(-1, 2)
         if "bias" in names:
             found["bias"] = d.flatten(2).sum(2)
         return found

@@ -1,0 +1,112 @@
+r"""And beyond one machine? The same call under ``torchrun``: row blocks are shared, one file receives them all.
+
+    torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint first-machine:29500 \
+        -m lpntk.distributed --dataset mnist --model lenet --weights lenet.pt --out shared/kappa.npy
+
+The file must lie where all machines can write. No tile is sent between processes: each writes its own, and logs it.
+If a process dies, the same command goes on where it stopped, with any number of processes.
+"""
+
+import argparse
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+
+from lpntk.store import Tile
+
+
+def world() -> tuple[int, int]:
+    """Return (rank, number of processes), having joined them if ``torchrun`` started this process."""
+    if not dist.is_available():
+        return 0, 1
+    if not dist.is_initialized() and dist.is_torchelastic_launched():
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+
+
+def local_device(device: str | torch.device) -> str | torch.device:
+    """Return the CUDA device of this process's own where ``auto`` was asked for and several share a machine."""
+    if device == "auto" and torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
+        return f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
+    return device
+
+
+@contextmanager
+def first_rank_first(rank: int, size: int) -> Iterator[None]:
+    """Let rank 0 through the block before the others: it creates what they open."""
+    if size > 1 and rank > 0:
+        dist.barrier()
+    yield
+    if size > 1 and rank == 0:
+        dist.barrier()
+
+
+def share(tiles: list[Tile], rank: int, size: int) -> list[Tile]:
+    """Return this process's tiles: whole row blocks, the largest first, each to who has least to do.
+
+    Every process must call it with the same tiles.
+    """
+    if size == 1:
+        return tiles
+    blocks: dict[int, list[Tile]] = {}
+    for tile in tiles:
+        blocks.setdefault(tile[0], []).append(tile)
+    load, own = [0] * size, [[] for _ in range(size)]
+    for block in sorted(blocks.values(), key=_pairs, reverse=True):
+        least = load.index(min(load))
+        load[least] += _pairs(block)
+        own[least] += block
+    return own[rank]
+
+
+def wait_for_all(size: int) -> None:
+    """Return once every process is here."""
+    if size > 1:
+        dist.barrier()
+
+
+def _pairs(tiles: list[Tile]) -> int:
+    return sum((bottom - top) * (right - left) for top, bottom, left, right in tiles)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Compute the kernel of a named network over a data set into a file, alone or under ``torchrun``."""
+    from lpntk import data, models
+    from lpntk.kernels import kernel_matrix
+
+    parser = argparse.ArgumentParser(description="Compute a kernel into a file, alone or under torchrun.")
+    parser.add_argument("--dataset", default="digits", help="digits, mnist, cifar10 or the path of an .npz")
+    parser.add_argument("--data", help="folder with mnist and cifar10 (default: LPNTK_DATA)")
+    parser.add_argument("--samples", type=int, metavar="N", help="first n training samples (default: all)")
+    parser.add_argument("--model", default="mlp", choices=models.MODELS)
+    parser.add_argument("--weights", help="state_dict saved by torch.save (default: seed 0, untrained)")
+    parser.add_argument("--signs", default="label")
+    parser.add_argument("--normalize", action="store_true")
+    parser.add_argument("--memory-budget", type=float, default=2, metavar="GIB", help="per process (default: 2)")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--out", required=True, help="the .npy to write")
+    options = parser.parse_args(arguments)
+    source = data.load(options.dataset, options.data)
+    model = models.build(options.model, source.in_shape, source.k, seed=0).eval()
+    if options.weights:
+        model.load_state_dict(torch.load(options.weights, map_location="cpu", weights_only=True))
+    kernel_matrix(
+        model,
+        source.x_train[: options.samples],
+        source.y_train[: options.samples],
+        signs=options.signs,
+        normalize=options.normalize,
+        memory_budget=int(options.memory_budget * 2**30),
+        device=options.device,
+        out=options.out,
+        progress=True,
+    )
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""How exactly are products taken? In the numbers of the model, in double, or rounded on a CUDA device."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Precision = Literal["float32", "float64", "tf32", "bf16"]
+DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bf16": torch.float32, "float64": torch.float64}
+
+
+def cast(
+    model: nn.Module, x: Tensor, x2: Tensor | None, precision: Precision | None, device: torch.device
+) -> tuple[nn.Module, Tensor, Tensor | None]:
+    """Return model and inputs in the numbers that ``precision`` is stored in.
+
+    Raises:
+        ValueError: if the precision is unknown, or rounded products are asked for without a CUDA device.
+    """
+    if precision is None:
+        return model, x, x2
+    if precision not in DTYPES:
+        raise ValueError(f"precision must be one of {', '.join(DTYPES)}; got {precision!r}")
+    if precision in ("tf32", "bf16") and device.type != "cuda":
+        raise ValueError(f"precision {precision!r} needs a CUDA device, not {device.type!r}; use float32")
+    dtype = DTYPES[precision]
+    to = lambda t: t.to(dtype) if t is not None and t.is_floating_point() else t
+    return model.to(dtype), to(x), to(x2)
+
+
+@contextmanager
+def matmul_precision(precision: Precision | None, device: torch.device) -> Iterator[None]:
+    """Let float32 products on CUDA be taken in TensorFloat-32 for ``tf32`` and ``bf16``, and never otherwise.
+
+    The Gram products of ``bf16`` are rounded further by the engine, which sums them in float32.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    flags = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [flag.allow_tf32 for flag in flags]
+    try:
+        for flag in flags:
+            flag.allow_tf32 = precision in ("tf32", "bf16")
+        yield
+    finally:
+        for flag, value in zip(flags, before, strict=True):
+            flag.allow_tf32 = value

@@ -1,0 +1,72 @@
+"""The same call under torchrun: two processes and one file."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lpntk import data, models
+from lpntk.distributed import main
+from lpntk.kernels import kernel_matrix
+
+N = 60
+RUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29613"]
+CALL = ["--dataset", "digits", "--model", "mlp", "--samples", str(N), "--memory-budget", "0.0002"]
+
+# the command line, with one rank dying after its second tile
+DYING = """
+import os, sys
+from lpntk import distributed, store
+finished = store.KernelFile.finished
+count = 0
+def dies(self, tile):
+    global count
+    finished(self, tile)
+    count += 1
+    if count == 2 and os.environ["RANK"] == "1":
+        os._exit(3)
+store.KernelFile.finished = dies
+distributed.main(sys.argv[1:])
+"""
+
+
+def torchrun(*command):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [*RUN, *map(str, command)], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def want():
+    digits = data.load("digits")
+    model = models.build("mlp", digits.in_shape, digits.k, seed=0)
+    return kernel_matrix(model, digits.x_train[:N], digits.y_train[:N])
+
+
+def test_two_processes_write_what_one_writes(tmp_path, want):
+    ran = torchrun("-m", "lpntk.distributed", *CALL, "--out", tmp_path / "kappa.npy")
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    got = torch.from_numpy(np.load(tmp_path / "kappa.npy"))
+    assert torch.allclose(got, want, rtol=1e-5, atol=1e-5 * float(want.abs().max()))
+    assert {p.name for p in tmp_path.iterdir()} == {"kappa.npy", "kappa.json"}
+
+
+def test_a_rank_that_dies_leaves_a_result_that_resumes(tmp_path, want):
+    script, out = tmp_path / "dying.py", tmp_path / "out" / "kappa.npy"
+    script.write_text(DYING)
+    ran = torchrun(script, *CALL, "--out", out)
+    assert ran.returncode != 0
+    assert not out.exists()
+    tiles = [line for log in out.parent.glob("*.tiles") for line in log.read_text().splitlines()]
+    assert len(tiles) >= 2
+    stamp = Path(out.parent / "kappa.partial.1.tiles").read_text()
+    assert len(stamp.splitlines()) == 2
+
+    main([*CALL, "--out", str(out)])  # one process takes over
+    got = torch.from_numpy(np.load(out))
+    assert torch.allclose(got, want, rtol=1e-5, atol=1e-5 * float(want.abs().max()))

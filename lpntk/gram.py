@@ -19,6 +19,7 @@ from lpntk.coverage import Coverage, cover, signature
 from lpntk.gradients import per_sample_gradients, trainable
 from lpntk.layers import Layer
 from lpntk.plan import Form, Row, make_plan
+from lpntk.precision import product
 
 MIB = 2**20
 TRIED = 4  # samples that the constructor looks at
@@ -53,6 +54,7 @@ class LayerwiseGram:
         samples: how many samples each will meet, over which the cost of its gradients is spread.
         memory: bytes that activations, patches and tiles may take at a time, the features not counted.
         form: take this form for every layer that has it instead of the cheapest.
+        rounded: multiply numbers rounded to bfloat16 in the Gram matrix; gradients are made in full precision.
 
     Raises:
         ValueError: if a sample has no gradient of its own in this model; the message names the cause.
@@ -68,8 +70,9 @@ class LayerwiseGram:
         samples: int = 1024,
         memory: int = 512 * MIB,
         form: Form | None = None,
+        rounded: bool = False,
     ):
-        self.model, self.direction = model, direction
+        self.model, self.direction, self._rounded = model, direction, False
         x, y, params = x[:TRIED], y[:TRIED], trainable(model)
         self._first = x[:1], y[:1]
         self._coverage = cover(model, direction, x, y)
@@ -81,7 +84,8 @@ class LayerwiseGram:
         tile, activations = (8 * torch.get_num_threads(), 64) if x.device.type == "cpu" else (256, 2048)  # MiB
         self.scratch_bytes = min(tile * MIB, memory // 4)
         self._chunk = self._chunk_size(activations * MIB, memory // 2)
-        self._check(x, y)
+        self._check(x, y)  # in full precision
+        self._rounded = rounded
         self._coverage.tensors = []
 
     def plan(self) -> list[Row]:
@@ -153,9 +157,9 @@ class LayerwiseGram:
         return total
 
     def _write(self, out: Tensor, a: Features, b: Features) -> Tensor:
-        torch.mm(a.rows, b.rows.T, out=out)
+        product(a.rows, b.rows.T, rounded=self._rounded, out=out)
         for pairs, rows, columns in zip(self._plan.pairs.values(), a.packed, b.packed, strict=True):
-            pairs.add_to(out, rows, columns, self.scratch_bytes)
+            pairs.add_to(out, rows, columns, self.scratch_bytes, rounded=self._rounded)
         return out
 
     def _fill(self, block: Features, x: Tensor, y: Tensor) -> None:

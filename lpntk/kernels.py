@@ -58,8 +58,8 @@ def kernel_matrix(
         normalize: divide by the norms of both gradients, which gives the cosine of the angle between two updates.
         memory_budget: bytes that gradients, activations and work space may take, model and result not counted.
         device: ``auto``, ``cpu`` or ``cuda[:i]``.
-        precision: ``float32``, ``float64``, or on CUDA ``tf32`` or ``bf16`` (products of rounded numbers, summed in
-            float32); by default as the parameters are.
+        precision: ``float32``, ``float64``, ``tf32`` (CUDA only) or ``bf16`` (fast on CUDA); by default as the
+            parameters are. The last two multiply rounded numbers and sum in float32, ``bf16`` in the Gram matrix only.
         out: an ``.npy`` to write to, memory-mapped. A run that was killed goes on from its last finished tile.
         progress: show a bar with rate and time left.
 
@@ -78,7 +78,8 @@ def kernel_matrix(
     model, x, x2 = cast(copy.deepcopy(model).to(device), x, x2, precision, device)
     symmetric = x2 is None
     rows, columns = (x, y), (x, y) if symmetric else (x2, y2)
-    engine = _engine(model, signs, rows, columns, memory_budget // 4, device)
+    with matmul_precision(None, device):
+        engine = _engine(model, signs, rows, columns, memory_budget // 4, device, rounded=precision == "bf16")
     n, n2 = len(x), len(columns[0])
     plan = cut(n, n2, symmetric, engine.bytes_per_sample, memory_budget - memory_budget // 4, parts=size)
     dtype = next(model.parameters()).dtype
@@ -144,6 +145,7 @@ def _engine(
     columns: tuple[Tensor, Tensor],
     memory: int,
     device: torch.device,
+    rounded: bool,
 ) -> LayerwiseGram:
     """Make the engine, tried on some rows and some columns."""
     if device.type == "cpu":
@@ -152,7 +154,8 @@ def _engine(
                 module.to(memory_format=torch.channels_last)
     few = [_placed(torch.cat([a[:2], b[-2:]]), device) for a, b in zip(rows, columns, strict=True)]
     samples = len(columns[0])
-    return LayerwiseGram(model, partial(sign_vectors, signs=signs), *few, samples=samples, memory=memory)
+    direction = partial(sign_vectors, signs=signs)
+    return LayerwiseGram(model, direction, *few, samples=samples, memory=memory, rounded=rounded)
 
 
 def _placed(t: Tensor, device: torch.device) -> Tensor:

@@ -16,6 +16,7 @@ from torch.func import functional_call, grad
 
 from lpntk.capture import Call, tensors_in
 from lpntk.gradients import over_samples
+from lpntk.precision import product
 from lpntk.windows import Axis, pad_and_window
 
 Tensors = tuple[Tensor, ...]
@@ -69,8 +70,10 @@ class PatchLayer(Layer):
         """Return (groups, t, n, q) patches from packed inputs (n, positions, channels)."""
         return x.transpose(0, 1).unsqueeze(0)  # (1, t, n, q)
 
-    def patch_products(self, a: Tensor, b: Tensor, bias: bool) -> Tensor:
+    def patch_products(self, a: Tensor, b: Tensor, bias: bool, rounded: bool = False) -> Tensor:
         """Return <p, p'> (+ 1 for a bias that rides along) of patches (g, i, q) and (g, j, q): (g, i, j)."""
+        if rounded:
+            return product(a, b.mT, rounded=True).add_(float(bias))
         return torch.baddbmm(a.new_ones(()), a, b.mT, beta=float(bias))
 
 
@@ -192,7 +195,7 @@ class Embedding(PatchLayer):
         """Return tokens (1, t, n, 1)."""
         return x.T[None, :, :, None]
 
-    def patch_products(self, a: Tensor, b: Tensor, bias: bool) -> Tensor:
+    def patch_products(self, a: Tensor, b: Tensor, bias: bool, rounded: bool = False) -> Tensor:
         """Return 1 where two tokens agree: (1, i, 1) and (1, j, 1) give (1, i, j)."""
         return (a == b.mT).to(self.module.weight.dtype)
 

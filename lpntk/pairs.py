@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from lpntk.layers import PatchLayer
+from lpntk.precision import product
 from lpntk.windows import offsets
 
 LARGEST_TILE = 512  # samples: beyond that a matrix product gains nothing
@@ -30,7 +31,9 @@ class Pairs:
     form: str  # "inner" or "pixel"
     bias: bool  # whether the bias's share is included
 
-    def add_to(self, out: Tensor, a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], scratch: int) -> None:
+    def add_to(
+        self, out: Tensor, a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], scratch: int, *, rounded: bool = False
+    ) -> None:
         """Add <phi_i, phi_j> of this layer to ``out`` (n_a, n_b).
 
         Args:
@@ -38,6 +41,7 @@ class Pairs:
             a: packed inputs (n_a, positions, c) and output gradients (n_a, t, k) of the rows.
             b: the same of the columns.
             scratch: bytes that one tile may take.
+            rounded: multiply numbers rounded to bfloat16.
         """
         tile = self.tile(scratch, out.element_size())
         for i in range(0, out.shape[0], tile):
@@ -47,7 +51,7 @@ class Pairs:
                 columns = slice(j, j + tile)
                 x2, d2 = self._operands(b, columns)
                 target = out[rows, columns]
-                patches, outputs = self._patch_products(x, x2), self._products(d, d2)
+                patches, outputs = self._patch_products(x, x2, rounded), self._products(d, d2, rounded)
                 if patches.shape[1:] == target.shape and len(patches) == 1:  # one position: nothing to sum
                     target.addcmul_(patches[0], outputs[0])
                 else:
@@ -80,16 +84,16 @@ class Pairs:
         x = self.layer.patches(x) if self.form == "inner" else _by_group(x, self.layer.groups)
         return x, _by_group(d, self.layer.groups)  # (g, positions, n, c), (g, t, n, k)
 
-    def _products(self, a: Tensor, b: Tensor) -> Tensor:
-        return torch.bmm(a.flatten(1, 2), b.flatten(1, 2).mT)  # (g, t * n_a, t * n_b)
+    def _products(self, a: Tensor, b: Tensor, rounded: bool) -> Tensor:
+        return product(a.flatten(1, 2), b.flatten(1, 2).mT, rounded=rounded)  # (g, t * n_a, t * n_b)
 
-    def _patch_products(self, x: Tensor, x2: Tensor) -> Tensor:
+    def _patch_products(self, x: Tensor, x2: Tensor, rounded: bool) -> Tensor:
         if self.form == "inner":
-            return self.layer.patch_products(x.flatten(1, 2), x2.flatten(1, 2), self.bias)
+            return self.layer.patch_products(x.flatten(1, 2), x2.flatten(1, 2), self.bias, rounded)
         axes, g = self.layer.axes, len(x)
         n, n2 = x.shape[2], x2.shape[2]
         sizes, outs = [axis.size for axis in axes], [axis.out for axis in axes]
-        pixels = self._products(x, x2).view(g, *sizes, n, *sizes, n2)
+        pixels = self._products(x, x2, rounded).view(g, *sizes, n, *sizes, n2)
         sums = pixels.new_full((g, *outs, n, *outs, n2), float(self.bias))
         every = slice(None)
         for positions, inputs in offsets(axes):

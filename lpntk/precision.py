@@ -11,20 +11,38 @@ Precision = Literal["float32", "float64", "tf32", "bf16"]
 DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bf16": torch.float32, "float64": torch.float64}
 
 
+def product(a: Tensor, b: Tensor, *, rounded: bool, out: Tensor | None = None) -> Tensor:
+    """Return ``a @ b``, of operands rounded to bfloat16 if asked for, summed in the numbers of the operands.
+
+    Args:
+        a: (i, c) or (g, i, c).
+        b: (c, j) or (g, c, j).
+        rounded: whether to round.
+        out: where to put the product.
+    """
+    if not rounded:
+        return torch.matmul(a, b, out=out)
+    a, b = a.bfloat16(), b.bfloat16()
+    multiply = torch.mm if a.ndim == 2 else torch.bmm
+    # tensor cores sum in float32; elsewhere the rounded operands are multiplied as they are
+    wide = multiply(a, b, out_dtype=torch.float32) if a.is_cuda else multiply(a.float(), b.float())
+    return wide if out is None else out.copy_(wide)
+
+
 def cast(
     model: nn.Module, x: Tensor, x2: Tensor | None, precision: Precision | None, device: torch.device
 ) -> tuple[nn.Module, Tensor, Tensor | None]:
     """Return model and inputs in the numbers that ``precision`` is stored in.
 
     Raises:
-        ValueError: if the precision is unknown, or rounded products are asked for without a CUDA device.
+        ValueError: if the precision is unknown, or ``tf32`` is asked for without a CUDA device.
     """
     if precision is None:
         return model, x, x2
     if precision not in DTYPES:
         raise ValueError(f"precision must be one of {', '.join(DTYPES)}; got {precision!r}")
-    if precision in ("tf32", "bf16") and device.type != "cuda":
-        raise ValueError(f"precision {precision!r} needs a CUDA device, not {device.type!r}; use float32")
+    if precision == "tf32" and device.type != "cuda":
+        raise ValueError(f"precision 'tf32' needs a CUDA device, not {device.type!r}; use float32")
     dtype = DTYPES[precision]
     to = lambda t: t.to(dtype) if t is not None and t.is_floating_point() else t
     return model.to(dtype), to(x), to(x2)
@@ -32,10 +50,7 @@ def cast(
 
 @contextmanager
 def matmul_precision(precision: Precision | None, device: torch.device) -> Iterator[None]:
-    """Let float32 products on CUDA be taken in TensorFloat-32 for ``tf32`` and ``bf16``, and never otherwise.
-
-    The Gram products of ``bf16`` are rounded further by the engine, which sums them in float32.
-    """
+    """Let float32 products on CUDA be taken in TensorFloat-32 for ``tf32``, and never otherwise."""
     if device.type != "cuda":
         yield
         return
@@ -43,7 +58,7 @@ def matmul_precision(precision: Precision | None, device: torch.device) -> Itera
     before = [flag.allow_tf32 for flag in flags]
     try:
         for flag in flags:
-            flag.allow_tf32 = precision in ("tf32", "bf16")
+            flag.allow_tf32 = precision == "tf32"
         yield
     finally:
         for flag, value in zip(flags, before, strict=True):

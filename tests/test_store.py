@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from cases import CASES, samples
 from oracle import oracle_kernel, relative_error
 
 from lpntk import distributed, kernels
@@ -157,11 +158,19 @@ def test_precision_casts_model_and_inputs():
             kernel_matrix(MODEL, X, Y, precision="tf32")
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize(("precision", "bound"), [("float32", 1e-5), ("tf32", 5e-3), ("bf16", 3e-2)])
-def test_precision_on_cuda(precision, bound):
-    got = kernel_matrix(MODEL, X, Y, precision=precision, device="cuda")
-    assert relative_error(got, oracle_kernel(MODEL, X, Y)) < bound
+ROUNDED = [("float32", 1e-5), ("bf16", 1e-2)] + ([("tf32", 5e-3)] if torch.cuda.is_available() else [])
+
+
+@pytest.mark.parametrize(("precision", "bound"), ROUNDED)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_rounded_products_are_summed_in_float32(case, precision, bound):
+    model, (x, y, _, _) = case.make(0), samples(case)
+    got = kernel_matrix(model, x, y, precision=precision)
+    assert got.dtype == torch.float32
+    error = relative_error(got, oracle_kernel(model, x, y))
+    assert error < bound
+    if precision != "float32":
+        assert error > 1e-6  # it did round
 
 
 def test_several_processes_need_a_file(monkeypatch):

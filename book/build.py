@@ -34,24 +34,21 @@ def main() -> int:
     """Build and return Jupyter Book's exit status."""
     parser = argparse.ArgumentParser(description="Build the book from the results of a profile.")
     parser.add_argument("--profile", default=DEFAULT)
-    parser.add_argument("--output", type=Path, default=ROOT, help="folder for _build (default: the root)")
+    parser.add_argument("--output", type=Path, help="folder for _build (default: the root, or _build/PROFILE in it)")
     options = parser.parse_args()
     if not (ROOT / "results" / options.profile).exists():
         print(f"no results/{options.profile}: run `make regenerate PROFILE={options.profile}` first", file=sys.stderr)
         return 1
-    command = [
-        str(Path(sys.executable).with_name("jupyter-book")),
-        "build",
-        str(ROOT),
-        "--path-output",
-        str(options.output),
-    ]
-    command += ["--warningiserror", "--nitpick", "--keep-going", "--quiet"]
+    output = options.output or (ROOT if options.profile == DEFAULT else ROOT / "_build" / options.profile)
+    jupyter_book = str(Path(sys.executable).with_name("jupyter-book"))
+    command = [jupyter_book, "build", str(ROOT), "--path-output", str(output), "--quiet"]
+    command += ["--warningiserror", "--nitpick", "--keep-going"]
+    command += ["--all"]  # Sphinx would keep a page that warned, and not warn again
     if options.profile != DEFAULT:
-        command += for_profile(options.profile, options.output / "_build" / options.profile)
+        command += for_profile(options.profile, output / "_build")
     status = subprocess.run(command, check=False).returncode
     if status == 0:
-        print(f"the book: {options.output / '_build' / 'html' / 'index.html'}")
+        print(f"the book: {output / '_build' / 'html' / 'index.html'}")
     return status
 
 

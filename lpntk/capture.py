@@ -62,7 +62,7 @@ def record(
     """
     calls: list[Call] = []
     with torch.enable_grad():
-        with _hooks(modules, calls):
+        with _hooks(modules, calls), _pooling_keeps_layout(model):
             logits = model(x)
         _check_unchanged(calls)
         s = direction(logits.detach())
@@ -90,6 +90,27 @@ def _hooks(modules: dict[str, nn.Module], calls: list[Call]) -> Iterator[None]:
     try:
         for name, module in modules.items():
             handles.append(module.register_forward_hook(hook_of(name), with_kwargs=True, prepend=True))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def _pooling_keeps_layout(model: nn.Module) -> Iterator[None]:
+    """Hand max-pooling its gradient channels last where its output was: otherwise torch copies all it reads and writes.
+
+    A flattening layer after the pooling returns the other layout.
+    """
+
+    def hook(module: nn.Module, args: tuple, output: Any) -> None:
+        last = torch.channels_last
+        images = isinstance(output, Tensor) and output.requires_grad and output.ndim == 4
+        if images and output.is_contiguous(memory_format=last):
+            output.register_hook(lambda grad: grad.contiguous(memory_format=last))
+
+    handles = [m.register_forward_hook(hook) for m in model.modules() if isinstance(m, nn.MaxPool2d)]
+    try:
         yield
     finally:
         for handle in handles:

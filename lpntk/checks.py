@@ -16,14 +16,23 @@ def check_inputs(model: nn.Module, x: Tensor, y: Tensor, x2: Tensor | None, y2: 
         ValueError: with a message that names the fault and its fix.
     """
     check_model(model)
+    for name, t in {"x": x, "y": y, "x2": x2, "y2": y2}.items():
+        if not isinstance(t, Tensor | None) or (isinstance(t, Tensor) and t.ndim == 0) or (t is None and name in "xy"):
+            raise ValueError(
+                f"{name} must be a torch.Tensor whose first axis counts the samples; "
+                f"got {'a single number' if isinstance(t, Tensor) else type(t).__name__}; use torch.as_tensor"
+            )
     if (x2 is None) != (y2 is None):
         missing = "x2" if x2 is None else "y2"
         raise ValueError(f"x2 and y2 go together, but {missing} is missing; give both or neither")
     k = _classes(model, x)
     check_labels(x, y, k, "x", "y")
     if x2 is not None:
-        if x2.shape[1:] != x.shape[1:]:
-            raise ValueError(f"x2 must hold samples of the shape of x, {tuple(x.shape[1:])}; got {tuple(x2.shape[1:])}")
+        if x2.shape[1:] != x.shape[1:] or x2.dtype != x.dtype:
+            raise ValueError(
+                f"x2 must hold samples of the shape and dtype of x, {tuple(x.shape[1:])} {x.dtype}; "
+                f"got {tuple(x2.shape[1:])} {x2.dtype}"
+            )
         check_labels(x2, y2, k, "x2", "y2")
 
 
@@ -40,6 +49,11 @@ def check_model(model: nn.Module) -> None:
             raise ValueError(f"parameter {name!r} holds NaN or infinity; the training diverged: use another checkpoint")
     for name, module in model.named_modules():
         stochastic = isinstance(module, DROPOUTS) and module.p > 0
+        if isinstance(module, BATCH_NORMS) and module.running_mean is None:
+            raise ValueError(
+                f"module {name!r} ({type(module).__name__}) keeps no running statistics and mixes the samples of a "
+                "batch even in evaluation; build it with track_running_stats=True"
+            )
         if module.training and (stochastic or isinstance(module, BATCH_NORMS)):
             why = "is random" if stochastic else "mixes the samples of a batch"
             raise ValueError(
@@ -76,8 +90,14 @@ def _classes(model: nn.Module, x: Tensor) -> int:
     home = next(model.parameters())
     if x.is_floating_point() and x.dtype != home.dtype:
         raise ValueError(f"x has dtype {x.dtype} but the parameters {home.dtype}; convert one of them")
-    with torch.no_grad():
-        logits = model(x[:1].to(home.device))
+    try:
+        with torch.no_grad():
+            logits = model(x[:1].to(home.device))
+    except Exception as error:
+        raise ValueError(
+            f"the model cannot take x, of shape {tuple(x.shape)} and dtype {x.dtype}: {error}; "
+            "give the inputs as the network was trained on"
+        ) from error
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 1:
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise ValueError(f"the model must map (n, ...) to logits (n, k); for one sample it gave {shape}")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lpntk.sources import DataError, read_arrays
 
-# mean and standard deviation per channel as in the paper's settings; others are measured on the training images
+# mean and standard deviation per channel as in the authors' public code; others are measured on the training images
 NORMALISATION = {
     "mnist": ((0.1307,), (0.3081,)),
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
@@ -77,7 +77,9 @@ class Dataset:
         return (x.cpu() * std + mean).clamp(0, 1).permute(0, 2, 3, 1)
 
 
-def load(name: str = "digits", root: str | os.PathLike | None = None, *, download: bool = True) -> Dataset:
+def load(
+    name: str | os.PathLike = "digits", root: str | os.PathLike | None = None, *, download: bool = True
+) -> Dataset:
     """Load a data set by name, or one's own from an ``.npz`` file.
 
     Args:
@@ -91,10 +93,13 @@ def load(name: str = "digits", root: str | os.PathLike | None = None, *, downloa
         DataError: if a file is missing, truncated or wrongly shaped, a label is out of range or a class has no
             training sample; the message names file, expectation and fix.
     """
+    name = os.fspath(name)
     root = Path(root or os.environ.get("LPNTK_DATA") or ".data")
     arrays, where = read_arrays(name, root, download=download)
     x_train, x_test = (_images(arrays[key], where, key) for key in ("x_train", "x_test"))
     y_train, y_test = (_labels(arrays[key], where, key) for key in ("y_train", "y_test"))
+    if (arrays["x_train"].dtype == np.uint8) != (arrays["x_test"].dtype == np.uint8):
+        raise DataError(f"{where}: x_train and x_test must both be uint8 or both be floats; save them alike")
     k = _check(x_train, y_train, x_test, y_test, where)
     mean, std = NORMALISATION.get(name, (None, None))
     if mean is None or len(mean) != x_train.shape[1]:
@@ -116,22 +121,32 @@ def load(name: str = "digits", root: str | os.PathLike | None = None, *, downloa
 
 def _images(images: np.ndarray, where: str, key: str) -> np.ndarray:
     """Return (n, c, h, w) float32 in 0..1."""
-    if images.dtype == object or images.dtype.kind not in "uif":
-        raise DataError(f"{where}: {key} must hold numbers; got dtype {images.dtype}; save uint8 or float32 arrays")
+    if images.dtype != np.uint8 and images.dtype.kind != "f":
+        raise DataError(
+            f"{where}: {key} must hold uint8 in 0..255 or floats in 0..1; got dtype {images.dtype}; convert it"
+        )
+    if images.size == 0:
+        raise DataError(f"{where}: {key} is empty, shape {images.shape}; save at least one image")
     if images.ndim == 2:
         images = images[:, None, None, :]  # vectors
     elif images.ndim == 3:
         images = images[:, None]
     elif images.ndim == 4 and images.shape[3] in (1, 3) and images.shape[1] not in (1, 3):
         images = images.transpose(0, 3, 1, 2)
-    elif images.ndim != 4:
+    elif images.ndim != 4 or images.shape[1] not in (1, 3):
         raise DataError(
-            f"{where}: {key} must have shape (n, h, w), (n, h, w, c), (n, c, h, w) or (n, d); got {images.shape}"
+            f"{where}: {key} must have shape (n, h, w), (n, h, w, c), (n, c, h, w) or (n, d) with c = 1 or 3; "
+            f"got {images.shape}"
         )
-    scale = np.float32(255 if images.dtype.kind in "ui" else 1)
+    scale = np.float32(255 if images.dtype == np.uint8 else 1)
     images = np.ascontiguousarray(images, dtype=np.float32) / scale
     if not np.isfinite(images).all():
         raise DataError(f"{where}: {key} holds NaN or infinity; clean the images before saving them")
+    if images.min() < 0 or images.max() > 1:
+        raise DataError(
+            f"{where}: {key} must hold floats in 0..1, got {images.min():.3g}..{images.max():.3g}; "
+            "save pixels, unscaled uint8 or divided by their maximum: standardising happens here"
+        )
     return images
 
 
@@ -141,7 +156,7 @@ def _labels(labels: np.ndarray, where: str, key: str) -> np.ndarray:
     if labels.ndim != 1 or labels.dtype.kind not in "ui":
         raise DataError(
             f"{where}: {key} must hold integer class numbers of shape (n,); got {labels.dtype} {labels.shape}; "
-            "turn one-hot rows into numbers with argmax(1)"
+            "turn one-hot rows into numbers with argmax(1), truth values with astype(int)"
         )
     return labels.astype(np.int64)
 
@@ -157,6 +172,11 @@ def _check(x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test:
     if x_train.shape[1:] != x_test.shape[1:]:
         raise DataError(
             f"{where}: training and test images must have one shape; got {x_train.shape[1:]} and {x_test.shape[1:]}"
+        )
+    if y_train.max() >= len(y_train):
+        raise DataError(
+            f"{where}: y_train must hold class numbers without gaps, fewer than its {len(y_train)} samples; "
+            f"got up to {y_train.max()}; renumber the labels from 0"
         )
     counts = np.bincount(np.maximum(y_train, 0))
     k = len(counts)

@@ -81,7 +81,7 @@ class LayerwiseGram:
         tensors, layers = self._coverage.tensors, self._coverage.layers
         self._like = next(iter(params.values())).new_empty(0, self._plan.width)
         self._like_packed = [tuple(t[:0].clone() for t in layers[i].packed(tensors[i])) for i in self._plan.pairs]
-        tile, activations = (8 * torch.get_num_threads(), 64) if x.device.type == "cpu" else (256, 2048)  # MiB
+        tile, activations = (8 * torch.get_num_threads(), 32) if x.device.type == "cpu" else (256, 2048)  # MiB
         self.scratch_bytes = min(tile * MIB, memory // 4)
         self._chunk = self._chunk_size(activations * MIB, memory // 2)
         self._check(x, y)  # in full precision
@@ -190,8 +190,10 @@ class LayerwiseGram:
             part = slice(start, start + step)
             found = layer.gradients(tuple(t[part] for t in tensors), [key for _, key in wanted])
             for columns, key in wanted:
-                gradient = found[key]  # (n, *shape), in any order of memory
-                target = rows[part, columns.place].view(gradient.shape)
+                gradient, target = found[key], rows[part, columns.place]
+                if len(columns.uses) == 1:  # any order will do, so the one that lies in memory
+                    gradient = gradient.permute(0, *sorted(range(1, gradient.ndim), key=lambda i: -gradient.stride(i)))
+                gradient = gradient.flatten(1)
                 if columns.uses[0] == (call, key):
                     target.copy_(gradient)
                 else:

@@ -32,7 +32,7 @@ def describe(notebook: Path, profile: str, parameters: dict[str, object]) -> dic
     return {
         "notebook": notebook.name,
         "profile": profile,
-        "parameters": parameters,
+        "parameters": {**parameters, **_named(parameters)},
         "source": source_hash(notebook),
         "data": data.load(str(parameters["dataset"])).digest if "dataset" in parameters else None,
         "versions": {"python": platform.python_version(), **versions},
@@ -40,18 +40,31 @@ def describe(notebook: Path, profile: str, parameters: dict[str, object]) -> dic
     }
 
 
+def _named(parameters: dict[str, object]) -> dict[str, str]:
+    """Return the data set by its name alone: the digest says what it holds, and a path is nobody's business."""
+    return {"dataset": Path(str(parameters["dataset"])).name} if "dataset" in parameters else {}
+
+
 def is_current(folder: Path, manifest: dict[str, object]) -> bool:
-    """Return whether a finished result in ``folder`` was made by just this."""
+    """Return whether a finished result in ``folder`` was made by just this, and is as it was made."""
     path = folder / "manifest.json"
-    if not path.exists() or not (folder / "notebook.ipynb").exists() or not (folder / "numbers.json").exists():
+    try:
+        made = json.loads(path.read_text())
+    except (OSError, ValueError):  # none, or damaged
         return False
-    made = json.loads(path.read_text())
-    return all(made.get(key) == manifest[key] for key in DECISIVE)
+    return all(made.get(key) == manifest[key] for key in DECISIVE) and made.get("files") == file_hashes(folder)
 
 
 def save(folder: Path, manifest: dict[str, object], seconds: float) -> None:
     """Write the manifest of a finished run."""
-    write_json(folder / "manifest.json", {**manifest, "seconds": round(seconds, 1)})
+    files = file_hashes(folder)
+    write_json(folder / "manifest.json", {**manifest, "seconds": round(seconds, 1), "files": files})
+
+
+def file_hashes(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file of a result, so that one that was edited or lost is noticed."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json")
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def in_words(made_by: dict[str, object], seconds: float) -> str:

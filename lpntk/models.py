@@ -1,6 +1,6 @@
 """Which network? The paper's LeNet and ResNet-18 and two smaller ones, by name, with an explicit seed.
 
-Architectures follow the settings read from the authors' public code (batch norm is kept in ResNet-18, evaluated with
+Architectures follow the authors' public code (batch norm is kept in ResNet-18, evaluated with
 its running statistics whenever the kernel is taken).
 """
 

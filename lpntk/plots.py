@@ -56,31 +56,34 @@ def matrix_by_class(cosines: Tensor, y: Tensor, order: Tensor, classes: Sequence
     return fig
 
 
-def distributions(kappa: Pairs, cosines: Pairs) -> Figure:
-    """Draw the histograms of kappa and of its cosine, for pairs of one label and of two."""
-    fig, axes = plt.subplots(1, 2, figsize=(8.4, 3.2))
-    for ax, values, label in zip(axes, (kappa, cosines), (r"kernel $\kappa$", "cosine"), strict=True):
+def distributions(pairs: dict[str, Pairs], labels: dict[str, str]) -> Figure:
+    """Draw one histogram of pairs per panel, those of one label beside those of two.
+
+    Args:
+        pairs: title of a panel -> values of the pairs.
+        labels: title of a panel -> label of its horizontal axis.
+    """
+    fig, axes = plt.subplots(1, len(pairs), figsize=(3.6 * len(pairs), 3.2), squeeze=False)
+    for ax, (title, values) in zip(axes.flat, pairs.items(), strict=True):
         both = torch.cat([values.same, values.different])
-        low, high = (float(torch.quantile(both[:: max(1, len(both) // 10**6)], q)) for q in (0.001, 0.999))
-        if values is cosines:
-            low, high = min(low, -0.2), 1.0
-        bins = torch.linspace(low, high, 80).numpy()
+        bins = torch.linspace(min(float(both.min()), 0.0), float(both.max()), 80).numpy()
         for part, color, name in (
             (values.different, VERMILION, "different labels"),
             (values.same, BLUE, "same label"),
         ):
-            ax.hist(part.clamp(low, high).numpy(), bins, density=True, color=color, alpha=0.6, label=name)
+            ax.hist(part.numpy(), bins, density=True, color=color, alpha=0.6, label=name)
         ax.axvline(0, color=GREY, lw=0.8, ls="--")
-        ax.set_xlabel(label)
+        ax.set_title(title)
+        ax.set_xlabel(labels[title])
         ax.set_ylabel("density")
-    axes[1].legend()
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return fig
 
 
-def gallery(data: Dataset, x: Tensor, y: Tensor, cosines: Tensor, samples: Sequence[int], count: int = 6) -> Figure:
-    """Draw samples with their most interchangeable (right of them) and most contradictory (far right) neighbours."""
+def gallery(data: Dataset, x: Tensor, y: Tensor, cosines: Tensor, samples: Sequence[int], count: int = 5) -> Figure:
+    """Draw samples (left), their most similar neighbours (middle) and their least similar ones (right)."""
     fig, axes = plt.subplots(
-        len(samples), 2 * count + 3, figsize=(0.72 * (2 * count + 3), 1.0 * len(samples) + 0.5), squeeze=False
+        len(samples), 2 * count + 3, figsize=(0.75 * (2 * count + 3), 1.05 * len(samples) + 0.5), squeeze=False
     )
     images = data.pixels(x)
     grey = images.shape[-1] == 1
@@ -93,12 +96,11 @@ def gallery(data: Dataset, x: Tensor, y: Tensor, cosines: Tensor, samples: Seque
         shown += zip(row[count + 3 :], far.tolist(), strict=True)
         for ax, j in shown:
             ax.imshow(images[j].squeeze(-1) if grey else images[j], cmap="gray_r" if grey else None, vmin=0, vmax=1)
-            same = y[j] == y[i]
-            title = data.classes[int(y[j])] if j == i else f"{cosines[i, j]:.2f}"
-            ax.set_title(title, fontsize=8, color="black" if j == i else (BLUE if same else VERMILION), pad=2)
-    axes[0, 0].text(0, 1.5, "sample", transform=axes[0, 0].transAxes, fontsize=9)
-    axes[0, 2].text(0, 1.5, "most interchangeable", transform=axes[0, 2].transAxes, fontsize=9)
-    axes[0, count + 3].text(0, 1.5, "most contradictory", transform=axes[0, count + 3].transAxes, fontsize=9)
+            title = data.classes[int(y[j])] if j == i else f"{float(cosines[i, j]) + 0.0:z.2f}"
+            ax.set_title(title, fontsize=9, color="black" if j == i else (BLUE if y[j] == y[i] else VERMILION), pad=2)
+    for column, words in ((0, "sample"), (2, "most similar update"), (count + 3, "least similar update")):
+        heading = axes[0, column].text(0, 1.5, words, transform=axes[0, column].transAxes, fontsize=10)
+        heading.set_in_layout(False)  # or it would widen its column
     return fig
 
 

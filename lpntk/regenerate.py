@@ -19,6 +19,7 @@ from pathlib import Path
 import nbformat
 import papermill
 import yaml
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from lpntk import manifest
@@ -57,13 +58,15 @@ def regenerate(
     for i, name in enumerate(chosen, 1):
         source, folder = notebooks / f"{name}.py", results / profile / name
         parameters = check_parameters(source, settings[name])
+        if str(parameters.get("dataset", "")).endswith(".npz"):
+            parameters["dataset"] = str(Path(parameters["dataset"]).resolve())  # notebooks run in their own folder
         made_by = manifest.describe(source, profile, parameters)
         line = f"[{i}/{len(chosen)}] {name} ({profile})"
         if not force and manifest.is_current(folder, made_by):
             print(f"{line}: unchanged, kept", flush=True)
         else:
             print(f"{line}: running", flush=True)
-            seconds = run(source, folder, made_by)
+            seconds = run(source, folder, parameters, made_by)
             print(f"{line}: done in {seconds:.0f} s", flush=True)
         folders.append(folder)
     return folders
@@ -75,9 +78,18 @@ def read_profile(profile: str, notebooks: Path = NOTEBOOKS) -> dict[str, dict[st
     if not path.exists():
         known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yml")))
         raise RegenerationError(f"no profile {profile!r}: expected one of {known}, or write {path.name} beside them")
-    content = yaml.safe_load(path.read_text())
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise RegenerationError(f"{path.name} is no YAML: {error}") from error
+    tables = isinstance(content, dict) and all(isinstance(own, dict | None) for own in content.values())
+    if not tables or not set(content) - {"all"}:
+        raise RegenerationError(f"{path.name} must name at least one notebook, each with its parameters below it")
     shared = content.pop("all", None) or {}
-    return {name: {**shared, **(own or {})} for name, own in sorted(content.items())}
+    settings = {name: {**shared, **(own or {})} for name, own in sorted(content.items())}
+    if any("results" in own for own in settings.values()):
+        raise RegenerationError(f"{path.name} sets results, but the folder of a result follows from the profile")
+    return settings
 
 
 def choose(settings: dict[str, object], only: list[str] | None) -> list[str]:
@@ -104,15 +116,20 @@ def check_parameters(source: Path, given: dict[str, object]) -> dict[str, object
         raise RegenerationError(
             f"{source.name} knows no parameter {', '.join(unknown)}; it has {', '.join(known)}: correct the profile"
         )
-    defaults = {name: ast.literal_eval(entry["default"]) for name, entry in known.items()}
+    try:
+        defaults = {name: ast.literal_eval(entry["default"]) for name, entry in known.items()}
+        ast.parse(source.read_text())
+    except (ValueError, SyntaxError) as error:
+        raise RegenerationError(f"{source.name}: parameters must be plain values, and cells Python: {error}") from error
     parameters = {**defaults, **given}
     parameters.pop("results", None)  # the folder is no property of the result
     return parameters
 
 
-def run(source: Path, folder: Path, made_by: dict[str, object]) -> float:
+def run(source: Path, folder: Path, parameters: dict[str, object], made_by: dict[str, object]) -> float:
     """Execute one notebook beside its place and move the result there only when it is whole; return the seconds."""
     partial = folder.parent / ".partial" / folder.name
+    failed = folder.parent / "failed" / f"{folder.name}.ipynb"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     executed, started = partial / "notebook.ipynb", time.perf_counter()
@@ -120,25 +137,27 @@ def run(source: Path, folder: Path, made_by: dict[str, object]) -> float:
         papermill.execute_notebook(
             str(source.with_suffix(".ipynb")),
             str(executed),
-            parameters={**made_by["parameters"], "results": str(partial.resolve())},
+            parameters={**parameters, "results": str(partial.resolve())},
             kernel_name="python3",
             progress_bar=False,
             cwd=str(source.parent),
         )
     except PapermillExecutionError as error:
-        failed = folder.parent / "failed" / f"{folder.name}.ipynb"
         failed.parent.mkdir(exist_ok=True)
         os.replace(executed, failed)
         raise RegenerationError(
             f"{source.name}, cell {error.cell_index}: {error.ename}: {error.evalue} "
             f"(the notebook up to there: {failed.parent.parent.name}/failed/{failed.name})"
         ) from error
+    except (DeadKernelError, CellTimeoutError) as error:
+        raise RegenerationError(f"{source.name}: its kernel died ({error}); it may have run out of memory") from error
     if not (partial / "numbers.json").exists():
         raise RegenerationError(f"{source.name} recorded no number; call Results(results).number(...) in it")
     seconds = time.perf_counter() - started
     tidy(executed, made_by, seconds)
     manifest.save(partial, made_by, seconds)
     replace_folder(partial, folder)
+    failed.unlink(missing_ok=True)
     return seconds
 
 
@@ -153,8 +172,8 @@ def tidy(path: Path, made_by: dict[str, object], seconds: float) -> None:
         cell.metadata.pop("execution", None)
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.metadata["tags"] = ["injected-parameters", "hide-input"]
-            lines = [line for line in cell.source.splitlines() if not line.startswith("results = ")]
-            cell.source = "\n".join(lines)
+            lines = [line for line in cell.source.splitlines() if not line.startswith(("results = ", "dataset = "))]
+            cell.source = "\n".join([*lines, f"dataset = {made_by['parameters'].get('dataset')!r}"])
         if cell.cell_type == "markdown":
             cell.source = re.sub(r"\]\(\.\./", "](../../../", cell.source)
         if cell.cell_type == "code":
@@ -183,13 +202,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--force", action="store_true", help="run what is unchanged too")
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="where mnist and cifar10 lie (LPNTK_DATA)")
     options = parser.parse_args(arguments)
-    if options.data:
-        os.environ["LPNTK_DATA"] = str(options.data.resolve())  # inherited by the notebooks, not recorded in them
+    folder = options.data or Path(os.environ.get("LPNTK_DATA") or ".data")
+    if options.data and not folder.is_dir():
+        print(f"regenerate: --data {folder}: no such folder", file=sys.stderr)
+        return 1
+    os.environ["LPNTK_DATA"] = str(folder.resolve())  # inherited by the notebooks, not recorded in them
     try:
         regenerate(options.profile, only=options.only, force=options.force)
     except (RegenerationError, ValueError) as error:
         print(f"regenerate: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("regenerate: interrupted; what had finished stays", file=sys.stderr)
+        return 130
     return 0
 
 

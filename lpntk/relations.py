@@ -7,6 +7,7 @@ norms, tells whether learning one helps the other (near 1), leaves it alone (nea
 from dataclasses import dataclass
 
 import torch
+from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 
@@ -58,11 +59,31 @@ def shares(cosines: Tensor, interchangeable: float = 0.5, unrelated: float = 0.1
     return {relation: int(c) / n for relation, c in count.items()}
 
 
+def same_label_share(matrix: Tensor, y: Tensor, *, most: bool = True) -> float:
+    """Return the share of samples whose nearest (or farthest) other sample has their label."""
+    found = torch.stack([neighbours(matrix, i, 1, most=most)[0] for i in range(len(matrix))])
+    return float((y[found] == y).float().mean())
+
+
 def neighbours(matrix: Tensor, index: int, count: int, *, most: bool = True) -> Tensor:
     """Return the indices (count,) of the other samples with the largest (or smallest) entries in a row."""
     row = matrix[index].clone()
     row[index] = float("-inf") if most else float("inf")
     return row.topk(count, largest=most).indices
+
+
+def separation(values: Pairs) -> float:
+    """Return the probability that a pair of one label has the larger value than a pair of two labels (ties half).
+
+    The area under the ROC curve: 0.5 where the kernel does not see the label, 1 where it separates all pairs.
+    """
+    labels = torch.cat([torch.ones(len(values.same)), torch.zeros(len(values.different))])
+    return float(roc_auc_score(labels.numpy(), torch.cat([values.same, values.different]).numpy()))
+
+
+def one_of_each(y: Tensor, count: int) -> list[int]:
+    """Return the first sample of each of the first ``count`` classes that occur in ``y``."""
+    return [int((y == label).nonzero()[0]) for label in y.unique()[:count]]
 
 
 def own_nearest(matrix: Tensor) -> float:

@@ -38,7 +38,7 @@ def sign_vectors(logits: Tensor, y: Tensor, signs: Signs = "label") -> Tensor:
         ValueError: if ``signs`` is not one of the four names.
     """
     n, k = logits.shape
-    onehot = torch.zeros_like(logits).scatter_(1, y.view(n, 1), 1.0).detach()  # (n, k)
+    onehot = torch.zeros_like(logits).scatter_(1, y.long().view(n, 1), 1.0).detach()  # (n, k)
     if signs == "label":
         return (2 * onehot - 1) / k**0.5
     if signs == "ones":

@@ -74,7 +74,7 @@ def _npz(path: Path) -> dict[str, np.ndarray]:
             return {key: archive[key] for key in KEYS}
     except DataError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
             f"{path.name}: expected a whole .npz of plain arrays, but it cannot be read ({error}); "
             "it may be truncated: copy or save it again with np.savez"

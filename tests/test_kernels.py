@@ -90,6 +90,13 @@ def test_a_linear_model_has_a_kernel_one_can_write_down():
     assert math.isclose(kappa[0, 0], 5.0, rel_tol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32])
+def test_labels_of_any_integer_type(dtype):
+    case = CASES[0]
+    model, (x, y, _, _) = case.make(0), samples(case)
+    assert torch.equal(kernel_matrix(model, x, y.to(dtype)), kernel_matrix(model, x, y))
+
+
 def test_frozen_parameters_are_left_out():
     case = CASES[0]
     model = case.make(6)
@@ -105,6 +112,10 @@ def nan_model():
     model = nn.Linear(3, 3)
     model.weight.data[0, 0] = float("nan")
     return model
+
+
+def no_statistics():
+    return nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3, track_running_stats=False)).eval()
 
 
 def frozen_model():
@@ -131,6 +142,13 @@ def frozen_model():
         (lambda: kernel_matrix(nn.Linear(3, 3), X, Y, memory_budget=8), "memory_budget"),
         (lambda: kernel_matrix(nn.Linear(3, 3), X, Y, signs="minus"), "signs must be one of"),
         (lambda: kernel_matrix(nn.Linear(3, 3), X, Y, device="gpu"), "device must be"),
+        (lambda: kernel_matrix(nn.Linear(3, 3), X, Y, device=None), "device must be"),
+        (lambda: kernel_matrix(nn.Linear(3, 3), X.numpy(), Y), "x must be a torch.Tensor.*got ndarray"),
+        (lambda: kernel_matrix(nn.Linear(3, 3), torch.tensor(1.0), Y), "x must be a torch.Tensor.*a single number"),
+        (lambda: kernel_matrix(nn.Linear(3, 3), X, Y, X.double(), Y), "shape and dtype of x"),
+        (lambda: kernel_matrix(nn.Linear(3, 3), X.long(), Y), "the model cannot take x.*int64"),
+        (lambda: kernel_matrix(nn.Linear(4, 3), X, Y), r"the model cannot take x, of shape \(4, 3\)"),
+        (lambda: kernel_matrix(no_statistics(), X, Y), r"'1' \(BatchNorm1d\) keeps no running statistics"),
     ],
 )
 def test_bad_input_says_what_and_how_to_mend_it(call, words):

@@ -4,6 +4,7 @@ import re
 import shutil
 
 import nbformat
+import numpy as np
 import pytest
 import yaml
 
@@ -118,9 +119,56 @@ def test_notebooks_that_cannot_run(project):
         regenerated(project, only=["07"])
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "must name at least one notebook"),
+        ("all: {scale: 2}", "must name at least one notebook"),
+        ("01-first: 5", "must name at least one notebook"),
+        ("01-first: {results: x}", "sets results"),
+        ("01-first: [", r"tiny\.yml is no YAML"),
+    ],
+)
+def test_a_malformed_profile(project, text, words):
+    (project / "notebooks" / "profiles" / "tiny.yml").write_text(text)
+    with pytest.raises(RegenerationError, match=words):
+        regenerated(project)
+
+
+def test_an_edited_lost_or_damaged_result_is_made_again(project, capsys):
+    folder = regenerated(project, only=["01"])[0]
+    for spoil in (
+        lambda: (folder / "numbers.json").write_text('{"double": 61.0}'),
+        lambda: (folder / "notebook.ipynb").unlink(),
+        lambda: (folder / "manifest.json").write_text("{"),
+    ):
+        spoil()
+        capsys.readouterr()
+        regenerated(project, only=["01"])
+        assert "01-first (tiny): done" in capsys.readouterr().out
+        assert json.loads((folder / "numbers.json").read_text()) == {"double": 60.0}
+
+
+def test_an_own_file_is_found_from_anywhere_and_its_path_is_not_told(project, monkeypatch):
+    (project / "mine").mkdir()
+    images, labels = np.zeros((8, 4, 4), np.uint8), np.arange(8) % 2
+    np.savez(project / "mine" / "own.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    loads = "# %%\nfrom lpntk import data\nrecord.number('n', len(data.load(dataset).y_train))\n"
+    write(project / "notebooks", "01-first", PARAMETERS.replace("value", 'dataset = "digits"\nvalue') + BODY + loads)
+    profile(project / "notebooks", {"01-first": {"dataset": "mine/own.npz"}})
+    monkeypatch.chdir(project)
+    (folder,) = regenerated(project)
+    assert json.loads((folder / "numbers.json").read_text())["n"] == 8
+    for name in ("notebook.ipynb", "manifest.json"):
+        assert str(project) not in (folder / name).read_text()
+    assert json.loads((folder / "manifest.json").read_text())["parameters"]["dataset"] == "own.npz"
+
+
 def test_the_command_exits_with_an_error(capsys):
     assert regenerate.main(["--profile", "nonsense"]) == 1
     assert "regenerate: no profile 'nonsense'" in capsys.readouterr().err
+    assert regenerate.main(["--data", "no/such/folder"]) == 1
+    assert "no such folder" in capsys.readouterr().err
 
 
 def test_the_source_hash_follows_imports(tmp_path):

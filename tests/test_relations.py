@@ -32,6 +32,17 @@ def test_neighbours_leave_the_sample_itself_out():
     assert relations.own_nearest(long @ long.T) == 0.5
 
 
+def test_separation_is_the_area_under_the_roc_curve():
+    assert relations.separation(relations.Pairs(torch.tensor([0.9, 0.4]), torch.tensor([0.5, 0.1]))) == 0.75
+    assert relations.separation(relations.Pairs(torch.tensor([1.0]), torch.tensor([1.0]))) == 0.5
+
+
+def test_shares_of_nearest_labels():
+    cosines = relations.cosine(KAPPA)  # nearest: 1, 0, 1, 2; farthest: 3, 3, 0 or 3, 0
+    assert relations.same_label_share(cosines, Y) == 0.75
+    assert relations.one_of_each(torch.tensor([3, 1, 3, 7]), 2) == [1, 0]
+
+
 def test_a_sample_without_gradient_has_cosine_zero():
     cosines = relations.cosine(torch.tensor([[4.0, 0.0], [0.0, 0.0]]))
     assert cosines.tolist() == [[1.0, 0.0], [0.0, 0.0]]

@@ -1,6 +1,7 @@
 """Measured numbers and figures on pages: read from ``results/<profile>/`` at build time, traceable, never typed.
 
     {num}`01-kernel/cosine.same.mean:.2f`      one number, with its origin on hover
+    {shown}`profile`                           the profile that this book shows
     {page}`01-kernel`                          a link to the page of a notebook
     ```{measured} 01-kernel/matrix             one figure with caption and the scale of its run
     ```{provenance}                            the table of all runs of the profile
@@ -42,11 +43,24 @@ class Number(SphinxRole):
             folder, (key,) = locate(self.config, name, 2)
             path = Path(self.env.srcdir, folder, "numbers.json")
             self.env.note_dependency(str(path))
-            text = format(json.loads(path.read_text())[key], spec)
+            value = json.loads(path.read_text())[key]
+            text = format(float(value) if value in ("nan", "inf", "-inf") else value, spec)
         except (OSError, KeyError, ValueError) as error:
             logger.warning("unresolved number %r: %s", self.text, error, location=self.get_location())
             return [nodes.problematic(self.rawtext, f"unresolved number {self.text}")], []
         return [nodes.abbreviation(text, text, explanation=f"{folder}/numbers.json: {key}", classes=["num"])], []
+
+
+class Shown(SphinxRole):
+    """The ``profile`` that the book shows, or a parameter of its kernel notebook such as ``dataset``."""
+
+    def run(self):
+        text = self.config.lpntk_profile
+        if self.text != "profile":
+            manifest = Path(self.env.srcdir, "results", text, "01-kernel", "manifest.json")
+            self.env.note_dependency(str(manifest))
+            text = str(json.loads(manifest.read_text())["parameters"][self.text])
+        return [nodes.literal(text, text)], []
 
 
 class Page(SphinxRole):
@@ -77,8 +91,9 @@ class Measured(Figure):
             folder, (name,) = locate(env.config, self.arguments[0], 2)
             manifest = Path(env.srcdir, folder, "manifest.json")
             env.note_dependency(str(manifest))
-            made_by = json.loads(manifest.read_text())
             figure = Path(env.srcdir, folder, "figures", f"{name}.png")
+            env.note_dependency(str(figure))
+            made_by = json.loads(manifest.read_text())
             if not figure.exists():
                 raise FileNotFoundError(f"no figure {name} among {[f.stem for f in figure.parent.glob('*.png')]}")
         except (OSError, ValueError) as error:
@@ -128,6 +143,7 @@ def setup(app: Sphinx) -> dict:
     app.add_config_value("lpntk_profile", "quick", "env")
     app.add_role("num", Number())
     app.add_role("page", Page())
+    app.add_role("shown", Shown())
     app.add_directive("measured", Measured)
     app.add_directive("provenance", Provenance)
     return {"parallel_read_safe": True, "version": "1"}

@@ -85,8 +85,11 @@ def test_batch_norm_trains_alone_but_not_in_a_stack():
     model = normed()
     train([model], x, y, torch.arange(24)[None], seeds=[0], epochs=2, lr=0.1, device="cpu")
     assert model[2].running_mean.abs().sum() > 0
+    pairs = torch.arange(24).view(2, 12)
     with pytest.raises(ValueError, match="cannot hold buffers"):
-        train([normed(), normed()], x, y, torch.arange(24).view(2, 12), seeds=[0, 1], epochs=1, lr=0.1, device="cpu")
+        train([normed(), normed()], x, y, pairs, seeds=[0, 1], epochs=1, lr=0.1, device="cpu", way="stack")
+    history = train([normed(), normed()], x, y, pairs, seeds=[0, 1], epochs=1, lr=0.1, device="cpu")
+    assert history.loss.shape == (2, 1, 12)  # one by one
     with pytest.raises(ValueError, match="as many; got 1, 2 and 2"):
         train([normed()], x, y, torch.arange(24).view(2, 12), seeds=[0, 1], epochs=1, lr=0.1, device="cpu")
 

@@ -9,8 +9,8 @@ def rate(schedule: str, lr: float, epoch: int, epochs: int, *, factor: float = 0
     """Return the learning rate of an epoch.
 
     Args:
-        schedule: ``constant``; ``step``: times ``factor`` after every ``every`` epochs; ``cosine``: from ``lr`` towards 0
-            along half a period over all epochs.
+        schedule: ``constant``; ``step``: times ``factor`` after every ``every`` epochs; ``cosine``: from ``lr`` towards
+            0 along half a period over all epochs.
         lr: of the first epoch.
         epoch: counted from 0.
         epochs: of the whole run.

@@ -8,7 +8,7 @@ from lpntk.stacks import Stack
 
 
 def step(stack: Stack, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, *, dropout: bool, amp: bool) -> Tensor:
-    """Take one step of every model of a stack on its batch, (m, b, ...) and (m, b); return (m, b, k) logits before it."""
+    """Step every model of a stack on its batch, x (m, b, ...) and y (m, b); return the logits before it, (m, b, k)."""
     with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=amp):
         logits = stack.logits(x, training=True, dropout=dropout)
     logits = logits.float() if amp else logits

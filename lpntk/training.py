@@ -65,6 +65,7 @@ def train(
     way: str | int = "auto",
     memory_budget: int = 2 * GIB,
     amp: bool = False,
+    on_divergence: str = "raise",
     device: str | torch.device = "auto",
     progress: str | None = None,
 ) -> History:
@@ -90,18 +91,21 @@ def train(
         way: ``auto``, ``single`` (one by one), ``stack`` (as wide as memory allows) or the width itself.
         memory_budget: bytes that a stack may take.
         amp: bfloat16 autocast and channels-last images, on CUDA only.
+        on_divergence: ``raise`` if every model diverged, or ``mark``: warn and mark them whatever their number.
         device: ``auto``, ``cpu`` or ``cuda[:i]``.
         progress: words for a progress bar; none by default.
 
     Raises:
         ValueError: if the numbers of models, subsets and seeds differ, an option is unknown, or ``amp`` meets a CPU.
-        FloatingPointError: if every model's loss stopped being finite. If only some did, a ``DivergenceWarning`` is
-            given and the history marks them.
+        FloatingPointError: if every model's loss stopped being finite. If only some did, or ``on_divergence`` is
+            ``mark``, a ``DivergenceWarning`` is given and the history marks them.
     """
     m, size = subsets.shape
     if not len(models) == len(seeds) == m:
         raise ValueError(f"models, subsets and seeds must be as many; got {len(models)}, {m} and {len(seeds)}")
     device = resolve_device(device)
+    if on_divergence not in ("raise", "mark"):
+        raise ValueError(f"on_divergence must be 'raise' or 'mark'; got {on_divergence!r}")
     if amp and device.type != "cuda":
         raise ValueError(f"amp=True needs a CUDA device; the device is {device}: use amp=False")
     x, y, subsets = x.to(device), y.to(device), subsets.to(device)
@@ -120,7 +124,7 @@ def train(
             parts.append(_train_stack(models[part], x, y, subsets[part], seeds[part], recipe, test, bar))
     history = History.join(parts)
     if history.diverged.any():
-        _report(history, lr)
+        _report(history, lr, on_divergence)
     return history
 
 
@@ -198,7 +202,7 @@ def _stack_accuracy(stack: Stack, x: Tensor, y: Tensor, subsets: Tensor, samples
     return (hits / subsets.shape[1]).cpu()
 
 
-def _report(history: History, lr: float) -> None:
+def _report(history: History, lr: float, on_divergence: str) -> None:
     lost = history.diverged
     epochs = history.loss.isfinite().all(dim=2)[lost].sum(dim=1)  # (lost,) epochs that stayed finite
     words = (
@@ -206,6 +210,6 @@ def _report(history: History, lr: float) -> None:
         f"or later (the loss or a parameter is NaN or infinite, first in model {int(lost.nonzero()[0])}); lower lr, "
         f"now {lr}"
     )
-    if lost.all():
+    if lost.all() and on_divergence == "raise":
         raise FloatingPointError(words)
     warnings.warn(words + "; History.diverged marks them", DivergenceWarning, stacklevel=3)

@@ -1,6 +1,6 @@
 """Was this computed before? Artefacts by content: parameters, data and source code decide the name.
 
-An artefact is a folder ``<name>-<digest>`` with ``values.pt`` (named tensors) and ``manifest.json`` (all that decided it,
+An artefact is a folder ``<name>-<digest>`` with ``values.pt`` (named tensors) and ``manifest.json`` (what decided it,
 the digest of the values, the seconds it took). It is written under a temporary name and renamed, so a killed run leaves
 whole artefacts or none. One whose manifest disagrees with what was asked, or with its values, is refused.
 """

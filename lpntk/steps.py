@@ -15,7 +15,7 @@ def step(stack: Stack, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, *
     loss = F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum") / y.shape[1]  # models do not mix
     grads = torch.autograd.grad(loss, list(stack.params.values()))
     for p, grad in zip(stack.params.values(), grads, strict=True):
-        p.grad = grad
+        p.grad = grad if grad.stride() == p.stride() else torch.empty_like(p).copy_(grad)  # fused SGD walks memory
     optimizer.step()
     return logits.detach()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import stats
 from torch import Tensor
 
 from lpntk.difficulty import Repetition
@@ -40,6 +41,13 @@ def bootstrap_interval(
     return tuple(float(q) for q in np.nanquantile(torch.cat(rhos).numpy(), [tail, 1 - tail]))
 
 
+def spearman(a: Tensor, b: Tensor) -> float:
+    """Return Spearman's rank correlation over the places where both are finite: what a few hard samples cannot rule."""
+    both = a.isfinite() & b.isfinite()
+    a, b = (torch.from_numpy(stats.rankdata(v[both].numpy())) for v in (a, b))
+    return pearson(a, b)
+
+
 @dataclass(frozen=True)
 class SizeCorrelation:
     """Pearson's rho between the universal set and the sets of one size.
@@ -50,6 +58,7 @@ class SizeCorrelation:
         high: upper end.
         mean: over repetitions with other seeds.
         spread: standard deviation over repetitions; NaN with one.
+        rank: Spearman's correlation, mean over repetitions.
         learned: whether this size learned in every repetition; rho of a run that learned nothing is no evidence.
     """
 
@@ -59,6 +68,7 @@ class SizeCorrelation:
     mean: float
     spread: float
     learned: bool = True
+    rank: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,7 @@ class Correlations:
     ceiling: float
     ceiling_spread: float
     learned: bool = True
+    rank_ceiling: float = float("nan")
 
     @property
     def starved(self) -> list[int]:
@@ -120,9 +131,12 @@ def correlations(repetitions: Sequence[Repetition], *, seed: int, measure: str =
         rhos = [pearson(r.runs[0].difficulty(measure), r.runs[i].difficulty(measure)) for r in repetitions]
         low, high = bootstrap_interval(first, run.difficulty(measure), seed=seed)
         taught = all(r.runs[i].learned for r in repetitions)
-        by_size[run.size] = SizeCorrelation(rhos[0], low, high, *mean_spread(rhos), taught)
+        ranks = [spearman(r.runs[0].difficulty(measure), r.runs[i].difficulty(measure)) for r in repetitions]
+        by_size[run.size] = SizeCorrelation(rhos[0], low, high, *mean_spread(rhos), taught, float(np.mean(ranks)))
     ceilings = [pearson(r.runs[0].difficulty(measure), r.again.difficulty(measure)) for r in repetitions]
-    return Correlations(by_size, *mean_spread(ceilings), all(r.runs[0].learned for r in repetitions))
+    ranks = [spearman(r.runs[0].difficulty(measure), r.again.difficulty(measure)) for r in repetitions]
+    taught = all(r.runs[0].learned for r in repetitions)
+    return Correlations(by_size, *mean_spread(ceilings), taught, float(np.mean(ranks)))
 
 
 def mean_spread(values: Sequence[float]) -> tuple[float, float]:

@@ -43,7 +43,7 @@ def scatter(
         ax.scatter(x[shown], y[shown], s=6, color=color, alpha=0.4, lw=0, rasterized=True)
         ax.set_title(rf"{whole.size} vs {name}: $\rho$ = {value:.2f}" + ("" if run.learned else "\n(not learned)"))
         ax.set_xlabel(f"difficulty among {whole.size}")
-        ax.set_ylabel(f"difficulty among {run.size}" + (", other seed" if run is again else ""))
+        ax.set_ylabel(f"among {run.size}, other seed" if run is again else f"difficulty among {run.size}")
     return fig
 
 
@@ -64,7 +64,7 @@ def rho_by_size(rho: Correlations) -> Figure:
         ax.plot(*zip(*starved, strict=True), "x", ms=11, mew=2, color=VERMILION, label="not learned: no evidence")
     _size_axis(ax, sizes)
     ax.set_ylim(min(-0.1, *(v.low for v in values)) - 0.02, 1.02)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.34), ncol=2, fontsize=8.5)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.26), ncol=2, fontsize=8.5)
     return fig
 
 

@@ -107,13 +107,29 @@ def all_correlations(done: dict[Case, list[Repetition]], *, seed: int) -> dict[t
 
 def numbers(rho: Correlations) -> dict[str, object]:
     """Return what a page may quote of a case, under dotted keys."""
-    told: dict[str, object] = {"ceiling": rho.ceiling, "ceiling_spread": rho.ceiling_spread}
+    told: dict[str, object] = {
+        "ceiling": rho.ceiling,
+        "ceiling_spread": rho.ceiling_spread,
+        "ceiling_rank": rho.rank_ceiling,
+    }
     for size, v in rho.by_size.items():
         told |= {f"{size}.first": v.rho, f"{size}.low": v.low, f"{size}.high": v.high}
-        told |= {f"{size}.mean": v.mean, f"{size}.spread": v.spread, f"{size}.learned": v.learned}
+        told |= {f"{size}.mean": v.mean, f"{size}.spread": v.spread, f"{size}.rank": v.rank}
+        told[f"{size}.learned"] = v.learned
     for name, size in (("large", max(rho.by_size)), ("small", min(rho.by_size))):
         told |= {f"{name}.size": size, f"{name}.mean": rho.by_size[size].mean}
     return told
+
+
+def detail(rho: Correlations) -> list[dict[str, object]]:
+    """Return one row per size of one case, the noise ceiling last."""
+    rows = [
+        {"size": str(size), "rho": v.rho, "95 % low": v.low, "95 % high": v.high, "mean of seeds": v.mean,
+         "sd of seeds": v.spread, "rank correlation": v.rank}
+        for size, v in rho.by_size.items()
+    ]  # fmt: skip
+    ceiling = {"mean of seeds": rho.ceiling, "sd of seeds": rho.ceiling_spread, "rank correlation": rho.rank_ceiling}
+    return [*rows, {"size": "ceiling", **ceiling}]
 
 
 def overview(rhos: dict[tuple[Case, str], Correlations]) -> list[dict[str, object]]:

@@ -14,23 +14,27 @@
 # %% [markdown]
 # # Choosing its company
 #
-# If a sample's difficulty is made by the samples around it ([the page before](02-difficulty.ipynb)), then it should be possible
-# to choose it. **The paper's hypothesis** (its Figure 2): the more interchangeable the company, the easier the target.
+# If a sample's difficulty is made by the samples around it (the page *Does difficulty belong to the sample?*), then it should be
+# possible to choose it. **The paper's hypothesis** (its Figure 2): the more interchangeable the company, the easier the
+# target.
 #
 # **Targets**: in each class, one of the two samples with the largest kernel between them, the head of the largest
-# cluster. **Company**: of the same class, the samples whose kernel with the target is largest (*most*), in the *middle* or
-# smallest (*least*). The targets of all classes and their company are learned together by many networks that differ by
-# their initialisation alone, without shuffling. A target's difficulty is its loss accumulated over the epochs.
+# cluster. **Company**: of the same class, the samples whose kernel with the target is largest (*most*), in the *middle*
+# or smallest (*least*). The targets of all classes and their company are learned together by many networks that differ
+# by their initialisation alone, without shuffling. A target's difficulty is its loss accumulated over the epochs.
 #
-# The paper compares these three. We add what is needed to read them: company drawn at *random* from the class, the targets
-# *alone*, and the *contradictory* case, the samples of other labels with the smallest kernel. Two things to keep in mind.
-# The targets are the most typical samples of their class, since that is how they are chosen. And alone, a target is a tenth
-# of every gradient, in company a tenth of an eleventh, with as many steps: *alone* is more of the target as well as less company.
+# The paper compares these three. We add what is needed to read them: company drawn at *random* from the class, the
+# targets *alone*, and the *contradictory* case, the samples of other labels with the smallest kernel. Two things to
+# keep in mind. The targets are the most typical samples of their class, since that is how they are chosen. And alone,
+# the targets are the whole of every gradient, while in company of ten each they are one part in eleven, with as many
+# steps: *alone* is more of the target as well as less company, so it is no fair rival of the other groups.
 #
-# In the authors' public code the sets are returned as most, middle, least and unpacked as most, least, middle, so the labels
-# of two of the three published curves may be exchanged. Here each group is named by its kernel, which the table shows.
+# In the authors' public code the sets are returned as most, middle, least and unpacked as most, least, middle, so the
+# labels of two of the three published curves may be exchanged. Here each group is named by its kernel, which the table
+# shows.
 #
-# Code: `lpntk.company` (targets, groups, runs), `lpntk.company_order` (tests and verdict). Tests: `tests/test_company.py`.
+# Code: `lpntk.company` (targets, groups, runs), `lpntk.company_order` (tests and verdict). Tests:
+# `tests/test_company.py`.
 
 # %% tags=["parameters"]
 dataset = "digits"  # or "mnist", "cifar10", or the path of your own .npz
@@ -67,8 +71,8 @@ cache = Cache()  # what was trained before is not trained again
 # %% [markdown]
 # ## Kernels, targets and company
 #
-# Each reference network is trained on the whole training set, and its kernel taken over a sample of it. Everything is repeated
-# for several references, because ten targets are few.
+# Each reference network is trained on the whole training set, and its kernel taken over a sample of it. Everything is
+# repeated for several references, because ten targets are few.
 
 # %%
 samples = data.load(dataset)
@@ -130,8 +134,8 @@ pd.DataFrame(table).set_index("company").style.format(precision=3)
 # %% [markdown]
 # ## Tests
 #
-# The unit is a target, its own control: one-sided Wilcoxon signed-rank tests over targets that the first company is easier than the second. `p` is
-# for this direction, `p_reverse` for the other. The difference is in nats.
+# The unit is a target, its own control: one-sided Wilcoxon signed-rank tests over targets that the first company is
+# easier than the second. `p` is for this direction, `p_reverse` for the other. The difference is in nats.
 
 # %%
 comparisons = [company_order.compare(kept, a, b) for a, b in company_order.PAIRS]
@@ -145,9 +149,10 @@ pd.DataFrame([vars(c) for c in comparisons]).style.format(
 # %% [markdown]
 # ## Verdict
 #
-# The rule, stated before looking: the order *most, middle, least* **holds** if Page's test over targets finds difficulty rising in this order with $p < 0.05$ and both neighbouring
-# Wilcoxon tests have $p < 0.05$ too; it **holds in part** if Page's test does and one of these does not; else it **fails**.
-# It **cannot be judged** if the targets were not learned in their most interchangeable company, their loss not falling to half of what it was.
+# The rule, stated before looking: the order *most, middle, least* **holds** if Page's test over targets finds
+# difficulty rising in this order with $p < 0.05$ and both neighbouring Wilcoxon tests have $p < 0.05$ too; it **holds
+# in part** if Page's test does and one of these does not; else it **fails**. It **cannot be judged** if the targets
+# were not learned in their most interchangeable company, their loss not falling to half of what it was.
 
 # %%
 order = company_order.order(kept)

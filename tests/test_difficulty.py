@@ -3,7 +3,7 @@ import torch
 
 from lpntk.cache import Cache
 from lpntk.campaign import Network
-from lpntk.correlations import Correlations, SizeCorrelation, bootstrap_interval, correlations, pearson
+from lpntk.correlations import Correlations, SizeCorrelation, bootstrap_interval, correlations, pearson, spearman
 from lpntk.difficulty import (
     Repetition,
     SizeRun,
@@ -93,6 +93,10 @@ def test_a_planted_correlation_is_found_inside_its_interval():
     assert low < 0.6 < high
     assert 0.02 < high - low < 0.08  # about 4 (1 - rho^2) / sqrt(n)
     assert low < pearson(a, b) < high
+    wild = b.clone()
+    wild[0] = 1e6
+    assert abs(pearson(a, wild)) < 0.2  # one sample rules Pearson's rho, not the ranks
+    assert spearman(a, wild) == pytest.approx(spearman(a, b), abs=0.01)
     assert pearson(a, -a) == pytest.approx(-1)
     assert pearson(a, torch.ones(4000)) != pearson(a, torch.ones(4000))  # NaN
 

@@ -5,6 +5,7 @@ the digest of the values, the seconds it took). It is written under a temporary 
 whole artefacts or none. One whose manifest disagrees with what was asked, or with its values, is refused.
 """
 
+import functools
 import hashlib
 import io
 import json
@@ -103,6 +104,7 @@ def digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+@functools.cache
 def module_hash(*modules: str) -> str:
     """Return the SHA-256 over the source of modules of this package and all that they import of it."""
     return digest([source_hash(PACKAGE / f"{module}.py") for module in modules])

@@ -14,7 +14,7 @@ from bs4 import BeautifulSoup
 from lpntk import regenerate
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = ("_config.yml", "_toc.yml", "book", "notebooks", "results/mnist")  # the last: runs kept in the repository
+PARTS = ("_config.yml", "_toc.yml", "book", "notebooks", "results/mnist", "results/mnist-lenet5")  # the last: kept runs
 
 
 def build(root):

@@ -1,19 +1,27 @@
-"""Does difficulty belong to the sample or to its company? The paper's Figure 1 as one experiment.
+"""Does difficulty belong to the sample or to its company? The paper's Figures 1, 4 and 5 as one experiment.
 
-A universal set of N samples is learned whole, and again in N/X disjoint subsets of X samples, one model each. Every
-sample so gets one learning difficulty per size; how well does the difficulty in a small set predict the one in the
-large set? The paper's answer: the smaller the set, the less, because difficulty is made by the samples that interact.
+A universal set is learned whole, and again in disjoint subsets of X samples, one model each, smaller subsets inside
+larger ones. Every sample so gets one learning difficulty per size; how well does the difficulty in a small set predict
+the one in the large set? The paper's answer: the smaller the set, the less, for samples make each other easy or hard.
+
+*Size* has two readings. ``total``: a set of size X holds X samples, as the paper says. ``class``: it holds X samples of
+each class, as in the authors' public code.
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lpntk.training import History, train
+from lpntk.cache import Cache
+from lpntk.campaign import Network, train_many
+from lpntk.history import History
+
+READINGS = ("total", "class")
+LEARNED = 0.5  # a size learned if its mean loss fell to this share of the loss at the first presentation
 
 
 @dataclass(frozen=True)
@@ -21,18 +29,43 @@ class SizeRun:
     """What one size gave.
 
     Attributes:
-        size: samples per model.
-        difficulty: (n,) accumulated loss or distance per sample, in the order of the universal set.
-        first_loss: mean loss at the first presentation, nats.
+        size: as named by the reading: samples per model, in total or of each class.
+        loss: (n,) accumulated loss per sample, in the order of the universal set; NaN where the model diverged.
+        distance: (n,) accumulated L2 distance between softmax and one-hot target.
+        first_loss: mean loss at the first presentation, nats; diverged models left out here and below.
         last_loss: mean loss at the last presentation, nats.
         accuracy: share of samples that were right at their last presentation.
+        models: trained.
+        diverged: of them.
     """
 
     size: int
-    difficulty: Tensor
+    loss: Tensor
+    distance: Tensor
     first_loss: float
     last_loss: float
     accuracy: float
+    models: int
+    diverged: int
+
+    def difficulty(self, measure: str = "loss") -> Tensor:
+        """Return the accumulated ``loss`` or ``distance``, (n,)."""
+        if measure not in ("loss", "distance"):
+            raise ValueError(f"measure must be 'loss' or 'distance'; got {measure!r}")
+        return getattr(self, measure)
+
+    @property
+    def learned(self) -> bool:
+        """Whether there is a difficulty to speak of: the loss fell to ``LEARNED`` of where it began, or below."""
+        return self.last_loss <= LEARNED * self.first_loss
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """One repetition of the experiment: ``runs`` from the universal set down, and ``again``, it with another seed."""
+
+    runs: list[SizeRun]
+    again: SizeRun
 
 
 def nested_subsets(n: int, sizes: Sequence[int], seed: int) -> dict[int, Tensor]:
@@ -57,149 +90,106 @@ def nested_subsets(n: int, sizes: Sequence[int], seed: int) -> dict[int, Tensor]
     return {size: order.view(-1, size) for size in ordered}
 
 
+def universal_set(y: Tensor, n: int, reading: str, seed: int) -> Tensor:
+    """Draw a universal set of size n from the training labels y: its indices into y.
+
+    Returns:
+        (n,) for the reading ``total``; (k n,) for ``class``, class after class.
+
+    Raises:
+        ValueError: if the reading is unknown or the samples do not suffice.
+    """
+    if reading not in READINGS:
+        raise ValueError(f"reading must be 'total' or 'class'; got {reading!r}")
+    generator = torch.Generator().manual_seed(seed)
+    pools = (
+        [torch.arange(len(y))] if reading == "total" else [(y == c).nonzero()[:, 0] for c in range(int(y.max()) + 1)]
+    )
+    if n > min(map(len, pools)):
+        what = "the training set" if reading == "total" else "its smallest class"
+        raise ValueError(f"n = {n} samples were asked for but {what} has {min(map(len, pools))}; choose a smaller n")
+    return torch.cat([pool[torch.randperm(len(pool), generator=generator)[:n]] for pool in pools])
+
+
+def splits(count: int, n: int, sizes: Sequence[int], seed: int) -> dict[int, Tensor]:
+    """Split a universal set of ``count`` = n or k n samples: size -> (n / size, size or k size) positions in it.
+
+    With k n samples, class after class, every subset takes its share of each class.
+    """
+    k = count // n
+    groups = [nested_subsets(n, sizes, seed + 7919 * c) for c in range(k)]  # each class in an order of its own
+    return {size: torch.cat([c * n + group[size] for c, group in enumerate(groups)], dim=1) for size in groups[0]}
+
+
 def difficulty_by_size(
-    build: Callable[[int], nn.Module],
+    network: Network,
     x: Tensor,
     y: Tensor,
+    n: int,
     sizes: Sequence[int],
     *,
     seed: int,
-    measure: str = "loss",
+    cache: Cache,
     **training: object,
-) -> tuple[list[SizeRun], SizeRun]:
-    """Learn the universal set (x, y) whole, whole again with another seed, and in disjoint subsets of every size.
+) -> Repetition:
+    """Learn a universal set whole, whole again with another seed, and in disjoint subsets of every size.
 
     Args:
-        build: seed -> network.
-        x: (n, ...) the universal set.
-        y: (n,) labels.
+        network: to build from each seed.
+        x: the universal set, (n, ...) or, class after class, (k n, ...).
+        y: its labels.
+        n: its size as the reading counts.
         sizes: of the subsets, each dividing n.
         seed: of the split, the initialisations and the orders; all of them differ between models.
-        measure: ``loss`` or ``distance``, what is accumulated.
+        cache: keeps what was trained.
         **training: passed to ``lpntk.training.train``: epochs, lr, batch_size, ...
 
     Returns:
         The runs from the universal set down to the smallest size, and the universal set with another seed: its
         correlation with the first is the noise ceiling, what two runs share that differ by chance alone.
     """
-    splits = nested_subsets(len(x), sizes, seed)
+    parts = splits(len(y), n, sizes, seed)
 
     def run(size: int, stream: int) -> SizeRun:
-        subsets = splits[size]
-        seeds = np.random.SeedSequence([seed, size, stream]).generate_state(len(subsets)).tolist()
-        models = [build(s) for s in seeds]
-        history = train(models, x, y, subsets, seeds=seeds, progress=f"size {size}", **training)
-        return summarise(history, subsets, measure)
+        seeds = np.random.SeedSequence([seed, size, stream]).generate_state(len(parts[size])).tolist()
+        history = train_many(network, x, y, parts[size], seeds=seeds, cache=cache, progress=f"size {size}", **training)
+        return summarise(history, parts[size], size)
 
-    return [run(size, 0) for size in sorted(splits, reverse=True)], run(len(x), 1)
+    return Repetition([run(size, 0) for size in sorted(parts, reverse=True)], run(n, 1))
 
 
-def summarise(history: History, subsets: Tensor, measure: str = "loss") -> SizeRun:
+def summarise(history: History, subsets: Tensor, size: int | None = None) -> SizeRun:
     """Put the difficulties of disjoint subsets back into the order of the universal set."""
-    difficulty = torch.empty(subsets.numel())
-    difficulty[subsets.reshape(-1)] = history.difficulty(measure).reshape(-1)
+    ordered = {}
+    for measure in ("loss", "distance"):
+        ordered[measure] = torch.empty(subsets.numel())
+        ordered[measure][subsets.reshape(-1)] = history.difficulty(measure).reshape(-1)
+    kept = ~history.diverged
     return SizeRun(
-        size=subsets.shape[1],
-        difficulty=difficulty,
-        first_loss=float(history.loss[:, 0].mean()),
-        last_loss=float(history.loss[:, -1].mean()),
-        accuracy=float(history.correct[:, -1].float().mean()),
+        size=subsets.shape[1] if size is None else size,
+        first_loss=float(history.loss[kept, 0].mean()),
+        last_loss=float(history.loss[kept, -1].mean()),
+        accuracy=float(history.correct[kept, -1].float().mean()),
+        models=len(kept),
+        diverged=int(history.diverged.sum()),
+        **ordered,
     )
 
 
-def pearson(a: Tensor, b: Tensor) -> float:
-    """Return Pearson's rho of two (n,) vectors; NaN if one of them is constant."""
-    a, b = (v.double() - v.double().mean() for v in (a, b))
-    norm = a.norm() * b.norm()
-    return float(a @ b / norm) if norm > 0 else float("nan")
-
-
-def bootstrap_interval(
-    a: Tensor, b: Tensor, *, seed: int, draws: int = 2000, level: float = 0.95
-) -> tuple[float, float]:
-    """Return a percentile bootstrap interval of Pearson's rho over samples drawn with replacement."""
-    n = len(a)
-    rows = torch.from_numpy(np.random.default_rng(seed).integers(n, size=(draws, n)))
-    u, v = a.double()[rows], b.double()[rows]  # (draws, n)
-    u, v = u - u.mean(1, keepdim=True), v - v.mean(1, keepdim=True)
-    rho = (u * v).sum(1) / (u.norm(dim=1) * v.norm(dim=1))
-    tail = (1 - level) / 2
-    return tuple(float(q) for q in np.nanquantile(rho.numpy(), [tail, 1 - tail]))
-
-
-@dataclass(frozen=True)
-class SizeCorrelation:
-    """Pearson's rho between the universal set and the sets of one size.
-
-    Attributes:
-        rho: of the first repetition.
-        low: lower end of its 95 % bootstrap interval over samples.
-        high: upper end.
-        mean: over repetitions with other seeds.
-        spread: standard deviation over repetitions; NaN with one.
-    """
-
-    rho: float
-    low: float
-    high: float
-    mean: float
-    spread: float
-
-
-@dataclass(frozen=True)
-class Correlations:
-    """How well difficulty carries over from the universal set, by size, against the noise ceiling."""
-
-    by_size: dict[int, SizeCorrelation]
-    ceiling: float
-    ceiling_spread: float
-
-    @property
-    def verdict(self) -> str:
-        """``holds``, ``fails`` or ``cannot be judged``, by the rule that the notebook states before its result."""
-        if not self.ceiling >= 0.7:
-            return "cannot be judged"
-        means = [value.mean for _, value in sorted(self.by_size.items(), reverse=True)]
-        falls = all(small < large or large <= 0.1 for large, small in itertools.pairwise(means))
-        return "holds" if falls and means[-1] < 0.2 else "fails"
-
-
-def correlations(experiments: Sequence[tuple[list[SizeRun], SizeRun]], *, seed: int) -> Correlations:
-    """Summarise repetitions of ``difficulty_by_size``: rho by size, its interval and spread, and the ceiling.
-
-    Args:
-        experiments: one result of ``difficulty_by_size`` per repetition, the first of which is drawn in detail.
-        seed: of the bootstrap.
-    """
-    rhos = {run.size: [] for run in experiments[0][0][1:]}
-    for (whole, *smaller), _ in experiments:
-        for run in smaller:
-            rhos[run.size].append(pearson(whole.difficulty, run.difficulty))
-    whole, *smaller = experiments[0][0]
-    by_size = {}
-    for run in smaller:
-        low, high = bootstrap_interval(whole.difficulty, run.difficulty, seed=seed)
-        mean, spread = _mean_spread(rhos[run.size])
-        by_size[run.size] = SizeCorrelation(rhos[run.size][0], low, high, mean, spread)
-    ceiling, ceiling_spread = _mean_spread(
-        [pearson(runs[0].difficulty, again.difficulty) for runs, again in experiments]
-    )
-    return Correlations(by_size, ceiling, ceiling_spread)
-
-
-def learned(runs: Sequence[SizeRun]) -> list[dict[str, float]]:
-    """Return what each size learned, one row a size: losses in nats, mean difficulty, accuracy."""
-    return [
-        {
-            "size": run.size,
-            "first_loss": run.first_loss,
-            "last_loss": run.last_loss,
-            "accuracy": run.accuracy,
-            "mean_difficulty": float(run.difficulty.mean()),
-        }
-        for run in runs
-    ]
-
-
-def _mean_spread(values: Sequence[float]) -> tuple[float, float]:
-    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+def learned(repetitions: Sequence[Repetition], measure: str = "loss") -> list[dict[str, float]]:
+    """Return what each size learned, means over repetitions, one row a size: losses in nats, difficulty, accuracy."""
+    rows = []
+    for runs in zip(*(r.runs for r in repetitions), strict=True):
+        mean = lambda values: float(np.mean(list(values)))
+        rows.append(
+            {
+                "size": runs[0].size,
+                "models": sum(run.models for run in runs),
+                "diverged": sum(run.diverged for run in runs),
+                "first_loss": mean(run.first_loss for run in runs),
+                "last_loss": mean(run.last_loss for run in runs),
+                "accuracy": mean(run.accuracy for run in runs),
+                "mean_difficulty": mean(float(run.difficulty(measure).nanmean()) for run in runs),
+            }
+        )
+    return rows

@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from lpntk.data import Dataset
-from lpntk.difficulty import Correlations, SizeRun, pearson
 from lpntk.relations import Pairs, neighbours
 
 # Okabe & Ito's palette
@@ -101,55 +100,4 @@ def gallery(data: Dataset, x: Tensor, y: Tensor, cosines: Tensor, samples: Seque
     for column, words in ((0, "sample"), (2, "most similar update"), (count + 3, "least similar update")):
         heading = axes[0, column].text(0, 1.5, words, transform=axes[0, column].transAxes, fontsize=10)
         heading.set_in_layout(False)  # or it would widen its column
-    return fig
-
-
-def difficulty_panels(
-    runs: Sequence[SizeRun], again: SizeRun, rho: Correlations, *, points: int = 1000, seed: int = 0
-) -> Figure:
-    """Draw the difficulty in the universal set against that in each smaller size, and against the other seed.
-
-    Args:
-        runs: the universal set first, then smaller sizes: one repetition.
-        again: the universal set with another seed.
-        rho: their correlations.
-        points: samples drawn in each panel, at most.
-        seed: of the choice of points.
-    """
-    whole, *smaller = runs
-    shown = torch.randperm(len(whole.difficulty), generator=torch.Generator().manual_seed(seed))[:points]
-    ceiling = pearson(whole.difficulty, again.difficulty)
-    panels = [(again, "other seed", ceiling, GREY)]
-    panels += [(run, str(run.size), rho.by_size[run.size].rho, BLUE) for run in smaller]
-    columns = min(3, len(panels))
-    rows = -(-len(panels) // columns)
-    fig, axes = plt.subplots(rows, columns, figsize=(2.9 * columns, 2.8 * rows), squeeze=False)
-    for ax in axes.flat[len(panels) :]:
-        ax.axis("off")
-    for ax, (run, name, value, color) in zip(axes.flat, panels, strict=False):
-        ax.scatter(whole.difficulty[shown], run.difficulty[shown], s=5, color=color, alpha=0.4, lw=0, rasterized=True)
-        ax.set_title(rf"{whole.size} vs {name}: $\rho$ = {value:.2f}")
-        ax.set_xlabel(f"difficulty among {whole.size}")
-        ax.set_ylabel(f"difficulty among {run.size}" + (", other seed" if run is again else ""))
-    return fig
-
-
-def rho_by_size(rho: Correlations) -> Figure:
-    """Draw the correlation against the size of the set, with its bootstrap interval and the noise ceiling."""
-    fig, ax = plt.subplots(figsize=(5.4, 3.4))
-    sizes, values = zip(*sorted(rho.by_size.items()), strict=True)
-    first = [v.rho for v in values]
-    ranges = [[v.rho - v.low for v in values], [v.high - v.rho for v in values]]
-    ax.axhline(rho.ceiling, color=GREY, ls="--", label="noise ceiling (other seed)")
-    ax.axhline(0, color="black", lw=0.6)
-    ax.errorbar(sizes, first, yerr=ranges, fmt="o-", color=BLUE, capsize=3, label="one repetition, 95 % bootstrap")
-    ax.scatter(sizes, [v.mean for v in values], marker="D", s=36, facecolors="none", edgecolors=ORANGE,
-               label="mean of repetitions", zorder=3)  # fmt: skip
-    ax.set_xscale("log", base=4)
-    ax.set_xticks(sizes, [str(size) for size in sizes])
-    ax.minorticks_off()
-    ax.set_ylim(min(-0.1, *(v.low for v in values)) - 0.02, 1.02)
-    ax.set_xlabel("samples per set")
-    ax.set_ylabel(r"$\rho$ with the universal set")
-    ax.legend(loc="center left", bbox_to_anchor=(0, 0.72), fontsize=9)
     return fig

@@ -1,41 +1,47 @@
-"""How does it learn? One model, or a stack of hundreds that share every operation, with a record per sample.
+"""How does it learn? One model or hundreds, each on its own samples, with a record of every presentation.
 
-A stack keeps the parameters of its models in one tensor per name, (m, ...), and takes their gradients in one call of
-``torch.func.vmap``: models too small to fill a processor one by one fill it together. Plain SGD with momentum and
-weight decay as in the paper's settings.
+One path for all: the models are cut into stacks (``stacks.py``) of a width that a short timing found best
+(``tuning.py``; a width of 1 is one by one) and that fits the memory, and each stack walks through its epochs with SGD.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 from tqdm.auto import tqdm
 
 from lpntk.device import resolve_device
+from lpntk.history import History
+from lpntk.schedules import rate
+from lpntk.stacks import Stack
+from lpntk.steps import measure, step
+from lpntk.tuning import GIB, choose_width
+
+__all__ = ["DivergenceWarning", "History", "accuracy", "train"]
+
+
+class DivergenceWarning(RuntimeWarning):
+    """Some models of many diverged; ``History.diverged`` marks them."""
 
 
 @dataclass(frozen=True)
-class History:
-    """What each of m models showed on each of its samples, at every presentation, before the update it took part in.
+class Recipe:
+    """How every model of a call is trained; see ``train`` for the meaning of the fields."""
 
-    Attributes:
-        loss: (m, epochs, size) cross-entropy, nats.
-        distance: (m, epochs, size) L2 distance between softmax and one-hot target.
-        correct: (m, epochs, size) bool, whether the largest logit was the label's.
-    """
-
-    loss: Tensor
-    distance: Tensor
-    correct: Tensor
-
-    def difficulty(self, measure: str = "loss") -> Tensor:
-        """Return the learning difficulty (m, size): ``loss`` or ``distance`` accumulated over the presentations."""
-        if measure not in ("loss", "distance"):
-            raise ValueError(f"measure must be 'loss' or 'distance'; got {measure!r}")
-        return getattr(self, measure).sum(dim=1)
+    epochs: int
+    lr: float
+    batch_size: int
+    momentum: float
+    weight_decay: float
+    schedule: str
+    dropout: bool
+    shuffle: bool
+    amp: bool
+    train_accuracy: bool
+    checkpoints: tuple[int, ...]
 
 
 def train(
@@ -50,117 +56,160 @@ def train(
     batch_size: int = 128,
     momentum: float = 0.0,
     weight_decay: float = 0.0,
+    schedule: str = "constant",
+    dropout: bool = True,
+    shuffle: bool = True,
+    train_accuracy: bool = False,
+    test: tuple[Tensor, Tensor] | None = None,
+    checkpoints: Sequence[int] = (),
+    way: str | int = "auto",
+    memory_budget: int = 2 * GIB,
+    amp: bool = False,
+    on_divergence: str = "raise",
     device: str | torch.device = "auto",
     progress: str | None = None,
 ) -> History:
     """Train every model on its own subset, in its own order; the models are changed in place and left in eval mode.
 
     Args:
-        models: m networks of one architecture. A single one may hold batch norm; a stack may not.
+        models: m networks of one architecture. Those with batch norm are trained one by one.
         x: (n, ...) inputs, kept on the device as a whole.
         y: (n,) labels.
         subsets: (m, size) indices into x: the samples of each model.
-        seeds: m seeds of the order in which samples are presented.
+        seeds: m seeds of the order in which samples are presented (and, jointly, of dropout).
         epochs: passes over the subset.
-        lr: constant learning rate.
+        lr: learning rate of the first epoch.
         batch_size: samples per step, at most; a last smaller batch is kept.
         momentum: of SGD.
         weight_decay: of SGD, added to the gradient.
+        schedule: ``constant``, ``step`` or ``cosine``, see ``lpntk.schedules``.
+        dropout: whether dropout layers act.
+        shuffle: a new order in every epoch; otherwise that of the subset.
+        train_accuracy: record after each epoch each model's accuracy on its subset.
+        test: (x, y) to record each model's accuracy on after each epoch.
+        checkpoints: numbers of finished epochs at which to keep the state of each model; 0 is before the first step.
+        way: ``auto``, ``single`` (one by one), ``stack`` (as wide as memory allows) or the width itself.
+        memory_budget: bytes that a stack may take.
+        amp: bfloat16 autocast and channels-last images, on CUDA only.
+        on_divergence: ``raise`` if every model diverged, or ``mark``: warn and mark them whatever their number.
         device: ``auto``, ``cpu`` or ``cuda[:i]``.
         progress: words for a progress bar; none by default.
 
     Raises:
-        ValueError: if the numbers of models, subsets and seeds differ.
-        FloatingPointError: if a model's loss stopped being finite; says which and when.
+        ValueError: if the numbers of models, subsets and seeds differ, an option is unknown, or ``amp`` meets a CPU.
+        FloatingPointError: if every model's loss stopped being finite. If only some did, or ``on_divergence`` is
+            ``mark``, a ``DivergenceWarning`` is given and the history marks them.
     """
     m, size = subsets.shape
     if not len(models) == len(seeds) == m:
         raise ValueError(f"models, subsets and seeds must be as many; got {len(models)}, {m} and {len(seeds)}")
     device = resolve_device(device)
+    if on_divergence not in ("raise", "mark"):
+        raise ValueError(f"on_divergence must be 'raise' or 'mark'; got {on_divergence!r}")
+    if amp and device.type != "cuda":
+        raise ValueError(f"amp=True needs a CUDA device; the device is {device}: use amp=False")
     x, y, subsets = x.to(device), y.to(device), subsets.to(device)
-    models = [model.to(device).train() for model in models]
-    params, gradients = _single(models[0]) if m == 1 else _stacked(models)
-    optimizer = torch.optim.SGD(params.values(), lr=lr, momentum=momentum, weight_decay=weight_decay)
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    records = [torch.empty(m, epochs, size, dtype=kind) for kind in (torch.float32, torch.float32, torch.bool)]
+    test = tuple(t.to(device) for t in test) if test is not None else None
+    models = [model.to(device) for model in models]
+    recipe = Recipe(epochs, lr, min(batch_size, size), momentum, weight_decay, schedule, dropout, shuffle, amp,
+                    train_accuracy, tuple(checkpoints))  # fmt: skip
+    rate(schedule, lr, 0, epochs)  # an unknown schedule is refused before the timing
+    steps = epochs * -(-size // recipe.batch_size)
+    width = choose_width(models, x, y, recipe.batch_size, steps=steps, way=way, memory_budget=memory_budget)
+    parts = []
+    cuts = range(0, m, width)
+    with tqdm(total=len(cuts) * epochs, desc=progress, disable=progress is None, leave=False) as bar:
+        for cut in cuts:
+            part = slice(cut, cut + width)
+            parts.append(_train_stack(models[part], x, y, subsets[part], seeds[part], recipe, test, bar))
+    history = History.join(parts)
+    if history.diverged.any():
+        _report(history, lr, on_divergence)
+    return history
 
-    for epoch in tqdm(range(epochs), desc=progress, disable=progress is None, leave=False):
-        order = torch.stack([torch.randperm(size, generator=g) for g in generators]).to(device)  # (m, size)
-        for part in order.split(batch_size, dim=1):
-            rows = subsets.gather(1, part)  # (m, b) indices into x
-            grads, logits = gradients(params, x[rows], y[rows])
-            for name, p in params.items():
-                p.grad = grads[name]
-            optimizer.step()
-            for record, value in zip(records, _measure(logits, y[rows]), strict=True):
-                record[:, epoch].scatter_(1, part.cpu(), value.cpu())
-        diverged = ~records[0][:, epoch].isfinite().all(dim=1)  # (m,)
-        if diverged.any():
-            raise FloatingPointError(
-                f"{int(diverged.sum())} of {m} models diverged in epoch {epoch + 1} of {epochs} (the loss is NaN or "
-                f"infinite, first in model {int(diverged.nonzero()[0])}); lower lr, now {lr}"
-            )
-    for i, model in enumerate(models):
-        if m > 1:
-            with torch.no_grad():
-                for name, p in model.named_parameters():
-                    p.copy_(params[name][i])
-        model.eval()
-    return History(*records)
+
+def _train_stack(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[int], recipe: Recipe, test, bar):
+    """Train one stack from beginning to end."""
+    m, size = subsets.shape
+    device = x.device
+    if recipe.amp and x.ndim == 4:
+        models = [model.to(memory_format=torch.channels_last) for model in models]
+        x = x.contiguous(memory_format=torch.channels_last)
+    stack = Stack(models)
+    optimizer = torch.optim.SGD(
+        stack.params.values(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True
+    )
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    shape = (m, recipe.epochs, size)
+    records = [torch.full(shape, torch.nan), torch.full(shape, torch.nan), torch.zeros(shape, dtype=torch.bool)]
+    accuracies = {"train": torch.full(shape[:2], torch.nan), "test": torch.full(shape[:2], torch.nan)}
+    kept = {0: stack.snapshot()} if 0 in recipe.checkpoints else {}
+    diverged = torch.zeros(m, dtype=torch.bool)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(int(np.random.SeedSequence([s % 2**64 for s in seeds]).generate_state(1)[0]))
+        for epoch in range(recipe.epochs):
+            for group in optimizer.param_groups:
+                group["lr"] = rate(recipe.schedule, recipe.lr, epoch, recipe.epochs)
+            if recipe.shuffle:
+                order = torch.stack([torch.randperm(size, generator=g) for g in generators]).to(device)  # (m, size)
+            else:
+                order = torch.arange(size, device=device).expand(m, size)
+            seen = [torch.empty(m, size, dtype=r.dtype, device=device) for r in records]
+            for part in order.split(recipe.batch_size, dim=1):
+                rows = subsets.gather(1, part)  # (m, b) indices into x
+                logits = step(stack, optimizer, x[rows], y[rows], dropout=recipe.dropout, amp=recipe.amp)
+                for record, value in zip(seen, measure(logits, y[rows]), strict=True):
+                    record.scatter_(1, part, value)
+            for record, value in zip(records, seen, strict=True):
+                record[:, epoch] = value.cpu()
+            if recipe.train_accuracy:
+                accuracies["train"][:, epoch] = _stack_accuracy(stack, x, y, subsets)
+            if test is not None:
+                everything = torch.arange(len(test[1]), device=device).expand(m, -1)
+                accuracies["test"][:, epoch] = _stack_accuracy(stack, *test, everything)
+            if epoch + 1 in recipe.checkpoints:
+                kept[epoch + 1] = stack.snapshot()
+            bar.update()
+            diverged |= ~records[0][:, epoch].isfinite().all(dim=1)
+            if diverged.all():
+                break
+    diverged |= ~stack.finite()
+    stack.write_back()
+    return History(
+        *records,
+        diverged=diverged,
+        train_accuracy=accuracies["train"] if recipe.train_accuracy else None,
+        test_accuracy=accuracies["test"] if test is not None else None,
+        checkpoints=kept,
+    )
 
 
 @torch.no_grad()
 def accuracy(model: nn.Module, x: Tensor, y: Tensor, batch_size: int = 1024) -> float:
     """Return the share of samples whose largest logit is the label's."""
     device = next(model.parameters()).device
-    hits = [model(a.to(device)).argmax(1).eq(b.to(device)).sum() for a, b in _batches(x, y, batch_size)]
+    batches = zip(x.split(batch_size), y.split(batch_size), strict=True)
+    hits = [model(a.to(device)).argmax(1).eq(b.to(device)).sum() for a, b in batches]
     return float(sum(hits)) / len(y)
 
 
-def _batches(x: Tensor, y: Tensor, batch_size: int):
-    return zip(x.split(batch_size), y.split(batch_size), strict=True)
+@torch.no_grad()
+def _stack_accuracy(stack: Stack, x: Tensor, y: Tensor, subsets: Tensor, samples: int = 4096) -> Tensor:
+    """Return (m,) accuracies, each model on its own rows (m, size) of x; at most ``samples`` inputs at once."""
+    hits = torch.zeros(len(subsets), device=x.device)
+    for rows in subsets.split(max(1, samples // len(subsets)), dim=1):
+        hits += (stack.logits(x[rows]).argmax(dim=2) == y[rows]).sum(dim=1)
+    return (hits / subsets.shape[1]).cpu()
 
 
-def _loss(model: nn.Module):
-    def loss(params: dict[str, Tensor], x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        logits = functional_call(model, params, (x,))  # (b, k)
-        return F.cross_entropy(logits, y), logits
-
-    return loss
-
-
-def _single(model: nn.Module):
-    """One model through plain autograd: batch norm and large convolutions run at full speed."""
-    params = dict(model.named_parameters())
-    loss = _loss(model)
-
-    def gradients(params: dict[str, Tensor], x: Tensor, y: Tensor):
-        value, logits = loss(params, x[0], y[0])
-        grads = torch.autograd.grad(value, list(params.values()))
-        return dict(zip(params, grads, strict=True)), logits.detach()[None]
-
-    return params, gradients
-
-
-def _stacked(models: list[nn.Module]):
-    if any(True for _ in models[0].buffers()):
-        raise ValueError(
-            "a stack of models cannot hold buffers such as batch norm's running statistics; train these models one "
-            "by one or choose a network without batch norm"
-        )
-    params, _ = stack_module_state(models)  # name -> (m, ...), leaves
-    gradients = vmap(grad_and_value(_loss(models[0]), has_aux=True), randomness="different")
-
-    def both(params: dict[str, Tensor], x: Tensor, y: Tensor):
-        grads, (_, logits) = gradients(params, x, y)
-        return grads, logits
-
-    return params, both
-
-
-def _measure(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(m, b, k) logits and (m, b) labels -> loss, distance, correctness, each (m, b)."""
-    log_q = logits.detach().log_softmax(dim=2)
-    loss = -log_q.gather(2, y[..., None]).squeeze(2)
-    distance = torch.linalg.vector_norm(log_q.exp() - F.one_hot(y, logits.shape[2]), dim=2)
-    return loss, distance, logits.argmax(dim=2) == y
+def _report(history: History, lr: float, on_divergence: str) -> None:
+    lost = history.diverged
+    epochs = history.loss.isfinite().all(dim=2)[lost].sum(dim=1)  # (lost,) epochs that stayed finite
+    words = (
+        f"{int(lost.sum())} of {len(lost)} models diverged in epoch {int(epochs.min()) + 1} of {history.loss.shape[1]} "
+        f"or later (the loss or a parameter is NaN or infinite, first in model {int(lost.nonzero()[0])}); lower lr, "
+        f"now {lr}"
+    )
+    if lost.all() and on_divergence == "raise":
+        raise FloatingPointError(words)
+    warnings.warn(words + "; History.diverged marks them", DivergenceWarning, stacklevel=3)

@@ -3,16 +3,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lpntk.difficulty import (
-    bootstrap_interval,
-    correlations,
-    difficulty_by_size,
-    nested_subsets,
-    pearson,
-    summarise,
-)
+from lpntk import tuning
 from lpntk.models import build
-from lpntk.training import History, accuracy, train
+from lpntk.schedules import rate, spent
+from lpntk.stacks import Stack, chain
+from lpntk.training import DivergenceWarning, accuracy, train
 
 
 def toy(n=24, k=3, seed=0):
@@ -85,8 +80,11 @@ def test_batch_norm_trains_alone_but_not_in_a_stack():
     model = normed()
     train([model], x, y, torch.arange(24)[None], seeds=[0], epochs=2, lr=0.1, device="cpu")
     assert model[2].running_mean.abs().sum() > 0
+    pairs = torch.arange(24).view(2, 12)
     with pytest.raises(ValueError, match="cannot hold buffers"):
-        train([normed(), normed()], x, y, torch.arange(24).view(2, 12), seeds=[0, 1], epochs=1, lr=0.1, device="cpu")
+        train([normed(), normed()], x, y, pairs, seeds=[0, 1], epochs=1, lr=0.1, device="cpu", way="stack")
+    history = train([normed(), normed()], x, y, pairs, seeds=[0, 1], epochs=1, lr=0.1, device="cpu")
+    assert history.loss.shape == (2, 1, 12)  # one by one
     with pytest.raises(ValueError, match="as many; got 1, 2 and 2"):
         train([normed()], x, y, torch.arange(24).view(2, 12), seeds=[0, 1], epochs=1, lr=0.1, device="cpu")
 
@@ -98,67 +96,168 @@ def test_accuracy_counts():
     assert accuracy(model, x, torch.tensor([0, 1, 1, 1]), batch_size=3) == 0.75
 
 
-def test_difficulty_of_a_hand_made_history():
-    loss = torch.tensor([[[1.0, 2.0], [0.5, 1.5]], [[3.0, 4.0], [0.0, 0.0]]])  # (2 models, 2 epochs, 2 samples)
-    history = History(loss, loss / 10, loss < 1)
-    assert history.difficulty().tolist() == [[1.5, 3.5], [3.0, 4.0]]
-    assert torch.allclose(history.difficulty("distance"), history.difficulty() / 10)
-    run = summarise(history, torch.tensor([[2, 0], [1, 3]]))
-    assert run.difficulty.tolist() == [3.5, 3.0, 1.5, 4.0]  # back in the order of the universal set
-    assert run.first_loss == 2.5
-    assert run.last_loss == 0.5
-    with pytest.raises(ValueError, match="measure"):
-        history.difficulty("margin")
-
-
-def test_nested_subsets_are_disjoint_nested_and_cover():
-    splits = nested_subsets(64, [16, 4, 1], seed=0)
-    assert list(splits) == [1, 4, 16, 64]
-    for size, rows in splits.items():
-        assert rows.shape == (64 // size, size)
-        assert sorted(rows.flatten().tolist()) == list(range(64))
-    small = {frozenset(row.tolist()) for row in splits[4]}
-    assert all(sum(part <= set(large.tolist()) for part in small) == 4 for large in splits[16])
-    with pytest.raises(ValueError, match="5 does not divide 64"):
-        nested_subsets(64, [5], seed=0)
-
-
-def test_a_planted_correlation_is_found_inside_its_interval():
+def trained(way, architecture="lenet5", **options):
+    in_shape = (1, 28, 28) if architecture == "lenet5" else (1, 2, 4)
     generator = torch.Generator().manual_seed(0)
-    a, noise = torch.randn(2, 4000, generator=generator)
-    b = 0.6 * a + 0.8 * noise
-    low, high = bootstrap_interval(a, b, seed=0)
-    assert low < 0.6 < high
-    assert 0.02 < high - low < 0.08  # about 4 (1 - rho^2) / sqrt(n)
-    assert low < pearson(a, b) < high
-    assert pearson(a, -a) == pytest.approx(-1)
-    assert pearson(a, torch.ones(4000)) != pearson(a, torch.ones(4000))  # NaN
+    x, y = torch.randn(20, *in_shape, generator=generator), torch.randint(3, (20,), generator=generator)
+    models = [build(architecture, in_shape, 3, seed=i) for i in range(5)]
+    settings = {"epochs": 3, "lr": 0.05, "batch_size": 3, "momentum": 0.9, "weight_decay": 1e-3, "device": "cpu"}
+    subsets = torch.arange(20).view(5, 4)
+    return train(models, x, y, subsets, seeds=range(5), way=way, **{**settings, **options}), models
 
 
-def test_the_experiment_is_seeded_and_complete():
-    x, y = toy(n=16)
-    run = lambda: difficulty_by_size(net, x, y, [4, 1], seed=1, epochs=3, lr=0.1, device="cpu")
-    (runs, again), (repeated, _) = run(), run()
-    assert [r.size for r in runs] == [16, 4, 1]
-    assert all(torch.equal(a.difficulty, b.difficulty) for a, b in zip(runs, repeated, strict=True))
-    assert not torch.equal(runs[0].difficulty, again.difficulty)
-    rho = correlations([(runs, again)], seed=0)
-    assert set(rho.by_size) == {4, 1}
-    assert rho.ceiling == pytest.approx(pearson(runs[0].difficulty, again.difficulty))
+@pytest.mark.parametrize("architecture", ["mlp", "lenet5"])
+@pytest.mark.parametrize("schedule", ["step", "cosine"])
+def test_every_way_gives_the_same_losses_and_weights(architecture, schedule):
+    alone, plain = trained("single", architecture, schedule=schedule)
+    for way in ("stack", 2, "auto"):  # 2: stacks of 2, 2 and 1
+        together, models = trained(way, architecture, schedule=schedule)
+        assert torch.allclose(alone.loss, together.loss, atol=1e-4), way
+        assert torch.allclose(alone.distance, together.distance, atol=1e-4), way
+        for one, other in zip(plain, models, strict=True):
+            for p, q in zip(one.parameters(), other.parameters(), strict=True):
+                assert torch.allclose(p, q, atol=1e-4), way
 
 
-@pytest.mark.parametrize(
-    ("means", "ceiling", "verdict"),
-    [
-        ({256: 0.8, 16: 0.3, 1: 0.0}, 0.9, "holds"),
-        ({256: 0.3, 16: 0.8, 1: 0.0}, 0.9, "fails"),
-        ({256: 0.8, 16: 0.5, 1: 0.4}, 0.9, "fails"),
-        ({256: 0.8, 16: 0.05, 1: 0.06}, 0.9, "holds"),
-        ({256: 0.8, 16: 0.3, 1: 0.0}, 0.5, "cannot be judged"),
-    ],
-)
-def test_the_verdict_follows_its_rule(means, ceiling, verdict):
-    from lpntk.difficulty import Correlations, SizeCorrelation
+class Bent(nn.Module):
+    """No chain of layers: the general path."""
 
-    by_size = {size: SizeCorrelation(mean, mean, mean, mean, 0.0) for size, mean in means.items()}
-    assert Correlations(by_size, ceiling, 0.0).verdict == verdict
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        h = x.flatten(1)
+        return self.b(h + self.a(h).relu())
+
+
+def test_a_network_that_is_no_chain_is_stacked_too():
+    x, y = toy()
+    models = [Bent() for _ in range(3)]
+    copies = [Bent() for _ in range(3)]
+    for a, b in zip(models, copies, strict=True):
+        b.load_state_dict(a.state_dict())
+    assert chain(models[0]) is None
+    rows = torch.arange(24).view(3, 8)
+    one = train(models, x, y, rows, seeds=[0, 1, 2], way="single", **SGD)
+    many = train(copies, x, y, rows, seeds=[0, 1, 2], way="stack", **SGD)
+    assert torch.allclose(one.loss, many.loss, atol=1e-4)
+
+
+def test_dropout_acts_in_a_stack_is_seeded_and_can_be_switched_off():
+    x, y = toy(n=12)
+
+    def run(way, dropout):
+        models = [
+            nn.Sequential(nn.Flatten(), nn.Linear(8, 32), nn.ReLU(), nn.Dropout(0.5), nn.Linear(32, 3))
+            for _ in range(3)
+        ]
+        for i, model in enumerate(models):
+            for p in model.parameters():
+                p.data.normal_(0, 0.3, generator=torch.Generator().manual_seed(i))
+        rows = torch.arange(12).view(3, 4)
+        return train(models, x, y, rows, seeds=[0, 1, 2], way=way, dropout=dropout, **SGD).loss
+
+    assert torch.allclose(run("single", False), run("stack", False), atol=1e-4)
+    assert torch.equal(run("stack", True), run("stack", True))
+    assert (run("stack", True) - run("stack", False)).abs().max() > 0.01
+    assert (run("single", True) - run("single", False)).abs().max() > 0.01
+
+
+def test_accuracies_and_checkpoints_on_request():
+    for way in ("single", "stack"):
+        history, models = trained(way, "mlp", checkpoints=(0, 3), train_accuracy=True, epochs=3, test=(
+            torch.randn(7, 1, 2, 4, generator=torch.Generator().manual_seed(1)), torch.arange(7) % 3))  # fmt: skip
+        assert sorted(history.checkpoints) == [0, 3]
+        for model, start, end in zip(models, history.checkpoints[0], history.checkpoints[3], strict=True):
+            assert all(torch.equal(end[name], p) for name, p in model.state_dict().items())
+            assert not all(torch.equal(start[name], p) for name, p in model.state_dict().items())
+        assert history.train_accuracy.shape == history.test_accuracy.shape == (5, 3)
+        x = torch.randn(7, 1, 2, 4, generator=torch.Generator().manual_seed(1))
+        for i, model in enumerate(models):
+            assert history.test_accuracy[i, -1] == pytest.approx(accuracy(model, x, torch.arange(7) % 3))
+
+
+def test_without_shuffling_the_order_is_that_of_the_subset():
+    x, y = toy(n=4)
+    model = net(0)
+    first = F.cross_entropy(model(x[:1]), y[:1]).item()
+    history = train(
+        [model], x, y, torch.arange(4)[None], seeds=[0], epochs=1, lr=0.1, batch_size=1, shuffle=False, device="cpu"
+    )
+    assert history.loss[0, 0, 0] == pytest.approx(first)  # only the first presentation sees the untouched network
+    with torch.no_grad():
+        assert history.loss[0, 0, 1] != pytest.approx(F.cross_entropy(net(0)(x[1:2]), y[1:2]).item())
+
+
+@pytest.mark.parametrize("way", ["single", "stack"])
+def test_one_diverged_model_among_others_is_marked_and_counted(way):
+    x, y = toy()
+    x[8:16] *= 1e12
+    models = [net(i) for i in range(3)]
+    with pytest.warns(DivergenceWarning, match=r"1 of 3 models diverged .* first in model 1"):
+        history = train(models, x, y, torch.arange(24).view(3, 8), seeds=[0, 1, 2], epochs=5, lr=1.0, batch_size=4,
+                        way=way, device="cpu")  # fmt: skip
+    assert history.diverged.tolist() == [False, True, False]
+    assert history.difficulty()[1].isnan().all()
+    assert history.difficulty()[[0, 2]].isfinite().all()
+    x[:] = x[8:9]
+    with pytest.warns(DivergenceWarning, match="3 of 3"):
+        train([net(i) for i in range(3)], x, y, torch.arange(24).view(3, 8), seeds=[0, 1, 2], epochs=5, lr=1e20,
+              way=way, on_divergence="mark", device="cpu")  # fmt: skip
+
+
+def test_schedules():
+    assert [rate("step", 1.0, e, 6) for e in range(6)] == pytest.approx([1, 1, 0.7, 0.7, 0.49, 0.49])
+    assert [rate("cosine", 2.0, e, 4) for e in (0, 2)] == pytest.approx([2, 1])
+    assert spent("constant", 0.1, 30) == pytest.approx(3.0)
+    assert spent("step", 0.1, 10**4) == pytest.approx(2 * 0.1 / 0.3)  # all that a run can ever spend
+    with pytest.raises(ValueError, match="schedule must be one of constant, step, cosine; got 'linear'"):
+        rate("linear", 0.1, 0, 1)
+
+
+def test_the_width_is_measured_once_and_cut_by_memory(monkeypatch):
+    x, y = toy()
+    models = [net(i) for i in range(8)]
+    monkeypatch.setattr(tuning, "_measured", {})
+    asked = []
+    monkeypatch.setattr(tuning, "_time", lambda part, *_: asked.append(len(part)) or {1: 1.0, 4: 0.2}[len(part)])
+    assert tuning.choose_width(models, x, y, 4, steps=1000) == 4
+    assert tuning.choose_width(models, x, y, 4, steps=1000) == 4
+    assert asked == [1, 4]
+    assert tuning.choose_width(models, x, y, 4, steps=1000, way="stack") == 8
+    per_model = tuning.bytes_per_model(models[0], x[:1], 4)
+    assert tuning.choose_width(models, x, y, 4, steps=1000, way="stack", memory_budget=3 * per_model) == 3
+    monkeypatch.setattr(tuning, "_measured", {})
+    monkeypatch.setattr(tuning, "_time", lambda part, *_: float(len(part)))
+    assert tuning.choose_width(models, x, y, 4, steps=1000) == 1  # stacking does not pay
+    with pytest.raises(ValueError, match=r"way must be 'auto'.*got 'both'"):
+        tuning.choose_width(models, x, y, 4, steps=1, way="both")
+
+
+def test_a_measured_width_is_worth_it():
+    """The real timing: tiny models at batch 1 are faster together."""
+    models, x, y = [build("mlp", (1, 8, 8), 10, seed=i) for i in range(64)], torch.randn(64, 1, 8, 8), torch.arange(64)
+    assert tuning.choose_width(models, x, y % 10, 1, steps=10**4) > 1
+
+
+def test_options_that_cannot_be_are_refused():
+    x, y = toy()
+    rows = torch.arange(24)[None]
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="amp=True needs a CUDA device; the device is cpu"):
+            train([net(0)], x, y, rows, seeds=[0], epochs=1, lr=0.1, amp=True)
+    with pytest.raises(ValueError, match="on_divergence must be"):
+        train([net(0)], x, y, rows, seeds=[0], epochs=1, lr=0.1, on_divergence="ignore")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_amp_on_cuda_stays_near_full_precision():
+    full, _ = trained("stack", device="cuda")
+    half, _ = trained("stack", device="cuda", amp=True)
+    assert torch.allclose(full.loss, half.loss, atol=0.05)
+
+
+def test_a_stack_of_normed_models_is_refused_where_it_is_made():
+    with pytest.raises(ValueError, match="cannot hold buffers"):
+        Stack([nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)) for _ in range(2)])

@@ -1,0 +1,137 @@
+"""Can a sample's difficulty be changed by choosing its company? The paper's Figure 2, with the controls it lacks.
+
+Targets: in each class the head of the pair with the largest kernel. Company: the samples of the target's class whose
+kernel with it is largest (``most``), in the middle (``middle``) or smallest (``least``). Targets of all classes and
+their company are learned together, without shuffling, by many networks that differ in their initialisation.
+Controls of ours: ``random`` company of the class, ``alone`` (targets only), and ``contradictory``: the samples of
+*other* labels with the smallest kernel. The paper's code unpacks its groups as most, least, middle; we name them by
+what they are.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lpntk.cache import Cache
+from lpntk.campaign import Network, train_many
+
+PAPER_GROUPS = ("most", "middle", "least")
+GROUPS = (*PAPER_GROUPS, "random", "alone", "contradictory")
+
+
+def targets(kappa: Tensor, y: Tensor) -> Tensor:
+    """Return one target per class, (k,) indices: the first of the two samples with the class's largest kernel.
+
+    Args:
+        kappa: (n, n) symmetric kernel.
+        y: (n,) labels, every class 0..k-1 with at least two samples.
+    """
+    chosen = []
+    for label in range(int(y.max()) + 1):
+        rows = (y == label).nonzero()[:, 0]
+        if len(rows) < 2:
+            raise ValueError(
+                f"class {label} has {len(rows)} samples in the kernel; a pair needs two: choose a larger n"
+            )
+        block = kappa[rows][:, rows].clone().fill_diagonal_(float("-inf"))
+        chosen.append(int(rows[int(block.argmax()) // len(rows)]))
+    return torch.tensor(chosen)
+
+
+def company(kappa: Tensor, y: Tensor, target: int, group: str, count: int, *, seed: int = 0) -> Tensor:
+    """Return the company (count,) of one target, best fitting first; (0,) for ``alone``.
+
+    Args:
+        kappa: (n, n) symmetric kernel.
+        y: (n,) labels.
+        target: index of the target, which is never in its own company.
+        group: one of ``GROUPS``.
+        count: samples of company.
+        seed: of ``random``.
+
+    Raises:
+        ValueError: if the group is unknown or there are too few samples.
+    """
+    if group not in GROUPS:
+        raise ValueError(f"group must be one of {', '.join(GROUPS)}; got {group!r}")
+    same = y == y[target]
+    same[target] = False
+    pool = ((y != y[target]) if group == "contradictory" else same).nonzero()[:, 0]
+    if group == "alone":
+        return pool[:0]
+    if len(pool) < count:
+        raise ValueError(f"{count} samples of company were asked for, but only {len(pool)} can be; choose a larger n")
+    if group == "random":
+        return pool[torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))[:count]]
+    order = pool[kappa[target, pool].argsort(descending=True, stable=True)]
+    if group == "middle":
+        return order[(len(order) - count) // 2 :][:count]
+    return order[:count] if group == "most" else order[-count:].flip(0)
+
+
+@dataclass(frozen=True)
+class Company:
+    """What the targets of one reference network went through in one kind of company.
+
+    Attributes:
+        loss: (runs, epochs, k) loss of each target at each presentation, nats; diverged runs are NaN.
+        kernel: (k,) mean kernel of each target with its company; NaN if alone.
+        diverged: runs.
+    """
+
+    loss: Tensor
+    kernel: Tensor
+    diverged: int
+
+    @property
+    def difficulty(self) -> Tensor:
+        """(runs, k) loss accumulated over the epochs."""
+        return self.loss.sum(dim=1)
+
+
+def keep_company(
+    network: Network,
+    x: Tensor,
+    y: Tensor,
+    kappa: Tensor,
+    *,
+    count: int,
+    runs: int,
+    seed: int,
+    cache: Cache,
+    groups: Sequence[str] = GROUPS,
+    **training: object,
+) -> dict[str, Company]:
+    """Learn the targets in every kind of company, ``runs`` times each; the same run starts from the same weights.
+
+    Args:
+        network: to build from each seed.
+        x: (n, ...) the samples of the kernel.
+        y: (n,) labels.
+        kappa: (n, n) kernel over them.
+        count: company of each target.
+        runs: networks per group.
+        seed: of the initialisations and of ``random``, which is drawn anew in every run.
+        cache: keeps what was trained.
+        groups: kinds of company.
+        **training: passed to ``lpntk.training.train``: epochs, lr, batch_size, ...
+    """
+    heads = targets(kappa, y)  # (k,)
+    seeds = np.random.SeedSequence([seed, 2]).generate_state(runs).tolist()
+    told = {}
+    for group in groups:
+        each = [
+            [company(kappa, y, int(t), group, count, seed=s) for t in heads]
+            for s in (seeds if group == "random" else seeds[:1])
+        ]
+        rows = torch.stack([torch.cat([heads, *parts]) for parts in each]).expand(runs, -1)  # (runs, k + k count)
+        history = train_many(
+            network, x, y, rows.contiguous(), seeds=seeds, cache=cache, shuffle=False, progress=group, **training
+        )
+        loss = history.loss[:, :, : len(heads)].masked_fill(history.diverged[:, None, None], torch.nan)
+        kernel = torch.stack([kappa[t, part].mean() for t, part in zip(heads, each[0], strict=True)])
+        told[group] = Company(loss, kernel, int(history.diverged.sum()))
+    return told

@@ -1,0 +1,28 @@
+"""What is one step? Cross-entropy and SGD for every model of a stack, and what each sample showed just before it."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lpntk.stacks import Stack
+
+
+def step(stack: Stack, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, *, dropout: bool, amp: bool) -> Tensor:
+    """Step every model of a stack on its batch, x (m, b, ...) and y (m, b); return the logits before it, (m, b, k)."""
+    with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=amp):
+        logits = stack.logits(x, training=True, dropout=dropout)
+    logits = logits.float() if amp else logits
+    loss = F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum") / y.shape[1]  # models do not mix
+    grads = torch.autograd.grad(loss, list(stack.params.values()))
+    for p, grad in zip(stack.params.values(), grads, strict=True):
+        p.grad = grad if grad.stride() == p.stride() else torch.empty_like(p).copy_(grad)  # fused SGD walks memory
+    optimizer.step()
+    return logits.detach()
+
+
+def measure(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(m, b, k) logits and (m, b) labels -> loss, distance, correctness, each (m, b)."""
+    log_q = logits.log_softmax(dim=2)
+    loss = -log_q.gather(2, y[..., None]).squeeze(2)
+    distance = torch.linalg.vector_norm(log_q.exp() - F.one_hot(y, logits.shape[2]), dim=2)
+    return loss, distance, logits.argmax(dim=2) == y

@@ -1,0 +1,94 @@
+"""Together or one by one? A short timing per architecture and batch size, remembered for the rest of the process.
+
+Stacking pays where batches are tiny and models small; where a model fills the processor by itself it costs. The timing
+tries widths in rising order and stops as soon as a wider stack is clearly slower per model.
+"""
+
+import copy
+import time
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lpntk.stacks import Stack, bytes_per_model, stackable
+from lpntk.steps import measure, step
+
+GIB = 2**30
+WIDTHS = (1, 4, 16, 64)
+WORTHWHILE = 400  # model-steps below which a timing would cost more than it saves
+_measured: dict[tuple, dict[int, float]] = {}
+
+
+def choose_width(
+    models: Sequence[nn.Module],
+    x: Tensor,
+    y: Tensor,
+    batch_size: int,
+    *,
+    steps: int,
+    way: str | int = "auto",
+    memory_budget: int = 2 * GIB,
+) -> int:
+    """Return how many models to train at once; 1 is one by one.
+
+    Args:
+        models: of one architecture, on their device.
+        x: (n, ...) inputs there.
+        y: (n,) labels.
+        batch_size: samples per step and model.
+        steps: that each model will take.
+        way: ``auto``, ``single``, ``stack`` or a width.
+        memory_budget: bytes that a stack may take; it cuts whatever was chosen.
+
+    Raises:
+        ValueError: if the way is unknown, or a stack is asked of models that cannot share one.
+    """
+    m = len(models)
+    if not (way in ("auto", "single", "stack") or (isinstance(way, int) and way >= 1)):
+        raise ValueError(f"way must be 'auto', 'single', 'stack' or a width of at least 1; got {way!r}")
+    if m == 1 or way in ("single", 1):
+        return 1
+    if not stackable(models[0]):
+        if way == "auto":
+            return 1
+        Stack(models[:2])  # raises with the reason
+    widest = max(1, min(m, int(memory_budget // bytes_per_model(models[0], x[:1], batch_size))))
+    if way != "auto":
+        return widest if way == "stack" else min(way, widest)
+    if m * steps < WORTHWHILE:
+        return widest if batch_size <= 16 else 1
+    times = timings(models, x, y, batch_size, widest)
+    return min(times, key=times.get)
+
+
+def timings(models: Sequence[nn.Module], x: Tensor, y: Tensor, batch_size: int, widest: int) -> dict[int, float]:
+    """Return width -> seconds per model and step, measured on copies of the models; remembered."""
+    where = (str(x.device), torch.get_num_threads())
+    key = (str(models[0]), tuple(x.shape[1:]), batch_size, *where)
+    times = _measured.setdefault(key, {})
+    for width in WIDTHS:
+        if width > widest:
+            break
+        if width not in times:
+            times[width] = _time(models[:width], x, y, batch_size)
+        if times[width] > 1.25 * min(times.values()):
+            break
+    return {width: seconds for width, seconds in times.items() if width <= widest}
+
+
+def _time(models: Sequence[nn.Module], x: Tensor, y: Tensor, batch_size: int, budget: float = 0.15) -> float:
+    m = len(models)
+    stack = Stack([copy.deepcopy(model) for model in models])
+    optimizer = torch.optim.SGD(stack.params.values(), lr=0.0, momentum=0.9, fused=True)
+    rows = (torch.arange(m * batch_size, device=x.device) % len(x)).view(m, batch_size)
+    seconds, spent = [], 0.0
+    with torch.random.fork_rng(devices=[x.device] if x.device.type == "cuda" else []):
+        while len(seconds) < 3 or (spent < budget and len(seconds) < 10):
+            started = time.perf_counter()
+            measure(step(stack, optimizer, x[rows], y[rows], dropout=True, amp=False), y[rows])
+            if x.device.type == "cuda":
+                torch.cuda.synchronize(x.device)
+            seconds.append(time.perf_counter() - started)
+            spent += seconds[-1]
+    return min(seconds[1:]) / m

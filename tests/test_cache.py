@@ -1,0 +1,89 @@
+import json
+
+import pytest
+import torch
+
+from lpntk import campaign
+from lpntk.cache import Cache, CacheError, digest, module_hash
+from lpntk.campaign import Network, train_many
+
+NET = Network("mlp", (1, 2, 4), 3, {"hidden": [8]})
+
+
+def test_an_artefact_is_computed_once_and_decided_by_its_key(tmp_path):
+    cache, calls = Cache(tmp_path), []
+
+    def make():
+        calls.append(1)
+        return {"a": torch.arange(3), "b": torch.ones(2) / 3}
+
+    first, second = cache.artefact("x", {"n": 1}, make), cache.artefact("x", {"n": 1}, make)
+    assert len(calls) == cache.hits == 1
+    assert all(torch.equal(first[name], second[name]) for name in ("a", "b"))
+    cache.artefact("x", {"n": 2}, make)
+    assert len(calls) == 2
+    assert not list(tmp_path.glob(".partial*"))
+    assert digest(torch.zeros(2)) != digest(torch.zeros(2, dtype=torch.float64)) != digest(torch.zeros(1, 2))
+    assert module_hash("training") != module_hash("kernels")
+
+
+def test_what_disagrees_with_its_manifest_is_refused(tmp_path):
+    cache = Cache(tmp_path)
+    make = lambda: {"a": torch.arange(3)}
+    cache.artefact("x", {"n": 1, "data": "d"}, make)
+    (folder,) = tmp_path.iterdir()
+    manifest = json.loads((folder / "manifest.json").read_text())
+
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "key": {"n": 1, "data": "other"}}))
+    with pytest.raises(CacheError, match=r"disagrees with what was asked in \['data'\]; remove x-"):
+        cache.artefact("x", {"n": 1, "data": "d"}, make)
+
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    good = (folder / "values.pt").read_bytes()
+    (folder / "values.pt").write_bytes(good[:-1])
+    with pytest.raises(CacheError, match="are not those its manifest was written for"):
+        cache.artefact("x", {"n": 1, "data": "d"}, make)
+
+    (folder / "values.pt").unlink()
+    with pytest.raises(CacheError, match=r"not whole \(FileNotFoundError\)"):
+        cache.artefact("x", {"n": 1, "data": "d"}, make)
+
+
+def test_a_failed_computation_leaves_nothing(tmp_path):
+    def fail():
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        Cache(tmp_path).artefact("x", {"n": 1}, fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(24, 1, 2, 4, generator=generator), torch.arange(24) % 3
+    subsets, seeds = torch.arange(24).view(6, 4), list(range(6))
+    settings = {"epochs": 3, "lr": 0.1, "batch_size": 2, "momentum": 0.9, "block": 2, "device": "cpu"}
+    whole = train_many(NET, x, y, subsets, seeds=seeds, cache=Cache(tmp_path / "whole"), **settings)
+
+    real, trained = campaign.train, []
+
+    def killed(models, *arguments, **options):
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        trained.append(len(models))
+        return real(models, *arguments, **options)
+
+    monkeypatch.setattr(campaign, "train", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train_many(NET, x, y, subsets, seeds=seeds, cache=Cache(tmp_path / "killed"), **settings)
+    assert trained == [2, 2]
+
+    again = []
+    monkeypatch.setattr(campaign, "train", lambda models, *a, **o: again.append(len(models)) or real(models, *a, **o))
+    cache = Cache(tmp_path / "killed")
+    resumed = train_many(NET, x, y, subsets, seeds=seeds, cache=cache, **settings)
+    assert again == [2]  # only what was missing
+    for name, value in whole.tensors().items():
+        assert torch.equal(value, resumed.tensors()[name]), name
+    train_many(NET, x, y, subsets, seeds=seeds, cache=cache, **{**settings, "lr": 0.2})
+    assert again == [2] * 4  # another recipe is another artefact

@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+import torch
+
+from lpntk.cache import Cache
+from lpntk.campaign import Network
+from lpntk.company import GROUPS, Company, company, keep_company, targets
+from lpntk.company_order import compare, order, summary
+
+
+def kernel(n=40, k=4, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    phi = torch.randn(n, 12, generator=generator)
+    return phi @ phi.T, torch.arange(n) % k
+
+
+def test_a_target_is_the_head_of_its_class_s_most_similar_pair():
+    kappa, y = kernel()
+    for label, target in enumerate(targets(kappa, y).tolist()):
+        rows = [i for i in range(40) if y[i] == label]
+        best = max((float(kappa[i, j]), -i) for i in rows for j in rows if i < j)
+        assert target == -best[1]
+    with pytest.raises(ValueError, match="class 1 has 1 samples in the kernel; a pair needs two"):
+        targets(torch.eye(3), torch.tensor([0, 0, 1]))
+
+
+def test_company_is_what_its_name_says():
+    kappa, y = kernel()
+    target = 5
+    own = [i for i in range(40) if y[i] == y[5] and i != 5]
+    ranked = sorted(own, key=lambda i: -kappa[target, i])
+    pick = lambda group, count=3: company(kappa, y, target, group, count, seed=1).tolist()
+    assert pick("most") == ranked[:3]
+    assert pick("least") == ranked[::-1][:3]
+    assert pick("middle") == ranked[3:6]  # the middle of nine
+    assert set(pick("random")) <= set(own)
+    assert pick("alone") == []
+    others = sorted((i for i in range(40) if y[i] != y[5]), key=lambda i: kappa[target, i])
+    assert pick("contradictory") == others[:3]
+    with pytest.raises(ValueError, match="10 samples of company were asked for, but only 9 can be"):
+        pick("most", 10)
+    with pytest.raises(ValueError, match="group must be one of most"):
+        pick("best")
+
+
+def told(shift, seed, k=10, runs=5):
+    """Targets with difficulties of their own, easier by a planted shift per group."""
+    generator = torch.Generator().manual_seed(seed)
+    own = torch.rand(k, generator=generator) * 5
+    kept = {}
+    for group in GROUPS:
+        first = own + 5 + shift.get(group, 0.0) + 0.1 * torch.randn(runs, k, generator=generator)
+        loss = torch.stack([first, first / 4], dim=1)  # (runs, 2 epochs, k)
+        kept[group] = Company(loss, torch.zeros(k), 0)
+    return kept
+
+
+@pytest.mark.parametrize(
+    ("shift", "verdict"),
+    [
+        ({"most": 0.0, "middle": 0.5, "least": 1.0}, "holds"),
+        ({"most": 0.0, "middle": 0.0, "least": 1.0}, "holds in part"),
+        ({"most": 1.0, "middle": 0.5, "least": 0.0}, "fails"),
+    ],
+)
+def test_a_planted_order_is_found(shift, verdict):
+    kept = [told(shift, seed) for seed in (0, 1)]
+    assert order(kept).verdict == verdict
+    far = compare(kept, "most", "least")
+    assert far.difference == pytest.approx(1.25 * (shift["least"] - shift["most"]), abs=0.1)
+    assert (far.p < 0.01) == (far.difference > 0)
+    assert (far.p_reverse < 0.01) == (far.difference < 0)
+
+
+def test_no_order_is_no_order():
+    rejected = sum(order([told({}, seed)]).page < 0.05 for seed in range(60))
+    assert rejected <= 9  # 3 expected; more than 9 has a probability of about 1e-3
+
+
+def test_targets_that_were_not_learned_cannot_be_judged():
+    kept = told({"most": 0.0, "middle": 0.5, "least": 1.0}, 0)
+    kept["most"] = Company(kept["most"].loss[:, :1].expand(-1, 2, -1), torch.zeros(10), 0)
+    assert order([kept]).verdict == "cannot be judged"
+
+
+def test_diverged_runs_are_left_out():
+    kept = told({}, 0)
+    kept["least"].loss[0] = torch.nan
+    row = next(row for row in summary([kept]) if row["company"] == "least")
+    assert np.isfinite(row["difficulty"])
+
+
+def test_the_experiment_pairs_its_runs(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    x, (kappa, y) = torch.randn(40, 1, 2, 4, generator=generator), kernel()
+    network = Network("mlp", (1, 2, 4), 4, {"hidden": [8]})
+    kept = keep_company(
+        network, x, y, kappa, count=3, runs=3, seed=0, cache=Cache(tmp_path), epochs=2, lr=0.1, device="cpu"
+    )
+    assert set(kept) == set(GROUPS)
+    for group in GROUPS:
+        assert kept[group].loss.shape == (3, 2, 4)
+        # the first presentation comes before any step: every group starts from the same weights
+        assert torch.allclose(kept[group].loss[:, 0], kept["alone"].loss[:, 0], atol=1e-5)
+    assert kept["most"].kernel.mean() > kept["middle"].kernel.mean() > kept["least"].kernel.mean()
+    assert kept["alone"].kernel.isnan().all()

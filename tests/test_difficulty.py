@@ -1,0 +1,172 @@
+import pytest
+import torch
+
+from lpntk.cache import Cache
+from lpntk.campaign import Network
+from lpntk.correlations import Correlations, SizeCorrelation, bootstrap_interval, correlations, pearson, spearman
+from lpntk.difficulty import (
+    Repetition,
+    SizeRun,
+    difficulty_by_size,
+    learned,
+    nested_subsets,
+    splits,
+    summarise,
+    universal_set,
+)
+from lpntk.difficulty_study import Case, cases, steps_taken
+from lpntk.history import History
+
+NET = Network("mlp", (1, 2, 4), 3, {"hidden": [16]})
+
+
+def toy(n=24, k=3, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(n, 1, 2, 4, generator=generator), torch.arange(n) % k
+
+
+def test_difficulty_of_a_hand_made_history():
+    loss = torch.tensor([[[1.0, 2.0], [0.5, 1.5]], [[3.0, 4.0], [0.0, 0.0]]])  # (2 models, 2 epochs, 2 samples)
+    history = History(loss, loss / 10, loss < 1)
+    assert history.difficulty().tolist() == [[1.5, 3.5], [3.0, 4.0]]
+    assert torch.allclose(history.difficulty("distance"), history.difficulty() / 10)
+    run = summarise(history, torch.tensor([[2, 0], [1, 3]]))
+    assert run.loss.tolist() == [3.5, 3.0, 1.5, 4.0]  # back in the order of the universal set
+    assert torch.allclose(run.difficulty("distance"), run.loss / 10)
+    assert (run.first_loss, run.last_loss, run.models, run.diverged) == (2.5, 0.5, 2, 0)
+    for thing in (history, run):
+        with pytest.raises(ValueError, match="measure must be 'loss' or 'distance'; got 'margin'"):
+            thing.difficulty("margin")
+
+
+def test_a_diverged_model_is_counted_and_left_out():
+    loss = torch.ones(3, 2, 4)
+    loss[1, 1] = torch.nan
+    loss[2] = 3.0
+    run = summarise(History(loss, loss, loss < 2), torch.arange(12).view(3, 4))
+    assert (run.models, run.diverged) == (3, 1)
+    assert run.loss[4:8].isnan().all()
+    assert run.first_loss == run.last_loss == 2.0
+    row = learned([Repetition([run], run)])[0]
+    assert row["diverged"] == 1
+    assert row["mean_difficulty"] == 4.0
+    assert pearson(run.loss, run.loss) == pytest.approx(1)
+
+
+def test_nested_subsets_are_disjoint_nested_and_cover():
+    made = nested_subsets(64, [16, 4, 1], seed=0)
+    assert list(made) == [1, 4, 16, 64]
+    for size, rows in made.items():
+        assert rows.shape == (64 // size, size)
+        assert sorted(rows.flatten().tolist()) == list(range(64))
+    small = {frozenset(row.tolist()) for row in made[4]}
+    assert all(sum(part <= set(large.tolist()) for part in small) == 4 for large in made[16])
+    with pytest.raises(ValueError, match="5 does not divide 64"):
+        nested_subsets(64, [5], seed=0)
+
+
+def test_both_readings_of_size():
+    y = torch.arange(120) % 3
+    rows = universal_set(y, 16, "class", seed=0)
+    assert torch.bincount(y[rows]).tolist() == [16, 16, 16]
+    made = splits(len(rows), 16, [4, 1], seed=0)
+    assert {size: tuple(part.shape) for size, part in made.items()} == {1: (16, 3), 4: (4, 12), 16: (1, 48)}
+    for size, parts in made.items():
+        assert sorted(parts.flatten().tolist()) == list(range(48))
+        for part in parts:
+            assert torch.bincount(y[rows][part]).tolist() == [size] * 3
+    assert all(sum(set(p.tolist()) <= set(q.tolist()) for p in made[1]) == 4 for q in made[4])  # nested
+    total = universal_set(y, 16, "total", seed=0)
+    assert len(total.unique()) == 16
+    assert {size: tuple(part.shape) for size, part in splits(16, 16, [4], seed=0).items()} == {4: (4, 4), 16: (1, 16)}
+    with pytest.raises(ValueError, match="its smallest class has 40"):
+        universal_set(y, 64, "class", seed=0)
+    with pytest.raises(ValueError, match="reading must be 'total' or 'class'; got 'each'"):
+        universal_set(y, 4, "each", seed=0)
+
+
+def test_a_planted_correlation_is_found_inside_its_interval():
+    generator = torch.Generator().manual_seed(0)
+    a, noise = torch.randn(2, 4000, generator=generator)
+    b = 0.6 * a + 0.8 * noise
+    low, high = bootstrap_interval(a, b, seed=0)
+    assert low < 0.6 < high
+    assert 0.02 < high - low < 0.08  # about 4 (1 - rho^2) / sqrt(n)
+    assert low < pearson(a, b) < high
+    wild = b.clone()
+    wild[0] = 1e6
+    assert abs(pearson(a, wild)) < 0.2  # one sample rules Pearson's rho, not the ranks
+    assert spearman(a, wild) == pytest.approx(spearman(a, b), abs=0.01)
+    assert pearson(a, -a) == pytest.approx(-1)
+    assert pearson(a, torch.ones(4000)) != pearson(a, torch.ones(4000))  # NaN
+
+
+def run(size, difficulty, last=0.1):
+    return SizeRun(size, difficulty, difficulty, 2.3, last, 1.0, 1, 0)
+
+
+def test_a_planted_decline_is_found_by_the_statistics():
+    generator = torch.Generator().manual_seed(1)
+    repetitions = []
+    for _ in range(3):
+        whole, again, *rest = torch.randn(5, 2000, generator=generator)
+        runs = [run(64, whole)]
+        for size, share, noise in zip((16, 4, 1), (0.8, 0.4, 0.0), rest, strict=True):
+            runs.append(run(size, share * whole + (1 - share**2) ** 0.5 * noise))
+        repetitions.append(Repetition(runs, run(64, 0.95 * whole + 0.3 * again)))
+    rho = correlations(repetitions, seed=0, measure="distance")
+    assert [round(v.mean, 1) for v in rho.by_size.values()] == [0.8, 0.4, 0.0]
+    assert rho.ceiling == pytest.approx(0.95, abs=0.02)
+    assert rho.verdict == "holds"
+    assert "from X = 16 to 1" in rho.reason
+
+
+def test_the_experiment_is_seeded_and_complete(tmp_path):
+    x, y = toy(n=16)
+
+    def once(folder, seed=1):
+        cache = Cache(tmp_path / folder)
+        return difficulty_by_size(NET, x, y, 16, [4, 1], seed=seed, cache=cache, epochs=3, lr=0.1, device="cpu")
+
+    first, repeated, other = once("a"), once("b"), once("a", seed=2)
+    assert [r.size for r in first.runs] == [16, 4, 1]
+    assert all(torch.allclose(a.loss, b.loss, atol=1e-5) for a, b in zip(first.runs, repeated.runs, strict=True))
+    assert not torch.allclose(first.runs[0].loss, first.again.loss)
+    assert not torch.allclose(first.runs[0].loss, other.runs[0].loss)
+    rho = correlations([first], seed=0)
+    assert set(rho.by_size) == {4, 1}
+    assert rho.ceiling == pytest.approx(pearson(first.runs[0].loss, first.again.loss))
+
+
+@pytest.mark.parametrize(
+    ("means", "ceiling", "starved", "verdict"),
+    [
+        ({256: 0.8, 16: 0.3, 1: 0.0}, 0.9, (), "holds"),
+        ({256: 0.3, 16: 0.8, 1: 0.0}, 0.9, (), "fails"),
+        ({256: 0.8, 16: 0.5, 1: 0.4}, 0.9, (), "fails"),
+        ({256: 0.8, 16: 0.05, 1: 0.06}, 0.9, (), "holds"),
+        ({256: 0.8, 16: 0.3, 1: 0.0}, 0.5, (), "cannot be judged"),
+        ({256: 0.8, 16: 0.3, 1: 0.0}, float("nan"), (), "cannot be judged"),
+        ({256: 0.8, 16: 0.3, 4: 0.9, 1: 0.0}, 0.9, (4,), "holds"),  # a starved size is no evidence, either way
+        ({256: 0.8, 16: 0.3, 1: 0.0}, 0.9, (1,), "cannot be judged"),  # its end was not seen
+        ({256: 0.8, 16: 0.1, 1: 0.0}, 0.9, (256,), "cannot be judged"),  # nothing to fall from
+        ({256: 0.8, 16: 0.3, 1: 0.0}, 0.9, (16, 1), "cannot be judged"),
+    ],
+)
+def test_the_verdict_follows_its_rule(means, ceiling, starved, verdict):
+    by_size = {size: SizeCorrelation(m, m, m, m, 0.0, size not in starved) for size, m in means.items()}
+    rho = Correlations(by_size, ceiling, 0.0)
+    assert rho.verdict == verdict
+    assert rho.starved == sorted(starved, reverse=True)
+    assert Correlations(by_size, ceiling, 0.0, learned=False).verdict == "cannot be judged"
+
+
+def test_cases_and_the_steps_that_starve():
+    made = cases({"total": (1024, [4, 1]), "class": (64, [1])}, [0.1, 0.001], [128, 256], ["step", "constant"])
+    assert len(made) == len({case.key for case in made}) == 8
+    assert made[0] == Case("total", 1024, (4, 1), 0.1, 128, "step")
+    assert made[1].key == "total-step-lr0_001"
+    assert steps_taken(made[0], epochs=30, k=10) == {1024: 240, 4: 30, 1: 30}
+    assert steps_taken(made[-2], epochs=30, k=10) == {64: 150, 1: 30}
+    with pytest.raises(ValueError, match="each lr needs its batch_size: got 2 and 1"):
+        cases({}, [0.1, 0.01], [128], ["step"])

@@ -24,6 +24,7 @@ from lpntk.device import resolve_device
 from lpntk.gram import LayerwiseGram
 from lpntk.precision import Precision, cast, matmul_precision
 from lpntk.signs import Signs, sign_vectors
+from lpntk.sketch import Sketch, SketchedGram
 from lpntk.store import KernelFile, Memory, Tile, identity
 
 
@@ -36,6 +37,7 @@ def kernel_matrix(
     *,
     signs: Signs = "label",
     normalize: bool = False,
+    sketch: Sketch | int | None = None,
     memory_budget: int = 2 * GIB,
     device: str | torch.device = "auto",
     precision: Precision | None = None,
@@ -56,6 +58,8 @@ def kernel_matrix(
         signs: ``label`` lpNTK, ``ones`` pNTK, ``error`` the loss-gradient kernel, ``centred`` lpNTK with s minus
             its mean; see ``lpntk.signs``.
         normalize: divide by the norms of both gradients, which gives the cosine of the angle between two updates.
+        sketch: compute an unbiased random estimate from so many numbers per sample (or a ``Sketch``, which has a seed)
+            instead of the exact kernel; see ``lpntk.sketch``.
         memory_budget: bytes that gradients, activations and work space may take, model and result not counted.
         device: ``auto``, ``cpu`` or ``cuda[:i]``.
         precision: ``float32``, ``float64``, ``tf32`` (CUDA only) or ``bf16`` (fast on CUDA); by default as the
@@ -79,14 +83,18 @@ def kernel_matrix(
     symmetric = x2 is None
     rows, columns = (x, y), (x, y) if symmetric else (x2, y2)
     with matmul_precision(None, device):
-        engine = _engine(model, signs, rows, columns, memory_budget // 4, device, rounded=precision == "bf16")
+        engine = _engine(
+            model, signs, rows, columns, memory_budget // 4, device, rounded=precision == "bf16", sketch=sketch
+        )
     n, n2 = len(x), len(columns[0])
     plan = cut(n, n2, symmetric, engine.bytes_per_sample, memory_budget - memory_budget // 4, parts=size)
     dtype = next(model.parameters()).dtype
     if out is None:
         store = Memory(n, n2, dtype)
     else:
-        told = identity(model, {"x": x, "y": y, "x2": x2, "y2": y2}, signs=signs, normalize=normalize, by=precision)
+        told = identity(
+            model, {"x": x, "y": y, "x2": x2, "y2": y2}, signs=signs, normalize=normalize, by=precision, sketch=sketch
+        )
         with distributed.first_rank_first(rank, size):
             store = KernelFile(out, n, n2, dtype, told, rank)
     missing = store.missing(plan.tiles())
@@ -103,7 +111,7 @@ def kernel_matrix(
 
 
 def _blocks(
-    engine: LayerwiseGram,
+    engine: LayerwiseGram | SketchedGram,
     tiles: list[Tile],
     rows: tuple[Tensor, Tensor],
     columns: tuple[Tensor, Tensor],
@@ -146,7 +154,8 @@ def _engine(
     memory: int,
     device: torch.device,
     rounded: bool,
-) -> LayerwiseGram:
+    sketch: Sketch | int | None,
+) -> LayerwiseGram | SketchedGram:
     """Make the engine, tried on some rows and some columns."""
     if device.type == "cpu":
         for module in model.modules():
@@ -155,6 +164,9 @@ def _engine(
     few = [_placed(torch.cat([a[:2], b[-2:]]), device) for a, b in zip(rows, columns, strict=True)]
     samples = len(columns[0])
     direction = partial(sign_vectors, signs=signs)
+    if sketch is not None:
+        sketch = Sketch(sketch) if isinstance(sketch, int) else sketch
+        return SketchedGram(model, direction, *few, sketch=sketch, memory=memory)
     return LayerwiseGram(model, direction, *few, samples=samples, memory=memory, rounded=rounded)
 
 

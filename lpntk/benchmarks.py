@@ -1,0 +1,97 @@
+"""What did the full benchmark find? Its committed records, ``results/bench/*.json`` as written by ``bench/run.py``."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one variant for the kernel of n samples, the median of its runs."""
+
+    network: str
+    parameters: int
+    threads: int
+    n: int
+    variant: str
+    seconds: float
+    ratio: float | None  # to ``ours`` at the same network, threads and n
+    extrapolated: bool  # from a part of the work
+
+
+@dataclass(frozen=True)
+class Report:
+    """One file: where it was measured, and what.
+
+    Attributes:
+        name: of the file, without its ending.
+        hardware: processor, cores, instruction set, versions and date, in words.
+        timings: of the variants that ran and gave the right matrix.
+        left_out: variant, network, n and reason of the others.
+    """
+
+    name: str
+    hardware: str
+    timings: list[Timing]
+    left_out: list[tuple[str, str, int, str]]
+
+
+def read(folder: str | os.PathLike) -> list[Report]:
+    """Return the reports in a folder, sorted by name; none if there is no such folder.
+
+    Raises:
+        ValueError: if a file is no report of the benchmark.
+    """
+    return [_report(path) for path in sorted(Path(folder).glob("*.json"))]
+
+
+def _report(path: Path) -> Report:
+    try:
+        content = json.loads(path.read_text())
+        records, environment = content["records"], content["environment"]
+        right = [r for r in records if r["status"] == "ok" and r["seconds"] is not None]
+        timings = [
+            Timing(
+                network=r["network"],
+                parameters=r["p"],
+                threads=r["threads"],
+                n=r["n"],
+                variant=r["variant"],
+                seconds=r["seconds"],
+                ratio=r["ratio_to_ours"],
+                extrapolated=r["extrapolated_from"] is not None,
+            )
+            for r in right
+        ]
+        left_out = [(r["variant"], r["network"], r["n"], r["reason"] or r["status"]) for r in records if r not in right]
+        return Report(path.stem, _hardware(environment), timings, left_out)
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path.name} is no report of bench/run.py ({error!r}); write it anew or remove it") from error
+
+
+def _hardware(environment: dict) -> str:
+    cores, torch = environment["cores"], environment["versions"]["torch"]
+    parts = (f"{cores} cores", environment["isa"], environment["system"], f"torch {torch}", environment["date"])
+    return ", ".join([environment["cpu"], *parts])
+
+
+def ratios(timings: list[Timing]) -> dict[str, dict[str, str]]:
+    """Return the table of seconds relative to ours: problem by variant; ``~`` marks what is extrapolated."""
+    table: dict[str, dict[str, str]] = {}
+    for t in timings:
+        row = table.setdefault(f"{t.network}, {threads(t.threads)}, n = {t.n}", {})
+        shown = (
+            f"{t.seconds:.3g} s"
+            if t.variant == "ours"
+            else "-"
+            if t.ratio is None
+            else f"{t.ratio:,.{0 if t.ratio > 99 else 2}f}"
+        )
+        row[t.variant] = ("~" if t.extrapolated else "") + shown
+    return table
+
+
+def threads(count: int) -> str:
+    """Return a number of threads in words."""
+    return f"{count} thread{'s' if count > 1 else ''}"

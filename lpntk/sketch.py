@@ -1,0 +1,216 @@
+"""What if some error is allowed? Every sample as one short random vector whose inner products are right on average.
+
+    kappa(i, j) = <phi_i, phi_j> = E <S phi_i, S phi_j>
+
+A random linear map S (``projections.py``) shortens a gradient of P numbers to about m; the kernel of n samples is then
+one product (n, m)(m, n), at any P. The error of an entry is about ``|phi_i| |phi_j| / sqrt(m)`` times 1 to 3, whatever
+the entry: large ones come out well, those near zero do not keep their sign.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from lpntk.capture import Call, record
+from lpntk.coverage import Coverage, cover, signature
+from lpntk.gradients import per_sample_gradients, trainable
+from lpntk.layers import PatchLayer
+from lpntk.projections import Dense, Kronecker, shares
+
+Kind = Literal["kronecker", "gaussian", "rademacher"]
+
+MIB = 2**20
+TRIED = 4  # samples that the constructor looks at
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """How to shorten gradients.
+
+    Attributes:
+        size: numbers per sample, up to rounding by layer, and at least one for each layer.
+        kind: ``kronecker`` goes layer by layer and projects inputs and output gradients wherever that is less work than
+            projecting the weight's gradient; ``gaussian`` and ``rademacher`` multiply the joined gradient with one
+            dense matrix, which is far more work.
+        seed: of S. The same seed gives the same S on the same device.
+
+    Raises:
+        ValueError: if the size is below one, the kind unknown or the seed negative.
+    """
+
+    size: int
+    kind: Kind = "kronecker"
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.size < 1:
+            raise ValueError(f"a sketch needs at least one number per sample; got size={self.size}")
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}; got {self.kind!r}")
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative; got {self.seed}")
+
+
+@dataclass
+class Part:
+    """Parameters that share a map: those of one call (``layer`` is sketched from it), or joined gradients."""
+
+    names: list[str]
+    place: slice
+    map: Dense | Kronecker
+    call: int | None = None  # of a Kronecker map
+
+
+class SketchedGram:
+    """Kernel engine: a block of samples is one (n, m) matrix S phi, a block of the kernel one matrix product.
+
+    Each layer with a weight and positions of its own is a part, and so are all other parameters together. A part gets
+    numbers in proportion to its mean squared gradient norm on the samples tried, see ``projections.shares``. A part
+    whose gradient is no longer than that is kept exactly.
+
+    Args:
+        model: network in evaluation mode on its device; it is not changed.
+        direction: maps (logits, y) to the vectors ``s``.
+        x: (n, ...) samples to try the model on, on its device; a few are enough.
+        y: (n,) labels of ``x``.
+        sketch: size, kind and seed.
+        memory: bytes that activations and gradients may take at a time, the features not counted.
+
+    Raises:
+        ValueError: if a sample has no gradient of its own in this model; the message names the cause.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        direction: Callable[[Tensor, Tensor], Tensor],
+        x: Tensor,
+        y: Tensor,
+        *,
+        sketch: Sketch,
+        memory: int = 512 * MIB,
+    ):
+        self.model, self.direction = model, direction
+        x, y, params = x[:TRIED], y[:TRIED], trainable(model)
+        self._coverage = cover(model, direction, x, y)
+        self._whole = {name: params[name] for name in self._coverage.whole}
+        self._like = next(iter(params.values())).new_empty(0)
+        self._parts = self._make_parts(sketch, params, self._square_norms(x, y))
+        self.width = self._parts[-1].place.stop
+        self._chunk = self._chunk_size(memory)
+        self._coverage.tensors = []
+
+    @property
+    def bytes_per_sample(self) -> int:
+        """Bytes that ``features`` keeps per sample."""
+        return self.width * self._like.element_size()
+
+    def features(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return S phi of a block of samples, (n, width).
+
+        Args:
+            x: (n, ...) inputs.
+            y: (n,) labels.
+
+        Raises:
+            ValueError: if the model takes another path than for the samples first tried.
+            RuntimeError: if a layer's input is changed in place after it was read.
+        """
+        out = self._like.new_zeros(len(x), self.width)
+        for rows, labels, inputs in zip(*(t.split(self._chunk) for t in (out, y, x)), strict=True):
+            calls, s = self._record(inputs, labels)
+            whole = self._whole_gradients(inputs, s)
+            for part in self._parts:
+                columns = rows[:, part.place]
+                if part.call is not None:
+                    layer = self._coverage.layers[part.call]
+                    part.map.add(columns, layer.tensors(calls[part.call], len(rows)))
+                else:
+                    for name in part.names:
+                        part.map.add(columns, name, self._gradient(name, calls, whole, len(rows)))
+        return out
+
+    def gram(self, a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return the (n_a, n_b) block of inner products."""
+        return torch.mm(a, b.T, out=out)
+
+    def diagonal(self, a: Tensor) -> Tensor:
+        """Return the (n_a,) squared norms."""
+        return torch.linalg.vector_norm(a, dim=1).square()
+
+    def _record(self, x: Tensor, y: Tensor) -> tuple[list[Call], Tensor]:
+        calls, s = record(self.model, self._coverage.modules, x, lambda logits: self.direction(logits, y))
+        if [signature(call) for call in calls] != self._coverage.calls:
+            raise ValueError(
+                "the model runs other layers for these samples than for the first ones; it must not branch"
+            )
+        return calls, s
+
+    def _whole_gradients(self, x: Tensor, s: Tensor) -> dict[str, Tensor]:
+        """Return the gradients (n, p) of the parameters that no layer explains."""
+        if not self._whole:
+            return {}
+        rows = per_sample_gradients(self.model, x, s, self._whole)
+        return dict(zip(self._whole, rows.split([p.numel() for p in self._whole.values()], dim=1), strict=True))
+
+    def _gradient(self, name: str, calls: list[Call], whole: dict[str, Tensor], n: int) -> Tensor:
+        if name in whole:
+            return whole[name]
+        return sum(
+            self._coverage.layers[i].gradients(self._coverage.layers[i].tensors(calls[i], n), [key])[key].flatten(1)
+            for i, key in self._coverage.uses[name]
+        )
+
+    def _square_norms(self, x: Tensor, y: Tensor) -> dict[str, float]:
+        """Return the mean squared norm of every parameter's gradient, one sample at a time: it may be large."""
+        total = dict.fromkeys([*self._coverage.uses, *self._whole], 0.0)
+        for i in range(len(x)):
+            calls, s = self._record(x[i : i + 1], y[i : i + 1])
+            whole = self._whole_gradients(x[i : i + 1], s)
+            for name in total:
+                total[name] += float(self._gradient(name, calls, whole, 1).square().sum()) / len(x)
+        return total
+
+    def _make_parts(self, sketch: Sketch, params: dict[str, Tensor], norms: dict[str, float]) -> list[Part]:
+        groups = _groups(self._coverage) if sketch.kind == "kronecker" else {}
+        taken = {name for names in groups.values() for name in names}
+        groups[None] = [name for name in params if name in norms and name not in taken]
+        groups = {call: names for call, names in groups.items() if names}
+        numels = [sum(params[name].numel() for name in names) for names in groups.values()]
+        sizes = shares(sketch.size, numels, [sum(norms[name] for name in names) for names in groups.values()])
+        parts, start = [], 0
+        for i, ((call, names), numel, size) in enumerate(zip(groups.items(), numels, sizes, strict=True)):
+            layer, seed = None if call is None else self._coverage.layers[call], (sketch.seed, i)
+            if size < numel and layer is not None and Kronecker.pays(layer, size):
+                chosen = Kronecker(layer, len(names) == 2, size, self._like, seed)
+            else:
+                distribution = "gaussian" if sketch.kind == "gaussian" else "rademacher"
+                lengths = {name: params[name].numel() for name in names}
+                chosen, call = Dense(lengths, None if size >= numel else size, distribution, seed), None
+            parts.append(Part(names, slice(start, start + chosen.width), chosen, call))
+            start += chosen.width
+        return parts
+
+    def _chunk_size(self, memory: int) -> int:
+        """Return samples per forward pass. Dense matrices are drawn once a pass, so passes are as large as may be."""
+        coverage, item = self._coverage, self._like.element_size()
+        held = sum(t.numel() * t.element_size() for tensors in coverage.tensors for t in tensors)
+        passing = [part.map.numbers_in_passing() for part in self._parts if part.call is not None]
+        joined = [name for part in self._parts if part.call is None for name in part.names]
+        passing += [coverage.layers[i].numbers_in_passing() for name in joined for i, _ in coverage.uses.get(name, [])]
+        whole = sum(p.numel() for p in self._whole.values())
+        per_sample = 3 * held // len(coverage.combination) + item * (max(passing, default=0) + 2 * whole)
+        return max(1, memory // max(1, per_sample))
+
+
+def _groups(coverage: Coverage) -> dict[int | None, list[str]]:
+    """Return, by call, the weight (and bias) that only this call of a layer with positions uses."""
+    single = {uses[0]: name for name, uses in coverage.uses.items() if len(uses) == 1}
+    return {
+        i: [single[i, key] for key in ("weight", "bias") if (i, key) in single]
+        for i, layer in enumerate(coverage.layers)
+        if isinstance(layer, PatchLayer) and (i, "weight") in single
+    }

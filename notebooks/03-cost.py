@@ -1,0 +1,198 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # What it costs
+#
+# The kernel looks expensive: each of its $n^2$ entries contracts a $K \times K$ block of inner products between gradients
+# of $P$ numbers. It need not be. This page counts the operations of four ways to the same matrix, times three of them,
+# looks at where the fastest spends its work, and asks how far random projections can shorten it.
+#
+# ## Four ways to one matrix
+#
+# Let $F$ be the arithmetic of one forward pass of one sample; a backward pass takes about $2F$. With the
+# [notation](../book/theory.md) of the theory:
+#
+# | way | backward passes | inner products, in multiplications | held at once |
+# |---|---|---|---|
+# | the definition, pair by pair, as in the authors' code | $n^2 K$ | $n^2 K^2 P$ | $2KP$ |
+# | a Jacobian per sample, kept | $nK$ | $\tfrac12 n^2 K^2 P$ | $nKP$ |
+# | one signed gradient per sample | $n$ | $\tfrac12 n^2 P$ | $nP$ |
+# | layer by layer, the cheapest form of each | $n$ | $\tfrac12 n^2 \sum_\ell c_\ell$ | $n \sum_\ell m_\ell$ |
+#
+# Each step removes a factor. Keeping the Jacobians removes $n$ from the passes. Signing before differentiating,
+# $\varphi = \nabla_w\, s^\top z$, removes $K$ from the passes and $K^2$ from the products, at no loss: it is the same number.
+# The last step removes much of $P$, because the gradient of a weight matrix has structure. A layer used at $t$ positions,
+# with patches $p_t \in \mathbb R^q$ and output gradients $d_t \in \mathbb R^k$, has the gradient $\sum_t d_t p_t^\top$, so that
+#
+# $$
+# \langle G, G' \rangle \;=\; \sum_{t, t'} \langle p_t, p'_{t'} \rangle \, \langle d_t, d'_{t'} \rangle
+# \qquad\Longrightarrow\qquad
+# c_\ell = \min \big\{\, qk,\;\; t^2 (q + k),\;\; u^2 c + t^2 k + \dots \big\} .
+# $$
+#
+# The first form multiplies the gradients, $qk$ numbers. The second multiplies patches and output gradients and never
+# forms a gradient: for a linear layer, $t = 1$, it takes $q + k$ instead of $qk$. The third is for convolutions, whose
+# patches overlap: products of the $u$ single pixels of $c$ channels are shared among the patches. Sizes decide,
+# layer by layer.
+
+# %% tags=["parameters"]
+dataset = "digits"  # or "mnist", "cifar10", or the path of your own .npz
+networks = {"mlp": {}, "resnet18": {"width": 8}}  # names and options of lpntk.models.build
+epochs = 10  # of training, so that the kernel is that of a network that knows something
+n = 400  # samples in the kernel that is sketched
+n_timed = 64  # samples in the kernel that is computed in three ways; Jacobians take n_timed * K * P numbers
+repeats = 3
+sizes = [64, 256, 1024, 4096]  # numbers per sample in a sketch
+kinds = ["kronecker", "rademacher"]
+seeds = 2
+bench_records = "../results/bench"  # where bench/run.py has left its records
+seed = 0
+device = "auto"
+results = "../results/interactive/03-cost"
+
+# %%
+import pandas as pd
+import torch
+from IPython.display import Markdown, display
+
+from lpntk import benchmarks, cost, data, fidelity, models, plots
+from lpntk.device import describe_device, resolve_device
+from lpntk.kernels import kernel_matrix
+from lpntk.results import Results
+from lpntk.training import train
+
+plots.use_style()
+record = Results(results)
+
+# %%
+samples = data.load(dataset)
+everything = torch.arange(len(samples.y_train))[None]
+place = resolve_device(device)
+rows = samples.sample(n, seed)
+x, y = samples.x_train[rows].to(place), samples.y_train[rows].to(place)
+nets = {}
+for name, options in networks.items():
+    net = models.build(name, samples.in_shape, samples.k, seed=seed, **options)
+    train([net], samples.x_train, samples.y_train, everything, seeds=[seed], epochs=epochs, lr=0.05, device=device)
+    nets[name] = net
+    record.number(f"{name}.parameters", models.count_parameters(net))
+record.number("threads", torch.get_num_threads())
+
+# %% [markdown]
+# ## Three of them, timed
+#
+# The same matrix over a few samples, in turns: a round runs each way once, and the median counts. The definition pair by
+# pair is left out: it repeats the work of the third way $n$ times over. With more samples only the two ways are timed that
+# can hold what they need. The error is the relative distance to the first matrix: all compute the same, up to rounding,
+# which counts more where it switches a ReLU whose input is nearly zero.
+
+# %%
+few = dict(list(cost.WAYS.items())[:2])
+timed = {}
+for name, net in nets.items():
+    timed[name, n_timed] = cost.compare(net, x[:n_timed], y[:n_timed], repeats)
+    timed[name, n] = cost.compare(net, x, y, repeats, few)
+for (name, count), ways in timed.items():
+    for way, measured in ways.items():
+        record.update(f"timed.{name}.{count}.{way.replace(' ', '-')}", measured)
+table = pd.concat({problem: pd.DataFrame(ways).T for problem, ways in timed.items()}, names=["network", "n", "way"])
+display(table.style.format({"ratio": "{:.2f}", "error": "{:.0e}"}, precision=4))
+Markdown(
+    f"Measured on {describe_device(place)}. The layer-wise kernel first tries the model on four samples and compares itself "
+    "with autograd; with few samples and small networks this fixed cost shows, and plain gradients can be faster."
+)
+
+# %% [markdown]
+# ## Where the work is
+#
+# The plan for each layer: which form was chosen, how many multiplications one entry of the matrix takes, and how many go
+# into preparing one sample. The product of whole gradients would take as many multiplications per entry as the layer has
+# parameters.
+
+# %%
+plans = {name: pd.DataFrame(cost.plan(net, x[:4], y[:4], n)).set_index("layer") for name, net in nets.items()}
+for name, plan in plans.items():
+    record.number(f"plan.{name}.macs_per_pair", int(plan["MACs per pair"].sum()))
+    record.number(f"plan.{name}.saved", record.numbers[f"{name}.parameters"] / plan["MACs per pair"].sum())
+    display(Markdown(f"**{name}**: {plan['MACs per pair'].sum():,} multiplications per entry, "
+                     f"{record.numbers[f'{name}.parameters']:,} parameters"))  # fmt: skip
+    largest = plan.nlargest(12, "parameters", keep="all")
+    display(plan.loc[plan.index.isin(largest.index)].style.format(thousands=","))
+
+# %% [markdown]
+# ## If some error is allowed
+#
+# A random linear map $S$ with $\mathbb E\, S^\top S = I$ shortens every gradient to $m$ numbers, and
+# $\langle S\varphi, S\varphi' \rangle$ is $\langle \varphi, \varphi' \rangle$ on average over $S$. The standard error of an
+# entry is about $c\, |\varphi|\, |\varphi'| / \sqrt m$, the same for a large entry and for one near zero.
+#
+# - *Dense* (`gaussian`, `rademacher`): $S$ is one matrix of independent numbers, $c^2 \le 2$. It takes $Pm$ multiplications
+#   per sample, and as many random numbers.
+# - *Kronecker*: a row of $S$ is a product of two random vectors for each layer, and
+#   $b^\top G\, a = \sum_t (b \cdot d_t)(a \cdot p_t)$ needs no gradient. It takes $t(q + k)$ multiplications per number
+#   instead of $qk$, and where that is more, the layer gets dense rows of its own. The price: $c^2 = 2 + 6/\rho$, where the
+#   effective rank $\rho$ of a gradient is 1 for a layer with one position and grows with the number of positions.
+#
+# The numbers are divided among the layers in proportion to their squared gradient norms; a layer whose gradient is shorter
+# than its share keeps it exactly.
+#
+# **The rule**, stated before the numbers: a sketch is *faithful* if in every seed, and at every larger size too, the rows of
+# the matrix of cosines keep a rank correlation of at least 0.99 and at least 90 % of the ten nearest neighbours. It is
+# *worth it* if it takes less than half the time of the exact kernel.
+
+# %%
+verdicts, figures = [], {}
+for name, net in nets.items():
+    exact = kernel_matrix(net, x, y, device=device)
+    exact_seconds = cost.compare(net, x, y, 3, {"exact": cost.by_layers})["exact"]["seconds"]
+    trials = fidelity.sweep(net, x, y, exact, kinds, sizes, seeds)
+    figures[name] = record.figure(f"sketch-{name}", plots.sketch_panels(trials, exact_seconds, f"{name}, {n} samples"))
+    record.number(f"sketch.{name}.exact_seconds", exact_seconds)
+    for summary in fidelity.summaries(trials):
+        key = f"sketch.{name}.{summary['kind']}.{summary['size']}"
+        record.update(key, {k.replace(" ", "_"): v for k, v in summary.items() if k not in ("kind", "size")})
+    display(Markdown(f"**{name}**, exact kernel in {exact_seconds:.3g} s; means over the seeds"))
+    display(pd.DataFrame(fidelity.summaries(trials)).style.format(precision=3).hide(axis="index"))
+    verdicts += [fidelity.verdict(name, trials, kind, exact_seconds) for kind in kinds]
+
+# %%
+display(*figures.values())
+# %%
+Markdown("**Verdict.**\n\n" + "\n".join(f"- {line}" for line in verdicts))
+
+# %% [markdown]
+# ## The full benchmark
+#
+# The repository carries a benchmark, `bench/run.py`, that times the kernel against other ways and other libraries at larger
+# sizes, with the variants taking turns. Below are the records that were committed, with the hardware they were measured
+# on, whatever machine this page was made on. Open markers, and `~` in the table, are extrapolated from a part of the work.
+
+# %%
+reports = benchmarks.read(bench_records)
+record.number("bench.records", len(reports))
+for report in reports:
+    display(Markdown(f"**{report.name}**: {report.hardware}"))
+    display(record.figure(f"bench-{report.name}", plots.benchmark(report.timings)))
+    display(Markdown("Seconds of ours; of the others, how many times as long."))
+    display(pd.DataFrame(benchmarks.ratios(report.timings)).T.fillna("-"))
+    if report.left_out:
+        display(
+            pd.DataFrame(report.left_out, columns=["not measured", "network", "n", "reason"]).style.hide(axis="index")
+        )
+if not reports:
+    display(
+        Markdown(
+            "*The folder holds no record, so there is nothing to show here: `python bench/run.py --out` writes one.*"
+        )
+    )

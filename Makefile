@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 DATA_FLAG := $(if $(DATA),--data $(DATA))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: book test lab regenerate html pair lint lock clean
+.PHONY: book test lab regenerate html bench pair lint lock clean
 
 book: regenerate html  ## regenerate at PROFILE, then build the HTML
 
@@ -22,6 +22,9 @@ test: $(READY)  ## all tests
 
 lab: $(READY)  ## the notebooks, interactively
 	$(BIN)/jupyter lab notebooks
+
+bench: $(READY)  ## the kernel against other ways to compute it; other libraries too: .venv/bin/pip install -e .[bench]
+	$(BIN)/python bench/run.py --out results/bench/bench.json $(DATA_FLAG)
 
 pair: $(READY)  ## write every .ipynb anew from its .py
 	$(BIN)/python -m lpntk.pairing

@@ -30,8 +30,10 @@
 # of each class in the second.
 #
 # A low $\rho$ proves nothing by itself. Two runs on *the same* set already differ by initialisation and order, so the
-# universal set is learned again with another seed, and the correlation between these two runs is the **noise ceiling**:
-# no $\rho$ can be expected above it. And a set on which nothing was learned has no difficulty worth the name: a size
+# universal set is learned again with another seed, and the correlation between these two runs is the **noise ceiling**,
+# what chance alone leaves of a perfect agreement. It is a reference, not a bound: the small sets have a noise of their own,
+# which this page does not measure and which lowers $\rho$ too, most of all at the smallest sizes. Nor does a small set get
+# as many updates as a large one in the same number of epochs, so size and number of updates change together. And a set on which nothing was learned has no difficulty worth the name: a size
 # **learned** if the mean loss at its last presentation is at most half of that at the first, and where it did not it
 # counts as *starved*, no evidence.
 #

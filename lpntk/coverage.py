@@ -12,9 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lpntk.any_layer import AnyLayer
 from lpntk.capture import Call, record
+from lpntk.dispatch import layer_for
 from lpntk.gradients import per_sample_gradients, trainable
-from lpntk.layers import AnyLayer, Layer, layer_for
+from lpntk.layers import Layer
 
 log = logging.getLogger(__name__)
 

@@ -25,7 +25,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lpntk.layers import Conv, Embedding, PatchLayer
+from lpntk.layers import PatchLayer
+from lpntk.rules import Conv, Embedding
 
 Distribution = Literal["gaussian", "rademacher"]
 

@@ -11,9 +11,9 @@ from torch import nn
 from lpntk import sketch
 from lpntk.capture import record
 from lpntk.kernels import kernel_matrix
-from lpntk.layers import Linear
 from lpntk.models import build
 from lpntk.projections import Kronecker, shares
+from lpntk.rules import Linear
 from lpntk.signs import sign_vectors
 from lpntk.sketch import Sketch, SketchedGram
 

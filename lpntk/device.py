@@ -25,6 +25,16 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     return resolved
 
 
+def keep_freed_memory(device: torch.device) -> None:
+    """Make a CPU's allocator keep what is freed, instead of fetching fresh pages for every pass over a network.
+
+    glibc gives memory back to the system above a threshold, and asks it for single blocks above another. Both grow with
+    the largest block ever freed, up to 32 MiB: so free one.
+    """
+    if device.type == "cpu":
+        torch.empty(31 * 2**20, dtype=torch.uint8)
+
+
 def describe_device(device: str | torch.device = "auto") -> str:
     """Return the hardware in words, such as ``CPU Intel(R) Xeon(R) Processor, 4 threads``."""
     resolved = resolve_device(device)

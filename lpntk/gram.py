@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from lpntk.capture import record
 from lpntk.coverage import Coverage, cover, signature
+from lpntk.device import keep_freed_memory
 from lpntk.gradients import per_sample_gradients, trainable
 from lpntk.layers import Layer
 from lpntk.plan import Form, Row, make_plan
@@ -73,8 +74,7 @@ class LayerwiseGram:
         rounded: bool = False,
     ):
         self.model, self.direction, self._rounded = model, direction, False
-        if x.device.type == "cpu":
-            _keep_freed_memory()
+        keep_freed_memory(x.device)
         x, y, params = x[:TRIED], y[:TRIED], trainable(model)
         self._first = x[:1], y[:1]
         self._coverage = cover(model, direction, x, y)
@@ -223,15 +223,6 @@ class LayerwiseGram:
                 f"the layer-wise kernel disagrees with autograd on the first samples: {got:.6g}, {coverage.norm2:.6g}; "
                 "the model is not a fixed function of one sample, or a layer behaves unlike its type"
             )
-
-
-def _keep_freed_memory() -> None:
-    """Free one large block, so that glibc keeps what is freed later up to twice its size.
-
-    The allocator gives memory back to the system above a threshold that grows to the largest block freed, up to 32 MiB.
-    Otherwise every pass pays for fresh pages, a tenth of its time.
-    """
-    torch.empty(31 * MIB, dtype=torch.uint8)
 
 
 def _keep(kept: tuple[Tensor, Tensor], found: tuple[Tensor, Tensor], name: str) -> None:

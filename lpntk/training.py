@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from lpntk.device import resolve_device
+from lpntk.device import keep_freed_memory, resolve_device
 from lpntk.history import History
 from lpntk.schedules import rate
 from lpntk.stacks import Stack
@@ -111,6 +111,7 @@ def train(
     x, y, subsets = x.to(device), y.to(device), subsets.to(device)
     test = tuple(t.to(device) for t in test) if test is not None else None
     models = [model.to(device) for model in models]
+    keep_freed_memory(device)
     recipe = Recipe(epochs, lr, min(batch_size, size), momentum, weight_decay, schedule, dropout, shuffle, amp,
                     train_accuracy, tuple(checkpoints))  # fmt: skip
     rate(schedule, lr, 0, epochs)  # an unknown schedule is refused before the timing

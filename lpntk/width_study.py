@@ -1,8 +1,8 @@
 """What does the width do to the kernel at initialisation? Errors, factors and what the theorem predicts for them.
 
 Each network is an artefact of the cache, so that a killed run resumes. One draw serves both parametrisations (they are
-one function) and every number of classes K: a network of K classes has the first K rows of the head and sees the samples
-of the first K classes.
+one function) and every number of classes K: a network of K classes has the first K rows of the head and sees samples of
+the first K classes.
 """
 
 import itertools
@@ -126,7 +126,9 @@ def initial(
     if max(ks) > data.k:
         raise ValueError(f"{data.name} has {data.k} classes; ks go up to {max(ks)}: leave the larger ones out")
     rows, source = [], module_hash("width", "identity", "width_study")
-    for s, depth, width in tqdm(list(itertools.product(range(seed, seed + seeds), depths, widths)), desc="widths", leave=False):
+    for s, depth, width in tqdm(
+        list(itertools.product(range(seed, seed + seeds), depths, widths)), desc="widths", leave=False
+    ):
 
         def make(s: int = s, depth: int = depth, width: int = width) -> dict[str, Tensor]:
             chosen = balanced(data, per_class, seed=s)
@@ -148,4 +150,3 @@ def as_rows(told: dict[str, Tensor], of: dict[str, object]) -> list[dict[str, ob
         row = rows.setdefault((parametrisation, k), {**of, "parametrisation": parametrisation, "k": int(k)})
         row[quantity] = float(value)
     return list(rows.values())
-

@@ -61,7 +61,11 @@ def trained(
     for s, depth, (parametrisation, rate), width in tqdm(cases, desc="training", leave=False):
 
         def make(
-            s: int = s, depth: int = depth, parametrisation: str = parametrisation, rate: float = rate, width: int = width
+            s: int = s,
+            depth: int = depth,
+            parametrisation: str = parametrisation,
+            rate: float = rate,
+            width: int = width,
         ) -> dict[str, Tensor]:
             weights = draw(data.x_train[0].numel(), width, depth, data.k, seed=[s, depth, width])
             return _train_and_read(
@@ -76,7 +80,9 @@ def trained(
         for epoch in sorted(epochs):
             of = {"depth": depth, "width": width, "seed": s, "epoch": epoch}
             of |= {name: float(told[f"{epoch}:{name}"]) for name in ("train", "test", "diverged")}
-            here = {name.partition(":")[2]: v for name, v in told.items() if name.startswith(f"{epoch}:") and "/" in name}
+            here = {
+                name.partition(":")[2]: v for name, v in told.items() if name.startswith(f"{epoch}:") and "/" in name
+            }
             rows += as_rows(here, of) or [{**of, "parametrisation": parametrisation, "k": data.k}]
     return pd.DataFrame(rows)
 

@@ -201,6 +201,8 @@ def test_a_planted_slope_is_recovered_and_its_interval_covers():
     assert not exact.within(-0.4, 0.05)
     with pytest.raises(ValueError, match="two widths and positive values"):
         slope([8, 8], np.ones((2, 2)))
+    with pytest.raises(ValueError, match="an interval over seeds needs two of them"):
+        slope([8, 16], np.ones((1, 2)))
 
 
 def test_an_interval_of_one_seed_has_no_ends():

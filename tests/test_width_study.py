@@ -72,7 +72,7 @@ def test_training_starts_where_the_study_of_initialisation_measured(tmp_path):
         here = frame[frame["parametrisation"] == parametrisation].set_index("epoch")
         before, after = here.loc[0], here.loc[3]
         want = start[start["parametrisation"] == parametrisation].iloc[0]
-        for quantity in ("same.raw", "same.fresh", "different.factor", "theta.min"):
+        for quantity in ("same.raw", "same.fresh", "different.factor", "share"):
             assert before[quantity] == pytest.approx(want[quantity], rel=1e-4)
             assert after[quantity] != pytest.approx(want[quantity], rel=1e-4)
 

@@ -1,10 +1,11 @@
 """How is it told? Tables, numbers under dotted keys and the verdict in words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from lpntk.slopes import Slope
 from lpntk.tables import table
 from lpntk.width_plots import words
 from lpntk.width_report import QUANTITIES, Factor, Rate, by_width, setting, settings
@@ -92,10 +93,9 @@ def training(after: Sequence[Training]) -> Styler:
     return table(rows, index="setting", formats="{}")
 
 
-def training_numbers(after: Sequence[Training]) -> dict[str, dict[str, float]]:
-    """Return ``trained.<setting>.<width>`` -> numbers; ``narrow`` and ``wide`` are the least and the greatest width."""
-    narrow, wide = min(t.width for t in after), max(t.width for t in after)
-    told = {}
+def training_numbers(after: Sequence[Training], slopes: Mapping[tuple[int, str], Slope]) -> dict[str, dict[str, float]]:
+    """Return ``trained.<setting>.<width>`` -> numbers, once more under ``wide`` for the greatest width."""
+    wide, told = max(t.width for t in after), {}
     for t in after:
         values = {
             "test": t.test, "before": t.before, "after": t.after[0], "fresh_before": t.fresh_before, "fresh": t.fresh,
@@ -103,9 +103,14 @@ def training_numbers(after: Sequence[Training]) -> dict[str, dict[str, float]]:
         }  # fmt: skip
         key = f"trained.{setting(t.depth, t.parametrisation)}"
         told[f"{key}.{t.width}"] = values
-        for name, width in (("narrow", narrow), ("wide", wide)):
-            if t.width == width:
-                told[f"{key}.{name}"] = values
+        if t.width == wide:
+            told[f"{key}.wide"] = values
+    for (depth, parametrisation), s in slopes.items():
+        told[f"trained.{setting(depth, parametrisation)}"] = {
+            "slope": s.value,
+            "slope_low": s.low,
+            "slope_high": s.high,
+        }
     factors = [t.factor[0] for t in after if t.width == wide]
     told["trained"] = {"factor_least": min(factors), "factor_most": max(factors), "width": wide}
     return told

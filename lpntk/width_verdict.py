@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lpntk.identity import factor
-from lpntk.slopes import mean_interval
-from lpntk.width_report import Factor, Rate, settings
+from lpntk.slopes import Slope, mean_interval, slope
+from lpntk.width_report import Factor, Rate, by_width, settings
 
 GROWTH, TRAINED_FACTOR_SLACK, LEARNED = 2.0, 0.1, 0.9
 
@@ -87,6 +87,19 @@ def training(frame: pd.DataFrame) -> list[Training]:
                     mean_interval(done["different.factor"]), float(done["different.negative"].mean()),
                 )
             )  # fmt: skip
+    return found
+
+
+def trained_slopes(frame: pd.DataFrame) -> dict[tuple[int, str], Slope]:
+    """Return, by setting, how the error of pairs of one label falls with the width after training.
+
+    Seeds of which a network diverged are left out; NaN if fewer than two remain.
+    """
+    end, found = frame[frame["epoch"] == frame["epoch"].max()], {}
+    for depth, parametrisation in settings(frame):
+        table = by_width(end, "same.raw", depth, parametrisation, int(end["k"].iloc[0])).dropna()
+        nothing = Slope(*[float("nan")] * 3)
+        found[depth, parametrisation] = slope(table.columns, table.to_numpy()) if len(table) > 1 else nothing
     return found
 
 

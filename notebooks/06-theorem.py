@@ -154,10 +154,13 @@ record.figure("trained", width_plots.trained(learned))
 record.figure("learning", width_plots.learning(learned))
 # %%
 aftermath = width_verdict.training(learned)
-for key, values in width_tables.training_numbers(aftermath).items():
+slopes = width_verdict.trained_slopes(learned)
+for key, values in width_tables.training_numbers(aftermath, slopes).items():
     record.update(key, values)
 record.number("training.diverged", sum(t.diverged for t in aftermath))
 record.number("training.seeds", trained_seeds)
+for (depth, parametrisation), fitted in slopes.items():
+    print(f"{width_plots.words(depth, parametrisation)}: the error of pairs of one label falls with the slope {fitted}")
 width_tables.training(aftermath)
 
 # %% [markdown]

@@ -13,7 +13,7 @@ from lpntk.width import PARAMETRISATIONS, Weights, draw, module
 from lpntk.width_report import QUANTITIES, exponent, factors, rates
 from lpntk.width_study import balanced, initial
 from lpntk.width_training import trained
-from lpntk.width_verdict import training, verdict
+from lpntk.width_verdict import trained_slopes, training, verdict
 
 DIGITS = data.load("digits")
 SMALL = {"depths": [1, 2], "widths": [8, 16], "ks": [3, 10], "seeds": 2, "seed": 0, "per_class": 2}
@@ -80,6 +80,7 @@ def test_training_starts_where_the_study_of_initialisation_measured(tmp_path):
 def test_a_diverged_network_is_counted_and_not_averaged(tmp_path):
     frame = trained(DIGITS, lr={"standard": 1e30}, epochs=[0, 2], cache=Cache(tmp_path), device="cpu", **TRAINED)
     assert frame["diverged"].tolist() == [0, 1]
+    assert np.isnan(trained_slopes(frame)[1, "standard"].value)
     (told,) = training(frame)
     assert (told.diverged, told.seeds) == (1, 0)
     assert np.isnan(told.after[0])
@@ -121,6 +122,8 @@ def after(growth, lost, test=0.95):
 
 def test_planted_rates_and_factors_are_found():
     frame = planted()
+    for (depth, parametrisation), fitted in trained_slopes(frame[frame["k"] == 10].assign(epoch=1)).items():
+        assert fitted.value == pytest.approx(exponent(depth, parametrisation), abs=0.05)
     found = rates(frame, 10)
     assert len(found) == 4 * len(QUANTITIES)
     for r in found:

@@ -15,7 +15,7 @@ QUANTITIES = {
     "same.raw": "lpNTK, same label",
     "same.pntk": "pNTK, same label",
     "different.pntk": "pNTK, two labels",
-    "different.rescaled": "lpNTK / (1 - 4/K), two labels",
+    "different.rescaled": "rescaled lpNTK, two labels",
     "different.raw": "lpNTK, two labels",
 }
 

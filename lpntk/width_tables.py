@@ -12,16 +12,21 @@ from lpntk.width_report import QUANTITIES, Factor, Rate, by_width, setting, sett
 from lpntk.width_verdict import Training, Verdict
 
 
+def short(depth: int, parametrisation: str) -> str:
+    """Return the name of a setting for the narrow column of a table, such as ``NTK, 2 layers``."""
+    return f"{'NTK' if parametrisation == 'ntk' else parametrisation}, {depth} layer{'s' * (depth > 1)}"
+
+
 def rates(found: Sequence[Rate]) -> Styler:
     """Return one row per setting and error: slopes with intervals, the exponent, measured over predicted."""
     rows = [
         {
-            "setting": words(r.depth, r.parametrisation),
+            "setting": short(r.depth, r.parametrisation),
             "error of": QUANTITIES[r.quantity],
-            "slope, all widths": str(r.all),
-            "slope, wider half": str(r.wide),
-            "predicted": f"{r.exponent:g}",
-            "measured / predicted": f"{r.ratio[0]:.2f} to {r.ratio[1]:.2f}" if r.ratio[0] == r.ratio[0] else "-",
+            "all widths": str(r.all),
+            "wider half": str(r.wide),
+            "derived": f"{r.exponent:g}",
+            "error / predicted": f"{r.ratio[0]:.2f} to {r.ratio[1]:.2f}" if r.ratio[0] == r.ratio[0] else "-",
         }
         for r in found
     ]
@@ -55,9 +60,7 @@ def factors(measured: Sequence[Factor]) -> Styler:
     """Return one row per K: the law and every setting, with intervals."""
     rows = []
     for k in dict.fromkeys(f.k for f in measured):
-        own = {
-            words(f.depth, f.parametrisation): f"{f.mean:.4f} [{f.low:.4f}, {f.high:.4f}]" for f in measured if f.k == k
-        }
+        own = {short(f.depth, f.parametrisation): f"{f.mean:.4f} ± {f.high - f.mean:.4f}" for f in measured if f.k == k}
         rows.append({"K": k, "1 - 4/K": f"{1 - 4 / k:.4f}", **own})
     return table(rows, index="K", formats="{}")
 
@@ -77,14 +80,14 @@ def training(after: Sequence[Training]) -> Styler:
     """Return one row per setting and width: error before, after and with a fresh head, factor, contradictions."""
     rows = [
         {
-            "setting": words(t.depth, t.parametrisation),
+            "setting": short(t.depth, t.parametrisation),
             "width": t.width,
             "networks": f"{t.seeds}" + (f" (+ {t.diverged} diverged)" if t.diverged else ""),
             "test accuracy": f"{t.test:.1%}",
             "error before": f"{t.before:.3f}",
             "error after": f"{t.after[0]:.3f}",
             "fresh head": f"{t.fresh:.3f}",
-            "factor": f"{t.factor[0]:.3f} [{t.factor[1]:.3f}, {t.factor[2]:.3f}]",
+            "factor": f"{t.factor[0]:.2f} ± {t.factor[2] - t.factor[0]:.2f}",
             "kernel < 0": f"{t.negative:.1%}",
             "survives": "yes" if t.survives else "no",
         }

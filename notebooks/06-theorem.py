@@ -85,8 +85,8 @@ record.number("theta.min", frame["theta.min"].min())
 record.figure("errors", width_plots.errors(frame, k))
 
 # %% [markdown]
-# The slopes of these lines. *Predicted* is the exponent that our page derives for great widths; *measured / predicted*
-# the range over widths of the error against the grey lines.
+# The slopes of these lines, with 95 % intervals; *layers* are hidden layers. *Derived* is the exponent that our page derives for
+# great widths; *error / predicted* the range over widths of the measured error against the grey lines.
 
 # %%
 rates = width_report.rates(frame, k)

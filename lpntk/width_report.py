@@ -53,6 +53,7 @@ class Rate:
         all: over all widths.
         wide: over the wider half of them (at least three, or all).
         exponent: derived for great widths; 0 for pairs of two labels that are not rescaled, which do not converge.
+        formula: slope of the predicted error over the same wider half; NaN where nothing is predicted.
         ratio: smallest and largest ratio of measured to predicted error over widths (root mean squares over seeds);
             NaN where nothing is predicted.
     """
@@ -63,6 +64,7 @@ class Rate:
     all: Slope
     wide: Slope
     exponent: float
+    formula: float
     ratio: tuple[float, float]
 
     @property
@@ -89,14 +91,16 @@ def rates(frame: pd.DataFrame, k: int) -> list[Rate]:
             table = by_width(frame, quantity, depth, parametrisation, k)
             widths = table.columns.to_numpy()
             wide = widths[-max(3, (len(widths) + 1) // 2) :]
-            ratio = (float("nan"), float("nan"))
+            formula, ratio = float("nan"), (float("nan"), float("nan"))
             if quantity in PREDICTED:
                 rms = lambda t: np.sqrt((t**2).mean())  # (widths,) over seeds
-                each = rms(table) / rms(by_width(frame, PREDICTED[quantity], depth, parametrisation, k))
+                predicted = by_width(frame, PREDICTED[quantity], depth, parametrisation, k)
+                each = rms(table) / rms(predicted)
+                formula = slope(wide, predicted[list(wide)].to_numpy()).value
                 ratio = (float(each.min()), float(each.max()))
             limit = 0.0 if quantity == "different.raw" else exponent(depth, parametrisation)
             fits = slope(widths, table.to_numpy()), slope(wide, table[list(wide)].to_numpy())
-            found.append(Rate(depth, parametrisation, quantity, *fits, limit, ratio))
+            found.append(Rate(depth, parametrisation, quantity, *fits, limit, formula, ratio))
     return found
 
 

@@ -26,6 +26,7 @@ def rates(found: Sequence[Rate]) -> Styler:
             "all widths": str(r.all),
             "wider half": str(r.wide),
             "derived": f"{r.exponent:g}",
+            "formula": f"{r.formula:.3f}" if r.formula == r.formula else "-",
             "error / predicted": f"{r.ratio[0]:.2f} to {r.ratio[1]:.2f}" if r.ratio[0] == r.ratio[0] else "-",
         }
         for r in found
@@ -39,7 +40,7 @@ def rate_numbers(found: Sequence[Rate]) -> dict[str, dict[str, float]]:
         f"slope.{setting(r.depth, r.parametrisation)}.{r.quantity.replace('.', '-')}": {
             "value": r.all.value, "low": r.all.low, "high": r.all.high,
             "wide.value": r.wide.value, "wide.low": r.wide.low, "wide.high": r.wide.high,
-            "ratio.low": r.ratio[0], "ratio.high": r.ratio[1],
+            "formula": r.formula, "ratio.low": r.ratio[0], "ratio.high": r.ratio[1],
         }
         for r in found
     }  # fmt: skip
@@ -126,7 +127,7 @@ def in_words(
     own = [r for r in found if r.quantity == "same.raw"]
     name = lambda item: words(item.depth, item.parametrisation)
     slopes = "; ".join(f"{name(r)}: {r.all}" for r in own)
-    wide = "; ".join(f"{name(r)}: {r.wide} for {r.exponent:g}" for r in own)
+    wide = "; ".join(f"{name(r)}: {r.wide} for {r.exponent:g} (the formula there: {r.formula:.3f})" for r in own)
     told = factor_numbers(measured)["factor"]
     widest = [t for t in after if t.width == max(t.width for t in after)]
     fates = "; ".join(

@@ -86,7 +86,8 @@ record.figure("errors", width_plots.errors(frame, k))
 
 # %% [markdown]
 # The slopes of these lines, with 95 % intervals; *layers* are hidden layers. *Derived* is the exponent that our page derives for
-# great widths; *error / predicted* the range over widths of the measured error against the grey lines.
+# great widths, *formula* the slope of the grey line over the wider half (the two differ while the width is not yet far above the number
+# of pixels), *error / predicted* the range over widths of the measured error against the grey lines.
 
 # %%
 rates = width_report.rates(frame, k)

@@ -129,6 +129,8 @@ def test_planted_rates_and_factors_are_found():
     for r in found:
         assert r.wide.value == pytest.approx(r.exponent, abs=0.05)
         assert r.as_derived
+        if r.quantity in ("same.raw", "different.rescaled"):
+            assert r.formula == pytest.approx(r.exponent)
         assert r.no_slower == (r.quantity != "different.raw")
     for f in factors(frame):
         assert f.mean == pytest.approx(f.law, abs=0.015)

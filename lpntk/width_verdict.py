@@ -1,0 +1,130 @@
+"""Does it hold, and does it outlive training? The rules of the verdicts, stated in the notebook before its results."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lpntk.identity import factor
+from lpntk.slopes import Slope, mean_interval, slope
+from lpntk.width_report import Factor, Rate, by_width, settings
+
+GROWTH, TRAINED_FACTOR_SLACK, LEARNED = 2.0, 0.1, 0.9
+
+
+@dataclass(frozen=True)
+class Training:
+    """What training did to the networks of one setting and width, means over the seeds that stayed finite.
+
+    Attributes:
+        depth: hidden layers.
+        parametrisation: of the network.
+        width: of its hidden layers.
+        k: classes.
+        seeds: networks that stayed finite to the end.
+        diverged: networks that did not.
+        test: accuracy.
+        before: error of pairs of one label at the initialisation.
+        after: at the end, and its 95 % interval.
+        fresh_before: the same at the initialisation, with a fresh head.
+        fresh: the same at the end, with a fresh head in place of the trained one.
+        factor: of pairs of two labels at the end, and its 95 % interval.
+        negative: share of pairs of two labels with a negative kernel at the end.
+    """
+
+    depth: int
+    parametrisation: str
+    width: int
+    k: int
+    seeds: int
+    diverged: int
+    test: float
+    before: float
+    after: tuple[float, float, float]
+    fresh_before: float
+    fresh: float
+    factor: tuple[float, float, float]
+    negative: float
+
+    @property
+    def error_kept(self) -> bool:
+        """Whether the error at most doubled."""
+        return self.after[0] <= GROWTH * self.before
+
+    @property
+    def factor_kept(self) -> bool:
+        """Whether the factor is 1 - 4/K up to 0.1."""
+        return abs(self.factor[0] - factor(self.k)) <= TRAINED_FACTOR_SLACK
+
+    @property
+    def survives(self) -> bool:
+        """Whether the law is still there after training."""
+        return self.error_kept and self.factor_kept
+
+    @property
+    def fresh_restores(self) -> bool:
+        """Whether an independent head brings the error back to at most twice the initial one."""
+        return self.fresh <= GROWTH * self.fresh_before
+
+
+def training(frame: pd.DataFrame) -> list[Training]:
+    """Summarise the first and the last checkpoint of every setting and width."""
+    first, last = frame["epoch"].min(), frame["epoch"].max()
+    found = []
+    for depth, parametrisation in settings(frame):
+        for width in sorted(frame["width"].unique()):
+            here = frame[
+                (frame["depth"] == depth) & (frame["parametrisation"] == parametrisation) & (frame["width"] == width)
+            ]
+            end = here[here["epoch"] == last]
+            done = end[end["diverged"] == 0]
+            start = here[(here["epoch"] == first) & here["seed"].isin(done["seed"])]
+            found.append(
+                Training(
+                    depth, parametrisation, int(width), int(end["k"].iloc[0]), len(done), len(end) - len(done),
+                    float(done["test"].mean()), float(start["same.raw"].mean()), mean_interval(done["same.raw"]),
+                    float(start["same.fresh"].mean()), float(done["same.fresh"].mean()),
+                    mean_interval(done["different.factor"]), float(done["different.negative"].mean()),
+                )
+            )  # fmt: skip
+    return found
+
+
+def trained_slopes(frame: pd.DataFrame) -> dict[tuple[int, str], Slope]:
+    """Return, by setting, how the error of pairs of one label falls with the width after training.
+
+    Seeds of which a network diverged are left out; NaN if fewer than two remain.
+    """
+    end, found = frame[frame["epoch"] == frame["epoch"].max()], {}
+    for depth, parametrisation in settings(frame):
+        table = by_width(end, "same.raw", depth, parametrisation, int(end["k"].iloc[0])).dropna()
+        nothing = Slope(*[float("nan")] * 3)
+        found[depth, parametrisation] = slope(table.columns, table.to_numpy()) if len(table) > 1 else nothing
+    return found
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The verdicts by the rules of the notebook, as words."""
+
+    rate: str
+    exponents: str
+    factor: str
+    training: str
+
+
+def verdict(found: Sequence[Rate], measured: Sequence[Factor], after: Sequence[Training]) -> Verdict:
+    """Apply the rules. Rates count for pairs of one label, training at the greatest width and where all learned."""
+    own = [r for r in found if r.quantity == "same.raw"]
+    widest = [t for t in after if t.width == max(t.width for t in after)]
+    kept = [t.survives for t in widest]
+    if not all(t.test >= LEARNED and t.seeds for t in widest):
+        trained = "cannot be judged"
+    else:
+        trained = "survives" if all(kept) else "does not survive" if not any(kept) else "survives in part"
+    return Verdict(
+        rate="holds" if all(r.no_slower for r in own) else "does not hold",
+        exponents="are confirmed" if all(r.as_derived for r in own) else "are not all confirmed",
+        factor="holds" if all(f.holds for f in measured) else "does not hold",
+        training=trained,
+    )

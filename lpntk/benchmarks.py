@@ -95,3 +95,35 @@ def ratios(timings: list[Timing]) -> dict[str, dict[str, str]]:
 def threads(count: int) -> str:
     """Return a number of threads in words."""
     return f"{count} thread{'s' if count > 1 else ''}"
+
+
+def whole_mnist(folder: str | os.PathLike) -> list[dict[str, object]]:
+    """Return a row for every committed run of ``bench/mnist.py``, which measures the kernel of all of MNIST.
+
+    Raises:
+        ValueError: if a file is no such record.
+    """
+    return [_row(path) for path in sorted((Path(folder) / "mnist").glob("*.json"))]
+
+
+def _row(path: Path) -> dict[str, object]:
+    try:
+        record = json.loads(path.read_text())
+        parts = record.get("blocks", [record])
+        seconds, flops = record["seconds"], sum(part["flops"] for part in parts)
+        sizes = [part["n"] for part in parts]
+        return {
+            "kernel": path.stem,
+            "samples": f"{sizes[0]:,}" if len(sizes) == 1 else f"{len(sizes)} x {min(sizes):,} to {max(sizes):,}",
+            "threads": record["threads"],
+            "seconds": seconds,
+            "GFLOP": flops / 1e9,
+            "share of the GEMM peak": flops / seconds / record["gemm_peak"],
+            "resident GiB": record["peak_resident_bytes"] / 2**30,
+            "error": max(part["error"] for part in parts),
+            "hardware": _hardware(record["environment"]),
+        }
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{path.name} is no record of bench/mnist.py ({error!r}); write it anew or remove it"
+        ) from error

@@ -63,7 +63,7 @@ def distributions(pairs: dict[str, Pairs], labels: dict[str, str]) -> Figure:
         pairs: title of a panel -> values of the pairs.
         labels: title of a panel -> label of its horizontal axis.
     """
-    fig, axes = plt.subplots(1, len(pairs), figsize=(3.6 * len(pairs), 3.2), squeeze=False)
+    fig, axes = plt.subplots(1, len(pairs), figsize=(3.0 * len(pairs), 3.0), squeeze=False)
     for ax, (title, values) in zip(axes.flat, pairs.items(), strict=True):
         both = torch.cat([values.same, values.different])
         bins = torch.linspace(min(float(both.min()), 0.0), float(both.max()), 80).numpy()

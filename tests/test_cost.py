@@ -77,3 +77,23 @@ def test_no_folder_gives_no_report_and_a_wrong_file_an_error(tmp_path):
     (tmp_path / "a.json").write_text("{}")
     with pytest.raises(ValueError, match=r"a\.json is no report"):
         benchmarks.read(tmp_path)
+
+
+def test_records_of_all_of_mnist_are_summed_over_classes(tmp_path):
+    (tmp_path / "mnist").mkdir()
+    block = {"n": 500, "seconds": 1.0, "flops": 2e9, "share_of_peak": 0.5, "error": 1e-7}
+    shared = {"environment": ENVIRONMENT | {"versions": {"torch": "2"}}, "threads": 2, "gemm_peak": 8e9}
+    content = {
+        **shared,
+        "blocks": [block, block | {"n": 700, "error": 2e-7}],
+        "seconds": 2.0,
+        "peak_resident_bytes": 2**30,
+    }
+    (tmp_path / "mnist" / "per-class.json").write_text(json.dumps(content))
+    (row,) = benchmarks.whole_mnist(tmp_path)
+    assert row["samples"] == "2 x 500 to 700"
+    assert (row["seconds"], row["GFLOP"], row["share of the GEMM peak"]) == pytest.approx((2.0, 4.0, 0.25))
+    assert (row["resident GiB"], row["error"]) == (1.0, 2e-7)
+    (tmp_path / "mnist" / "per-class.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"per-class\.json is no record"):
+        benchmarks.whole_mnist(tmp_path)

@@ -111,3 +111,54 @@ def test_what_does_not_fit_is_refused():
         forces(net(x), y, "sign")
     with pytest.raises(ValueError, match=r"vectors must be \(s, n, k\) = \(s, 3, 4\); got \(3, 4\)"):
         logit_velocity(net, x, y, torch.zeros(3, 4, dtype=torch.float64), x_test)
+
+
+# The page book/one-step.md derives more; each of its formulas here against the plain thing.
+
+
+def split(q, y):
+    """Which wrong classes: r of equation eq-step-split."""
+    r = q.clone()
+    r[y] = 0
+    return r / (1 - q[y])
+
+
+def test_the_softmax_bends_as_the_page_says():
+    z, v = torch.randn(2, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    q, h = z.softmax(0), 1e-4
+    second = ((z + h * v).softmax(0) - 2 * q + (z - h * v).softmax(0)) / h**2
+    deviation = (v - q @ v).square()
+    torch.testing.assert_close(q * (deviation - q @ deviation), second, rtol=1e-5, atol=1e-7)
+
+
+def test_the_angle_between_error_and_centred_signs_depends_on_the_rivals_alone():
+    q = torch.tensor([0.1, 0.6, 0.05, 0.25], dtype=torch.float64)
+    for y in range(4):
+        e = forces(q.log()[None], torch.tensor([y]), "error")[0]
+        s = forces(q.log()[None], torch.tensor([y]), "centred")[0]
+        r = split(q, y)
+        torch.testing.assert_close(e, (1 - q[y]) * (torch.eye(4, dtype=torch.float64)[y] - r))
+        want = 1 / ((1 - 1 / 4) * (1 + r @ r)) ** 0.5
+        torch.testing.assert_close(torch.cosine_similarity(e, s, dim=0), want)
+        assert (4 / 6) ** 0.5 <= want <= 1
+
+
+def test_two_samples_mistaken_for_a_third_class_help_each_other():
+    unit = torch.eye(3, dtype=torch.float64)
+    for q_o, q_u in (([0.1, 0.1, 0.8], [0.1, 0.1, 0.8]), ([0.2, 0.7, 0.1], [0.6, 0.3, 0.1])):
+        q_o, q_u = (torch.tensor(q, dtype=torch.float64) for q in (q_o, q_u))
+        rate = likelihood_velocity(q_o[None], (unit[1] - q_u)[None], torch.tensor([0]))[0]  # y = 0, y_u = 1, Theta = I
+        page = -(1 - q_o[0]) * q_u[0] - q_o[1] * (1 - q_u[1]) + q_o[2] * q_u[2]
+        torch.testing.assert_close(rate, page)
+        assert (rate > 0) == (q_o[2] > 0.5)
+        signs = likelihood_velocity(q_o[None], (2 * unit[1] - 1)[None], torch.tensor([0]))[0]
+        torch.testing.assert_close(signs, -2 * q_o[1])
+
+
+def test_kinks_leave_the_order_of_the_mean_and_not_of_the_root_mean_square():
+    kinks = torch.rand(400_000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))  # density 1
+    lrs = torch.logspace(-3, -1, 5, dtype=torch.float64)
+    missed = torch.stack([(lr - kinks).clamp_min(0) for lr in lrs])
+    order = lambda error: (error.log().diff() / lrs.log().diff()).mean()
+    assert float(order(missed.mean(1))) == pytest.approx(2, abs=0.05)
+    assert float(order(missed.square().mean(1).sqrt())) == pytest.approx(1.5, abs=0.05)

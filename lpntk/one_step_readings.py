@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lpntk.one_step import FORCES, forces, likelihood_velocity, logit_velocity, sgd_step, softmax_velocity
+from lpntk.one_step_kinks import local_slopes, switched, switches
 
 FITTED = 0.1  # relative error up to which a learning rate counts as small
 ROUNDING = 100 * torch.finfo(torch.float64).eps  # error down to which one is told from rounding
@@ -85,7 +86,9 @@ def errors(model: nn.Module, x: Tensor, y: Tensor, x_test: Tensor, lrs: Sequence
     Returns:
         Each (lrs,), over test samples: ``error``, the mean norm of the error; ``rms``, the root of its mean square;
         ``logits``, the mean norm if the softmax is not linearised; ``change``, that of the true change; ``float32``,
-        that of the error if all is computed in single precision.
+        that of the error if all is computed in single precision; ``kinked``, the share of samples that met a kink. And
+        ``smooth``, (lrs - 1,): the slope of the error between neighbouring learning rates over samples without a kink,
+        see ``one_step_kinks.local_slopes``.
     """
     found, rates = changes(model, x, y, x_test, lrs), torch.tensor(lrs, dtype=torch.float64, device=x.device)
     single = changes(copy.deepcopy(model).float(), x.float(), y, x_test.float(), lrs)
@@ -95,6 +98,8 @@ def errors(model: nn.Module, x: Tensor, y: Tensor, x_test: Tensor, lrs: Sequence
         "rms": missed.square().mean(dim=1).sqrt(),
         "logits": _norms(found.true - found.bent).mean(dim=1),
         "change": _norms(found.true).mean(dim=1),
+        "smooth": local_slopes(missed.cpu(), rates.cpu(), found.kinked),
+        "kinked": found.kinked.double().mean(dim=1),
         "float32": _norms(single.true - rates.float()[:, None, None] * single.rate).mean(dim=1).double(),
     }
 
@@ -111,22 +116,28 @@ class Changes:
         rate: (m, k) change per learning rate that equation 1 predicts.
         bent: (l, m, k) change predicted if the logits are linearised and the softmax is not.
         true: (l, m, k) change by a true step.
+        kinked: (l, m) whether a ReLU or a max-pooling switched for the sample.
     """
 
     rate: Tensor
     bent: Tensor
     true: Tensor
+    kinked: Tensor
 
 
 @torch.no_grad()
 def changes(model: nn.Module, x: Tensor, y: Tensor, x_test: Tensor, lrs: Sequence[float]) -> Changes:
     """Predict the change by a step on (x, y) and make the step, from the same weights, for each learning rate."""
-    z = model(x_test)
+    z, before = switches(model, x_test)
     v = logit_velocity(model, x, y, forces(model(x), y, "error")[None], x_test)[0]  # (m, k)
     q = z.softmax(dim=1)
     bent = torch.stack([(z + lr * v).softmax(dim=1) - q for lr in lrs])
-    true = torch.stack([sgd_step(model, x, y, lr)(x_test).softmax(dim=1) - q for lr in lrs])  # shares nothing with v
-    return Changes(softmax_velocity(q, v), bent, true)
+    true, kinked = [], []
+    for lr in lrs:
+        z_step, after = switches(sgd_step(model, x, y, lr), x_test)  # shares nothing with v
+        true.append(z_step.softmax(dim=1) - q)
+        kinked.append(switched(before, after, len(x_test)))
+    return Changes(softmax_velocity(q, v), bent, torch.stack(true), torch.stack(kinked))
 
 
 def small_enough(error: Tensor, change: Tensor) -> Tensor:

@@ -114,7 +114,7 @@ class Study:
         return self._kept("one-step", make, seed=seed, epoch=epoch, kind=asdict(kind), count=count)
 
     def swept(self, seed: int, epoch: int, lrs: Sequence[float], count: int) -> dict[str, Tensor]:
-        """Return the ``errors`` of ``count`` single-sample steps for several learning rates: each (count, lrs)."""
+        """Return the ``errors`` of ``count`` single-sample steps for several learning rates: (count, lrs)."""
 
         def make() -> dict[str, Tensor]:
             model, (x_test, _) = self.model(seed, epoch), self.test_samples(seed)

@@ -1,7 +1,7 @@
 """What do all the steps say together? Means and spreads over seeds and steps, along training, and the verdicts."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -59,7 +59,7 @@ class Sweep:
     Attributes:
         lrs: (l,) learning rates.
         epochs: at which the steps were made.
-        told: what ``one_step_readings.errors`` gives, (epochs, seeds * steps, l).
+        told: what ``one_step_readings.errors`` gives, (epochs, seeds * steps, l); ``smooth`` has one place less.
     """
 
     lrs: Tensor
@@ -77,10 +77,15 @@ class Sweep:
         found = [slope(self.lrs, error, fitted) for error, fitted in pairs]
         return torch.tensor(found).view(len(self.epochs), -1)
 
+    def smooth_slopes(self) -> Tensor:
+        """Return the mean slope of every step between fitted neighbours over samples without a kink, (epochs, ...)."""
+        both = self.fitted[..., 1:] & self.fitted[..., :-1]
+        return self.told["smooth"].masked_fill(~both, torch.nan).nanmean(dim=2)
+
     @property
     def verdict(self) -> str:
-        """Whether the mean slope lies within 0.1 of 2 at every epoch: ``holds`` or ``fails``."""
-        means = self.slopes().nanmean(dim=1)
+        """Whether the mean slope without kinks lies within 0.1 of 2 at every epoch: ``holds`` or ``fails``."""
+        means = self.smooth_slopes().nanmean(dim=1)
         return "holds" if bool(((means - SLOPE).abs() <= TOLERANCE).all()) else "fails"
 
 
@@ -115,14 +120,6 @@ def learned(study: Study, seeds: Sequence[int]) -> list[int]:
     return found
 
 
-def accuracies(study: Study, seeds: Sequence[int]) -> dict[str, float]:
-    """Return the accuracy on the whole test set at the first, middle and last epoch, mean over seeds."""
-    return {
-        moment: float(torch.stack([study.states(seed)[f"{epoch}/accuracy"] for seed in seeds]).mean())
-        for moment, epoch in moments(study.epochs).items()
-    }
-
-
 def moments(epochs: Sequence[int]) -> dict[str, int]:
     """Return the first, the middle and the last of some epochs, by these names."""
     return {"first": epochs[0], "middle": epochs[len(epochs) // 2], "last": epochs[-1]}
@@ -142,55 +139,3 @@ def spread(values: Tensor) -> Tensor:
 def seed_spread(values: Tensor) -> Tensor:
     """Return the standard deviation over seeds of their mean over steps, (epochs,); NaN with one seed."""
     return spread(values.nanmean(dim=2, keepdim=True))
-
-
-def scatters(study: Study, seed: int, kinds: Sequence[Kind]) -> list[tuple[str, Tensor, Tensor]]:
-    """Return, by kind and by epoch (first, middle, last), a title, and the predicted and true change of one step."""
-    return [
-        (f"{kind.words}, epoch {epoch}", *study.shown(seed, epoch, kind))
-        for kind in kinds
-        for epoch in moments(study.epochs).values()
-    ]
-
-
-def numbers(along: Along) -> Iterator[tuple[str, float]]:
-    """Yield what a page may quote of one kind of step, with its key."""
-    name = along.kind.name
-    values = {f"{r}.{f}": along.of(r, f) for r in READINGS for f in along.forces}
-    values |= {r: along.of(r) for r in ("relative", "relative_logits", "common", "vectors", "size")}
-    for reading, value in values.items():
-        for moment, epoch in moments(along.epochs).items():
-            i = along.epochs.index(epoch)
-            yield f"{name}.{reading}.{moment}", float(overall(value)[i])
-            yield f"{name}.{reading}.{moment}.sd", float(spread(value)[i])
-            yield f"{name}.{reading}.{moment}.seed_sd", float(seed_spread(value)[i])
-    yield f"{name}.steps", along.of("size")[0].numel()
-    yield f"{name}.unreadable", int(along.of("relative").isnan().sum())
-    for force in along.forces[1:]:
-        yield f"{name}.kept.{force}.cosine", along.kept(force, "cosine")
-        yield f"{name}.kept.{force}.rank", along.kept(force, "rank")
-        yield f"{name}.needed.{force}", along.verdict(force)
-
-
-def slope_numbers(found: Sweep) -> Iterator[tuple[str, float]]:
-    """Yield the slopes at the first, middle and last epoch: means and spreads over steps, and how many were fitted."""
-    for i, moment in enumerate(moments(found.epochs)):
-        for name in ("error", "rms", "logits"):
-            slopes = found.slopes(name)[i]
-            slopes = slopes[slopes.isfinite()]
-            yield f"slope.{name}.{moment}", float(slopes.mean())
-            yield f"slope.{name}.{moment}.sd", float(slopes.std())
-        yield f"slope.{moment}.steps", len(slopes)
-        yield f"slope.{moment}.points", float(found.fitted[i].double().sum(dim=1).mean())
-
-
-def rows(along: Along, reading: str) -> list[dict[str, object]]:
-    """Return one row for each epoch: mean and standard deviation over steps of a reading, for every force."""
-    table = []
-    for i, epoch in enumerate(along.epochs):
-        row = {"epoch": epoch, "mean error": f"{float(overall(along.of('size'))[i]):.2g}"}
-        for force in along.forces:
-            value = along.of(reading, force)
-            row[force] = f"{float(overall(value)[i]):.2f} ± {float(spread(value)[i]):.2f}"
-        table.append(row)
-    return table

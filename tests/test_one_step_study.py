@@ -10,8 +10,10 @@ from lpntk.cache import Cache
 from lpntk.campaign import Network
 from lpntk.data import load
 from lpntk.one_step import FORCES, forces, logit_velocity, sgd_step, softmax_velocity
+from lpntk.one_step_kinks import local_slopes, switched, switches
+from lpntk.one_step_numbers import numbers
 from lpntk.one_step_study import Kind, Study
-from lpntk.one_step_summary import Along, Sweep, follow, learned, numbers, overall, seed_spread, spread, sweep
+from lpntk.one_step_summary import Along, Sweep, follow, learned, overall, seed_spread, spread, sweep
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +96,37 @@ def test_a_planted_slope_is_found_through_the_fitted_points_alone():
     assert fitted.tolist() == [False] + [3 * lr < 0.2 for lr in lrs[1:10].tolist()] + [False] * 3
     assert told.slope(lrs, error, fitted) == pytest.approx(2, abs=1e-9)
     assert np.isnan(told.slope(lrs, error, torch.arange(13) < 2))
-    for order, verdict in ((2.0, "holds"), (1.5, "fails")):
-        told_ = {"error": (1e-3 * lrs**order).expand(3, 4, 13), "change": lrs.expand(3, 4, 13)}
-        assert Sweep(lrs, (0, 1, 2), told_).verdict == verdict
+
+
+@pytest.mark.parametrize(("order", "verdict"), [(2.0, "holds"), (1.5, "fails")])
+def test_the_verdict_of_a_planted_order(order, verdict):
+    lrs = torch.logspace(-6, 0, 13, dtype=torch.float64)
+    missed = 1e-3 * lrs[:, None] ** order * torch.linspace(1, 2, 20, dtype=torch.float64)  # (l, m)
+    kinked = torch.zeros(13, 20, dtype=torch.bool)
+    kinked[3:, 15:] = True
+    missed[3:, 15:] *= 100  # what kinks add
+    values = {"error": missed.mean(1), "change": lrs, "smooth": local_slopes(missed, lrs, kinked)}
+    found = Sweep(lrs, (0, 1, 2), {name: value.expand(3, 4, -1) for name, value in values.items()})
+    assert found.verdict == verdict
+    torch.testing.assert_close(found.smooth_slopes(), torch.full((3, 4), order, dtype=torch.float64))
+    assert local_slopes(missed, lrs, kinked, least=16).isnan().sum() == 10  # too few are left
+
+
+def test_switches_are_seen():
+    net = torch.nn.Sequential(torch.nn.MaxPool2d(2), torch.nn.Flatten(), torch.nn.Linear(4, 3), torch.nn.ReLU())
+    x = torch.arange(16.0).view(1, 1, 4, 4).repeat(3, 1, 1, 1)
+    with torch.no_grad():
+        net[2].weight.copy_(torch.tensor([[1.0, 0, 0, 0], [0, -1, 0, 0], [0, 0, 1, 0]]))
+        net[2].bias.zero_()
+    z, before = switches(net, x)
+    torch.testing.assert_close(z, torch.tensor([[5.0, 0, 13]]).expand(3, 3))
+    other = x.clone()
+    other[1, 0, 0, 0] = 5.5  # another largest pixel
+    other[2] *= 2  # everything moves and nothing switches
+    assert switched(before, switches(net, other)[1], 3).tolist() == [False, True, False]
+    with torch.no_grad():
+        net[2].bias[1] = 8  # the second unit becomes positive everywhere
+    assert switched(before, switches(net, x)[1], 3).all()
 
 
 @pytest.mark.parametrize(
@@ -149,10 +179,11 @@ def test_the_study_follows_the_same_steps_along_training_and_is_kept(study):
 
 
 def test_the_error_of_a_real_network_is_of_second_order(study):
-    wide = dataclasses.replace(study.network, options={"hidden": [128, 128]})  # or single kinks would show
-    found = sweep(dataclasses.replace(study, network=wide, n_test=360), [0], 8, [-6, -1])
+    found = sweep(dataclasses.replace(study, n_test=360), [0], 8, [-6, -1])
     assert found.epochs == (0, 2, 2)
-    torch.testing.assert_close(found.slopes().mean(dim=1), torch.full((3,), 2.0), rtol=0, atol=0.1)
+    want = torch.full((3, 8), 2.0, dtype=torch.float64)
+    torch.testing.assert_close(found.smooth_slopes(), want, rtol=0, atol=0.02)
+    assert 0 < found.told["kinked"].mean() < 1
 
 
 def test_diverged_networks_are_left_out(study):

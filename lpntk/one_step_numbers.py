@@ -1,6 +1,6 @@
 """What may a page quote of the steps? Numbers with their keys, rows of its tables, what its panels show."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -68,5 +68,38 @@ def rows(along: Along, reading: str) -> list[dict[str, object]]:
         for force in along.forces:
             value = along.of(reading, force)
             row[force] = f"{float(overall(value)[i]):.2f} ± {float(spread(value)[i]):.2f}"
+        table.append(row)
+    return table
+
+
+def verdicts(kinds: Sequence[Along]) -> list[dict[str, object]]:
+    """Return one row for each kind of step and substitute: the least it keeps over epochs, and the verdict."""
+    return [
+        {
+            "step": along.kind.words,
+            "told from": force,
+            "direction kept": along.kept(force, "cosine"),
+            "order kept": along.kept(force, "rank"),
+            "what it leaves away is needed": along.verdict(force),
+        }
+        for along in kinds
+        for force in along.forces[1:]
+    ]
+
+
+def at_moments(told: Mapping[str, float], keys: Mapping[str, str], spec: str) -> list[dict[str, str]]:
+    """Return rows of recorded numbers at the first, middle and last epoch, with a standard deviation if it is known.
+
+    Args:
+        told: what was recorded, by key.
+        keys: words of a row -> key without the moment.
+        spec: how to write a number, such as ``.1%``.
+    """
+    table = []
+    for words, key in keys.items():
+        row = {"measured": words}
+        for moment in ("first", "middle", "last"):
+            value, sd = told[f"{key}.{moment}"], told.get(f"{key}.{moment}.sd")
+            row[f"{moment} epoch"] = format(float(value), spec) + (f" ± {float(sd):{spec}}" if sd is not None else "")
         table.append(row)
     return table

@@ -61,6 +61,7 @@ def predicted_and_true(panels: Sequence[tuple[str, Tensor, Tensor]], columns: in
     """
     rows = -(-len(panels) // columns)
     fig, axes = plt.subplots(rows, columns, figsize=(3.5 * columns, 3.2 * rows), squeeze=False)
+    fig.get_layout_engine().set(hspace=0.08)
     for ax, (title, told, true) in zip(axes.flat, panels, strict=True):
         largest = float(torch.cat([told, true]).abs().max())
         power = int(np.floor(np.log10(largest))) if largest > 0 else 0
@@ -81,6 +82,7 @@ def survival(kinds: Sequence[Along]) -> Figure:
     A row for each kind of step; left the direction, right the order of the test samples.
     """
     fig, axes = plt.subplots(len(kinds), 2, figsize=(8.4, 3.1 * len(kinds) + 0.7), squeeze=False, sharey=True)
+    fig.get_layout_engine().set(hspace=0.06)
     for along, row in zip(kinds, axes, strict=True):
         places = np.arange(len(along.epochs))
         for ax, (reading, label) in zip(row, AXES.items(), strict=True):

@@ -12,7 +12,7 @@
 # ---
 
 # %% [markdown]
-# # One step
+# # One step, measured
 #
 # Everything in this book rests on one formula, the paper's equation 1 ([derivation](../book/one-step.md)). A step of
 # gradient descent on a sample $(x_u, y_u)$ changes the prediction on another input $x_o$ by
@@ -135,36 +135,22 @@ record.figure("slope", one_step_plots.errors(swept))
 # between neighbouring learning rates over those samples alone for which nothing has switched up to there.
 
 # %%
-Markdown(
-    "Mean slope ± sd over steps at the first, middle and last epoch, over all test samples: "
-    + ", ".join(
-        f"{record.numbers[f'slope.error.{m}']:.2f} ± {record.numbers[f'slope.error.{m}.sd']:.2f}"
-        for m in ("first", "middle", "last")
-    )
-    + "; over those without a kink: "
-    + ", ".join(
-        f"{record.numbers[f'slope.smooth.{m}']:.3f} ± {record.numbers[f'slope.smooth.{m}.sd']:.3f}"
-        for m in ("first", "middle", "last")
-    )
-    + ". Among the fitted points, a share of "
-    + ", ".join(f"{record.numbers[f'kinked.{m}']:.0%}" for m in ("first", "middle", "last"))
-    + " of the samples has met one."
-)
+slopes = {"samples without a kink": "slope.smooth", "all samples": "slope.error"}
+display(Markdown(f"Slopes, mean ± sd over {record.numbers['slope.steps']} steps:"))
+display(table(one_step_numbers.at_moments(record.numbers, slopes, ".3f"), index="measured", formats={}))
+display(Markdown("Share of the samples that have met a kink, among the fitted points:"))
+display(table(one_step_numbers.at_moments(record.numbers, {"kink met": "kinked"}, ".0%"), index="measured", formats={}))
+
+# %% [markdown]
+# What the formula misses of the true change in the steps used below, in norm, mean ± sd over seeds and steps:
 
 # %%
-Markdown(
-    "Share of the true change that is missed in steps at the learning rates used below, mean over seeds and steps: "
-    + "; ".join(
-        f"{along.kind.words} (lr {along.kind.lr:g}), at the first, middle and last epoch: "
-        + ", ".join(f"{record.numbers[f'{along.kind.name}.relative.{m}']:.1%}" for m in ("first", "middle", "last"))
-        + ", and with an exact softmax "
-        + ", ".join(
-            f"{record.numbers[f'{along.kind.name}.relative_logits.{m}']:.1%}" for m in ("first", "middle", "last")
-        )
-        for along in followed
-    )
-    + "."
-)
+missed = {
+    f"{kind.words}, lr {kind.lr:g}, {words}": f"{kind.name}.{reading}"
+    for kind in kinds
+    for words, reading in (("equation 1", "relative"), ("softmax exact", "relative_logits"))
+}
+table(one_step_numbers.at_moments(record.numbers, missed, ".1%"), index="measured", formats={})
 
 # %% [markdown]
 # ## What the signs keep
@@ -179,29 +165,19 @@ record.figure("survival", one_step_plots.survival(followed))
 
 # %%
 for along in followed:
-    display(
-        Markdown(
-            f"Cosine with the true change, mean ± sd over {record.numbers[f'{along.kind.name}.steps']} steps, {along.kind.words}:"
-        )
-    )
+    display(Markdown(f"Cosine, mean ± sd over {record.numbers[f'{along.kind.name}.steps']} steps, {along.kind.words}:"))
     display(table(one_step_numbers.rows(along, "cosine"), index="epoch", formats={}))
 
 # %% [markdown]
 # *Ones* is not nothing. $A\,\mathbf 1 = 0$, but the formula applies $A$ after $\Theta$: adding the same number to all
 # entries of the error changes nothing only if $\Theta(x_o, x_u)\,\mathbf 1$ is a multiple of $\mathbf 1$, as in an infinitely wide
 # network at initialisation, where $\Theta$ is a multiple of the identity. In a real one it is not quite, and $s(y)$, whose
-# mean is not zero for $K > 2$, carries along a push that has nothing to do with its label. Its size, relative to
-# the push of the centred signs:
+# mean is not zero for $K > 2$, carries along a push that has nothing to do with its label. In a batch the parts of different
+# labels cancel, while this one has the same sign for every sample. Its size, relative to the push of the centred signs:
 
 # %%
-Markdown(
-    "; ".join(
-        f"{along.kind.words}: "
-        + ", ".join(f"{record.numbers[f'{along.kind.name}.common.{m}']:.2f}" for m in ("first", "middle", "last"))
-        for along in followed
-    )
-    + " at the first, middle and last epoch. In a batch the labels of the samples cancel in part, and this push does not."
-)
+common = {kind.words: f"{kind.name}.common" for kind in kinds}
+table(one_step_numbers.at_moments(record.numbers, common, ".2f"), index="measured", formats={})
 
 # %% [markdown]
 # ## Verdicts
@@ -214,15 +190,14 @@ Markdown(
         f"{record.numbers[f'slope.smooth.{m}']:.3f} ± {record.numbers[f'slope.smooth.{m}.sd']:.3f}"
         for m in ("first", "middle", "last")
     )
-    + f" where no kink is met, over {record.numbers['slope.steps']} steps.\n\n**Is what is left away needed?** The least that is kept of what the "
-    "full error tells, over epochs:\n\n| step | told from | direction | order | what it leaves away is needed |\n|---|---|---|---|---|\n"
-    + "\n".join(
-        f"| {along.kind.words} | {force} | {along.kept(force, 'cosine'):.2f} | {along.kept(force, 'rank'):.2f} "
-        f"| {along.verdict(force)} |"
-        for along in followed
-        for force in along.forces[1:]
-    )
+    + f" where no kink is met, over {record.numbers['slope.steps']} steps at each epoch."
 )
+
+# %% [markdown]
+# Is what is left away needed? The least share, over epochs, of what the full error tells that is kept by what remains:
+
+# %%
+table(one_step_numbers.verdicts(followed), index="step", formats={"direction kept": "{:.2f}", "order kept": "{:.2f}"})
 
 # %% [markdown]
 # ## Where it is computed

@@ -11,7 +11,7 @@ from lpntk.campaign import Network
 from lpntk.data import load
 from lpntk.one_step import FORCES, forces, logit_velocity, sgd_step, softmax_velocity
 from lpntk.one_step_kinks import local_slopes, switched, switches
-from lpntk.one_step_numbers import numbers
+from lpntk.one_step_numbers import at_moments, numbers, verdicts
 from lpntk.one_step_study import Kind, Study
 from lpntk.one_step_summary import Along, Sweep, follow, learned, overall, seed_spread, spread, sweep
 
@@ -176,6 +176,13 @@ def test_the_study_follows_the_same_steps_along_training_and_is_kept(study):
     assert study.cache.hits == before + 8
     keys = [key for key, _ in numbers(first[0])]
     assert len(keys) == len(set(keys))
+    told_ = dict(numbers(first[1]))
+    (row,) = at_moments(told_, {"signs": "batch.cosine.label"}, ".3f")
+    mean, sd = (f(first[1].of("cosine", "label"))[-1] for f in (overall, spread))
+    assert row["last epoch"] == f"{mean:.3f} ± {sd:.3f}"
+    assert [r["what it leaves away is needed"] for r in verdicts(first[1:])] == [
+        first[1].verdict(force) for force in FORCES[1:]
+    ]
 
 
 def test_the_error_of_a_real_network_is_of_second_order(study):

@@ -93,13 +93,11 @@ def _engine(problem: Problem) -> object | None:
 
 
 def _ours(problem: Problem, forward: float, backward: float) -> float:
-    """One pass per sample and what the engine plans for one triangle; n x p where there is no such engine."""
-    samples, pairs = problem.n * (forward + backward), problem.n * (problem.n + 1) / 2
-    rows = plan(problem)
-    if rows is None:
-        return samples + pairs * 2 * problem.p
-    macs = sum(pairs * row["macs_per_pair"] + problem.n * row["macs_per_sample"] for row in rows)
-    return samples + 2 * macs
+    """What the engine says of itself; one pass per sample and one triangle of n x p where there is no such engine."""
+    engine = _engine(problem)
+    if engine is None:
+        return problem.n * (forward + backward) + problem.n * (problem.n + 1) * problem.p
+    return engine.flops(problem.n)
 
 
 WORK = {

@@ -83,7 +83,7 @@ class LayerwiseGram:
         tensors, layers = self._coverage.tensors, self._coverage.layers
         self._like = next(iter(params.values())).new_empty(0, self._plan.width)
         self._like_packed = [tuple(t[:0].clone() for t in layers[i].packed(tensors[i])) for i in self._plan.pairs]
-        tile, activations = (8 * torch.get_num_threads(), 32) if x.device.type == "cpu" else (256, 2048)  # MiB
+        tile, activations = (8 * torch.get_num_threads(), 64) if x.device.type == "cpu" else (256, 2048)  # MiB
         self.scratch_bytes = min(tile * MIB, memory // 4)
         self._chunk = self._chunk_size(activations * MIB, memory // 2)
         self._check(x, y)  # in full precision

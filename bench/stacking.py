@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 
 from lpntk.device import describe_device, resolve_device
+from lpntk.files import write_json
 from lpntk.models import build
-from lpntk.results import write_json
 from lpntk.stacks import bytes_per_model
 from lpntk.training import train
 from lpntk.tuning import GIB, WIDTHS, choose_width

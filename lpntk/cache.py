@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lpntk.files import write_json
 from lpntk.manifest import PACKAGE, source_hash
-from lpntk.results import write_json
 
 
 class CacheError(Exception):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lpntk import data
 from lpntk.device import describe_device
-from lpntk.results import write_json
+from lpntk.files import write_json
 
 PACKAGE = Path(__file__).resolve().parent
 # what decides the result; the rest (device in words, seconds, versions) is told, not compared

@@ -1,6 +1,6 @@
 """Run every notebook at a profile and keep what it found: the way all figures and numbers of the book are made.
 
-    python -m lpntk.regenerate --profile quick [--only 01 02] [--force] [--data FOLDER]
+    python -m lpntk.regenerate --profile quick [--only 01 02] [--force] [--jobs 2] [--data FOLDER]
 
 Writes ``results/<profile>/<NN-name>/`` with ``notebook.ipynb`` (executed), ``figures/``, ``numbers.json`` and
 ``manifest.json``. A notebook whose parameters, source and data are unchanged is skipped. A failure stops the run with
@@ -10,26 +10,25 @@ exit status 1; what had finished stays.
 import argparse
 import ast
 import os
-import re
 import shutil
 import sys
-import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
 
 import nbformat
 import papermill
+import torch
 import yaml
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
-from papermill.exceptions import PapermillExecutionError
 
 from lpntk import manifest
+from lpntk.execute import RegenerationError, execute, tidy
 from lpntk.pairing import NOTEBOOKS, disagreement
 
 ROOT = NOTEBOOKS.parent
-
-
-class RegenerationError(Exception):
-    """A regeneration that cannot go on; the message names notebook, cell or parameter and the fix."""
 
 
 def regenerate(
@@ -37,6 +36,7 @@ def regenerate(
     *,
     only: list[str] | None = None,
     force: bool = False,
+    jobs: int = 1,
     results: Path = ROOT / "results",
     notebooks: Path = NOTEBOOKS,
 ) -> list[Path]:
@@ -46,6 +46,7 @@ def regenerate(
         profile: name of a file in ``notebooks/profiles``, without its ending.
         only: beginnings of notebook names, such as ``01`` or ``01-kernel``; all by default.
         force: run even what is current.
+        jobs: notebooks that run at a time, each in a process of its own.
         results: folder above the profiles.
         notebooks: folder of the paired notebooks and of ``profiles/``.
 
@@ -54,7 +55,7 @@ def regenerate(
     """
     settings = read_profile(profile, notebooks)
     chosen = choose(settings, only)
-    folders = []
+    folders, waiting = [], []
     for i, name in enumerate(chosen, 1):
         source, folder = notebooks / f"{name}.py", results / profile / name
         parameters = check_parameters(source, settings[name])
@@ -65,10 +66,9 @@ def regenerate(
         if not force and manifest.is_current(folder, made_by):
             print(f"{line}: unchanged, kept", flush=True)
         else:
-            print(f"{line}: running", flush=True)
-            seconds = run(source, folder, parameters, made_by)
-            print(f"{line}: done in {seconds:.0f} s", flush=True)
+            waiting.append(Job(source, folder, parameters, made_by, line))
         folders.append(folder)
+    run(waiting, jobs)
     return folders
 
 
@@ -126,62 +126,75 @@ def check_parameters(source: Path, given: dict[str, object]) -> dict[str, object
     return parameters
 
 
-def run(source: Path, folder: Path, parameters: dict[str, object], made_by: dict[str, object]) -> float:
-    """Execute one notebook beside its place and move the result there only when it is whole; return the seconds."""
-    partial = folder.parent / ".partial" / folder.name
-    failed = folder.parent / "failed" / f"{folder.name}.ipynb"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    executed, started = partial / "notebook.ipynb", time.perf_counter()
-    try:
-        papermill.execute_notebook(
-            str(source.with_suffix(".ipynb")),
-            str(executed),
-            parameters={**parameters, "results": str(partial.resolve())},
-            kernel_name="python3",
-            progress_bar=False,
-            cwd=str(source.parent),
-        )
-    except PapermillExecutionError as error:
-        failed.parent.mkdir(exist_ok=True)
-        os.replace(executed, failed)
-        raise RegenerationError(
-            f"{source.name}, cell {error.cell_index}: {error.ename}: {error.evalue} "
-            f"(the notebook up to there: {failed.parent.parent.name}/failed/{failed.name})"
-        ) from error
-    except (DeadKernelError, CellTimeoutError) as error:
-        raise RegenerationError(f"{source.name}: its kernel died ({error}); it may have run out of memory") from error
-    if not (partial / "numbers.json").exists():
-        raise RegenerationError(f"{source.name} recorded no number; call Results(results).number(...) in it")
-    seconds = time.perf_counter() - started
-    tidy(executed, made_by, seconds)
-    manifest.save(partial, made_by, seconds)
-    replace_folder(partial, folder)
-    failed.unlink(missing_ok=True)
-    return seconds
+@dataclass(frozen=True)
+class Job:
+    """A notebook that has to run: its source, the folder of its result, its parameters and its manifest."""
+
+    source: Path
+    folder: Path
+    parameters: dict[str, object]
+    made_by: dict[str, object]
+    line: str
+
+    @property
+    def partial(self) -> Path:
+        """Where the result grows until it is whole."""
+        return self.folder.parent / ".partial" / self.folder.name
+
+    def begin(self) -> tuple[Path, Path, dict[str, object]]:
+        """Make room, and return what ``execute`` needs."""
+        print(f"{self.line}: running", flush=True)
+        shutil.rmtree(self.partial, ignore_errors=True)
+        self.partial.mkdir(parents=True)
+        return self.source, self.partial, self.parameters
+
+    def finish(self, outcome: Callable[[], float]) -> None:
+        """Take what ``execute`` gave, and put the result in its place only if it is whole."""
+        failed = self.folder.parent / "failed" / f"{self.folder.name}.ipynb"
+        executed = self.partial / "notebook.ipynb"
+        try:
+            seconds = outcome()
+        except RegenerationError as error:
+            if not executed.exists():
+                raise
+            failed.parent.mkdir(exist_ok=True)
+            os.replace(executed, failed)
+            raise RegenerationError(
+                f"{error} (the notebook up to there: {self.folder.parent.name}/failed/{failed.name})"
+            ) from None
+        tidy(executed, self.made_by["parameters"].get("dataset"), manifest.in_words(self.made_by, seconds))
+        manifest.save(self.partial, self.made_by, seconds)
+        replace_folder(self.partial, self.folder)
+        failed.unlink(missing_ok=True)
+        print(f"{self.line}: done in {seconds:.0f} s", flush=True)
 
 
-def tidy(path: Path, made_by: dict[str, object], seconds: float) -> None:
-    """Make an executed notebook fit for a page: no local paths or progress bars, links as seen from its new place,
-    and a last line that says where it comes from.
-    """
-    notebook = nbformat.read(path, as_version=4)
-    notebook.metadata.pop("papermill", None)
-    for cell in notebook.cells:
-        cell.metadata.pop("papermill", None)
-        cell.metadata.pop("execution", None)
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.metadata["tags"] = ["injected-parameters", "hide-input"]
-            lines = [line for line in cell.source.splitlines() if not line.startswith(("results = ", "dataset = "))]
-            cell.source = "\n".join([*lines, f"dataset = {made_by['parameters'].get('dataset')!r}"])
-        if cell.cell_type == "markdown":
-            cell.source = re.sub(r"\]\(\.\./", "](../../../", cell.source)
-        if cell.cell_type == "code":
-            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
-    origin = nbformat.v4.new_markdown_cell(manifest.in_words(made_by, seconds))
-    origin.id = "origin"
-    notebook.cells.append(origin)
-    nbformat.write(notebook, path)
+def run(waiting: list[Job], jobs: int) -> None:
+    """Run notebooks, ``jobs`` at a time. The first failure stops those that have not begun; the others end."""
+    if jobs < 2:
+        for job in waiting:
+            arguments = job.begin()
+            job.finish(lambda: execute(*arguments))  # noqa: B023 (called at once)
+        return
+    failures: list[RegenerationError] = []
+    queue = iter(waiting)
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        running = {pool.submit(execute, *job.begin()): job for job in islice(queue, jobs)}
+        while running:
+            for ended in wait(running, return_when=FIRST_COMPLETED).done:
+                try:
+                    running.pop(ended).finish(ended.result)
+                except RegenerationError as error:
+                    failures.append(error)
+                for job in [] if failures else islice(queue, 1):
+                    running[pool.submit(execute, *job.begin())] = job
+    if failures:
+        raise failures[0]
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def replace_folder(new: Path, place: Path) -> None:
@@ -200,6 +213,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--profile", default="quick", help="name of a file in notebooks/profiles (default: quick)")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="beginnings of notebook names, such as 01")
     parser.add_argument("--force", action="store_true", help="run what is unchanged too")
+    parser.add_argument("--jobs", type=int, default=min(2, cores()), help="notebooks at a time (default: two)")
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="where mnist and cifar10 lie (LPNTK_DATA)")
     options = parser.parse_args(arguments)
     folder = options.data or Path(os.environ.get("LPNTK_DATA") or ".data")
@@ -207,8 +221,11 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"regenerate: --data {folder}: no such folder", file=sys.stderr)
         return 1
     os.environ["LPNTK_DATA"] = str(folder.resolve())  # inherited by the notebooks, not recorded in them
+    if "OMP_NUM_THREADS" not in os.environ:  # as many threads per notebook however many have to run
+        torch.set_num_threads(max(1, cores() // options.jobs))
+        os.environ["OMP_NUM_THREADS"] = str(torch.get_num_threads())
     try:
-        regenerate(options.profile, only=options.only, force=options.force)
+        regenerate(options.profile, only=options.only, force=options.force, jobs=options.jobs)
     except (RegenerationError, ValueError) as error:
         print(f"regenerate: {error}", file=sys.stderr)
         return 1

@@ -7,7 +7,6 @@ norms, tells whether learning one helps the other (near 1), leaves it alone (nea
 from dataclasses import dataclass
 
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 INTERCHANGEABLE, UNRELATED = 0.5, 0.1  # cosines; ours, the paper defines the relations by the angle in words
@@ -85,6 +84,8 @@ def separation(values: Pairs) -> float:
 
     The area under the ROC curve: 0.5 where the kernel does not see the label, 1 where it separates all pairs.
     """
+    from sklearn.metrics import roc_auc_score  # takes a second to import
+
     labels = torch.cat([torch.ones(len(values.same)), torch.zeros(len(values.different))])
     return float(roc_auc_score(labels.numpy(), torch.cat([values.same, values.different]).numpy()))
 

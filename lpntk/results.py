@@ -3,13 +3,18 @@
 A notebook opens one ``Results``; everything the book later shows comes from it.
 """
 
-import json
 import math
 import os
+import struct
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from IPython.display import Image
 from matplotlib.figure import Figure
+
+from lpntk.files import write_json
+
+DPI, SHOWN = 150, 100  # dots per inch of the file, and as shown
 
 
 class Results:
@@ -49,18 +54,12 @@ class Results:
         for key, value in values.items():
             self.number(f"{prefix}.{key}", value)
 
-    def figure(self, name: str, figure: Figure) -> Figure:
-        """Save a figure as ``figures/<name>.png``, opaque, and return it for display (once: it is closed)."""
+    def figure(self, name: str, figure: Figure) -> Image:
+        """Save a figure as ``figures/<name>.png``, opaque, close it, and return the very file for display."""
         path = self.folder / "figures" / f"{name}.png"
         partial = path.with_suffix(".partial.png")
-        figure.savefig(partial, dpi=150, bbox_inches="tight", facecolor="white", metadata={"Software": None})
+        figure.savefig(partial, dpi=DPI, bbox_inches="tight", facecolor="white", metadata={"Software": None})
         os.replace(partial, path)
         plt.close(figure)
-        return figure
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write JSON atomically: whole under its name, or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
-    os.replace(partial, path)
+        width, _ = struct.unpack(">II", path.read_bytes()[16:24])  # the PNG's header
+        return Image(filename=path, width=round(width * SHOWN / DPI))

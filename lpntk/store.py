@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lpntk.files import write_json
+
 Tile = tuple[int, int, int, int]  # first row, end of rows, first column, end of columns
 
 NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
@@ -71,7 +73,7 @@ class KernelFile(Memory):
         else:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             array = np.lib.format.open_memmap(self.partial, mode="w+", dtype=NUMPY[dtype], shape=(n, n2))
-            _write(_json(self.partial), json.dumps(identity, indent=1, sort_keys=True) + "\n")
+            write_json(_json(self.partial), identity)
         self._array, self.kappa = array, torch.from_numpy(array)
 
     def missing(self, tiles: list[Tile]) -> list[Tile]:
@@ -135,12 +137,6 @@ def _bytes(tensor: Tensor) -> bytes:
 
 def _json(path: Path) -> Path:
     return path.with_suffix(".json")
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".new")
-    partial.write_text(text)
-    os.replace(partial, path)
 
 
 def _read_log(path: Path) -> set[Tile]:

@@ -66,7 +66,7 @@ import pandas as pd
 import torch
 from IPython.display import Markdown, display
 
-from lpntk import benchmarks, cost, data, fidelity, models, plots
+from lpntk import benchmarks, cost, cost_plots, data, fidelity, models, plots
 from lpntk.device import describe_device, resolve_device
 from lpntk.kernels import kernel_matrix
 from lpntk.results import Results
@@ -157,7 +157,9 @@ for name, net in nets.items():
     exact = kernel_matrix(net, x, y, device=device)
     exact_seconds = cost.compare(net, x, y, 3, {"exact": cost.by_layers})["exact"]["seconds"]
     trials = fidelity.sweep(net, x, y, exact, kinds, sizes, seeds)
-    figures[name] = record.figure(f"sketch-{name}", plots.sketch_panels(trials, exact_seconds, f"{name}, {n} samples"))
+    figures[name] = record.figure(
+        f"sketch-{name}", cost_plots.sketch_panels(trials, exact_seconds, f"{name}, {n} samples")
+    )
     record.number(f"sketch.{name}.exact_seconds", exact_seconds)
     for summary in fidelity.summaries(trials):
         key = f"sketch.{name}.{summary['kind']}.{summary['size']}"
@@ -183,7 +185,7 @@ reports = benchmarks.read(bench_records)
 record.number("bench.records", len(reports))
 for report in reports:
     display(Markdown(f"**{report.name}**: {report.hardware}"))
-    display(record.figure(f"bench-{report.name}", plots.benchmark(report.timings)))
+    display(record.figure(f"bench-{report.name}", cost_plots.benchmark(report.timings)))
     display(Markdown("Seconds of ours; of the others, how many times as long."))
     display(pd.DataFrame(benchmarks.ratios(report.timings)).T.fillna("-"))
     if report.left_out:

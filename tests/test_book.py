@@ -30,7 +30,7 @@ def book(tmp_path_factory):
     for part in PARTS:
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
         copy(ROOT / part, root / part)
-    regenerate.regenerate("smoke", results=root / "results")
+    regenerate.regenerate("smoke", results=root / "results", jobs=2)
     built = build(root)
     assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
     return root

@@ -1,0 +1,17 @@
+"""How does a file get its name? Only once it is whole, so that a killed run never leaves half of one."""
+
+import json
+import os
+from pathlib import Path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically: whole under its name, or not at all."""
+    partial = path.with_name(path.name + ".writing")
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON atomically; NaN and infinity, which JSON does not know, are refused."""
+    write_text(path, json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")

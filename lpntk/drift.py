@@ -12,7 +12,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from lpntk.correlations import pearson, spearman
 from lpntk.relations import cosine, pairs
 from lpntk.relations_tables import Kernels
 
@@ -41,7 +40,7 @@ def agreement(a: Tensor, b: Tensor, y: Tensor) -> dict[str, Agreement]:
     """
     first, second = pairs(a, y), pairs(b, y)
     both = {name: (getattr(first, name), getattr(second, name)) for name in ("same", "different")}
-    return {name: Agreement(pearson(*values), spearman(*values)) for name, values in both.items()}
+    return {name: _correlations(*values) for name, values in both.items()}
 
 
 def shared_neighbours(a: Tensor, b: Tensor, count: int = NEIGHBOURS) -> float:
@@ -85,6 +84,11 @@ def frozen_from(least: Mapping[int, float], threshold: float = FROZEN) -> int | 
             break
         found = moment
     return found
+
+
+def _correlations(a: Tensor, b: Tensor) -> Agreement:
+    both = pd.DataFrame({"a": a.double().numpy(), "b": b.double().numpy()})
+    return Agreement(*(float(both.corr(method).loc["a", "b"]) for method in ("pearson", "spearman")))
 
 
 def drift_table(kernels: Kernels, y: Tensor) -> pd.DataFrame:

@@ -4,7 +4,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
+from lpntk.law import label_factor
 from lpntk.plots import BLUE, GREEN, GREY, ORANGE, VERMILION
 
 GROUPS = {
@@ -27,11 +29,12 @@ def by_classes(table: pd.DataFrame) -> Figure:
         right.plot(at, rows.contradictory, marker, ms=6, alpha=0.7, color=color, label=name)
         mean = rows.groupby("classes").predicted.mean()
         right.plot([ks.index(k) + shift for k in mean.index], mean, "_", ms=22, mew=2, color=color)
-    left.plot(range(len(ks)), [1 - 4 / k for k in ks], "k--", lw=1, label="law: 1 - 4/K")
-    right.plot([], [], "k_", ms=16, mew=2, label="law, from the kernel under one label")
+    left.plot(range(len(ks)), [label_factor(k) for k in ks], "k_", ms=34, mew=1.5, zorder=0)
+    left.plot([], [], "k_", ms=16, mew=2, label="law (right: from the kernel under one label)")
     left.axhline(0, color=GREY, lw=0.6)
     left.set_ylabel("kernel over kernel under one label")
     right.set_ylabel("contradictory share")
+    right.yaxis.set_major_formatter(PercentFormatter(1))
     for ax in (left, right):
         ax.set_xticks(range(len(ks)), [str(k) for k in ks])
         ax.set_xlabel("classes K")
@@ -72,6 +75,8 @@ def flips(table: pd.DataFrame) -> Figure:
     right.set_ylabel("contradictory share")
     right.set_title("trained, by group")
     right.legend(fontsize=9)
+    for ax in (left, right):
+        ax.yaxis.set_major_formatter(PercentFormatter(1))
     return fig
 
 

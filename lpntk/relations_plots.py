@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from matplotlib.ticker import PercentFormatter
 from torch import Tensor
 
 from lpntk.data import Dataset
@@ -28,23 +29,22 @@ def vectors(data: Dataset, x: Tensor, y: Tensor, kappa: Tensor, anchor: int) -> 
     Angles are those of the updates, lengths their norms relative to the longer of both.
     """
     cosines, norms, images = cosine(kappa), kappa.diagonal().sqrt(), data.pixels(x)
-    fig, axes = plt.subplots(1, 3, figsize=(9.6, 3.7))
+    fig, axes = plt.subplots(1, 3, figsize=(9.6, 3.6))
     for ax, other in zip(axes, trio(cosines, anchor).values(), strict=True):
         value = float(cosines[anchor, other].clamp(-1, 1))
         angle, longest = np.arccos(value), float(max(norms[anchor], norms[other]))
         for j, direction, color in ((anchor, 0.0, GREY), (other, angle, RELATIONS[relation(value)])):
             size = float(norms[j]) / longest
-            tip = np.array([np.cos(direction), np.sin(direction)]) * size
-            ax.annotate("", xy=tip, xytext=(0, 0), arrowprops={"arrowstyle": "-|>", "color": color, "lw": 2.5,
-                        "mutation_scale": 16, "shrinkA": 0, "shrinkB": 0})  # fmt: skip
-            _image(ax, images[j], tip * (1 + 0.33 / size), f"label {data.classes[int(y[j])]}", color)
+            look = {"arrowstyle": "-|>", "color": color, "lw": 2.5, "mutation_scale": 16, "shrinkA": 0, "shrinkB": 0}
+            ax.annotate("", xy=size * _unit(direction), xytext=(0, 0), arrowprops=look)
+            first = j == anchor
+            at = np.array([size + 0.4, -0.2]) if first else (size + 0.45) * _unit(max(direction, np.radians(42)))
+            _image(ax, images[j], at, f"label {data.classes[int(y[j])]}", color, below=first)
         arc = np.linspace(0, angle, 60)
-        ax.plot(0.28 * np.cos(arc), 0.28 * np.sin(arc), color="black", lw=1)
-        ax.text(
-            0.42 * np.cos(angle / 2), 0.42 * np.sin(angle / 2), f"{np.degrees(angle):.0f}°", ha="center", va="center"
-        )
-        ax.set_title(f"{relation(value)}: cosine {value:.2f}")
-        ax.set(xlim=(-1.55, 1.75), ylim=(-0.5, 1.7), aspect="equal")
+        ax.plot(*(0.28 * _unit(arc)), color="black", lw=1)
+        ax.text(*(0.5 * _unit(angle / 2)), f"{np.degrees(angle):.0f}°", ha="center", va="center")
+        ax.set_title(f"{relation(value)}: cosine {value:z.2f}")
+        ax.set(xlim=(-1.1, 1.9), ylim=(-0.7, 2.0), aspect="equal")
         ax.axis("off")
     return fig
 
@@ -62,6 +62,7 @@ def shares_over_training(table: pd.DataFrame) -> Figure:
         ax.set_title(f"pairs of {title}")
         ax.set_xlabel("epochs trained")
     axes[0].set_ylabel("share of the pairs")
+    axes[0].yaxis.set_major_formatter(PercentFormatter(1))
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return fig
 
@@ -79,7 +80,7 @@ def by_signs(cosines: Mapping[str, Mapping[str, Pairs]]) -> Figure:
     for row, (moment, by_name) in zip(axes, cosines.items(), strict=True):
         for ax, (signs, values) in zip(row, by_name.items(), strict=True):
             for part, color, name in ((values.different, VERMILION, "two labels"), (values.same, BLUE, "one label")):
-                ax.hist(part.numpy(), bins, density=True, color=color, alpha=0.6, label=name)
+                ax.hist(part.numpy(), bins, histtype="stepfilled", density=True, color=color, alpha=0.6, label=name)
             ax.axvline(0, color="black", lw=0.8, ls="--")
             ax.set_yticks([])
             ax.set_title(f"{SIGNS[signs]}\n{moment}", fontsize=10)
@@ -101,6 +102,7 @@ def self_similarity(table: pd.DataFrame, authors: Mapping[str, float]) -> Figure
     ax.plot([authors["n"]], [theirs / (1 + theirs)], "*", ms=13, color=VERMILION, label="authors: LeNet, MNIST")
     ax.set_xscale("log")
     ax.set_ylim(0, 1.02)
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
     ax.set_xlabel("samples in the kernel")
     ax.set_ylabel("most similar to themselves")
     ax.legend()
@@ -116,10 +118,14 @@ def cosines_by_signs(kernels: Mapping[str, Mapping[int, Mapping[int, Tensor]]], 
     }
 
 
-def _image(ax: plt.Axes, pixels: Tensor, at: Sequence[float], words: str, color: str) -> None:
+def _unit(angle: float | np.ndarray) -> np.ndarray:
+    return np.array([np.cos(angle), np.sin(angle)])
+
+
+def _image(ax: plt.Axes, pixels: Tensor, at: Sequence[float], words: str, color: str, *, below: bool) -> None:
     """Put an image (h, w, c) with a caption at a place."""
     grey = pixels.shape[-1] == 1
     zoom = 40 / max(pixels.shape[:2])
     box = OffsetImage((1 - pixels.squeeze(-1) if grey else pixels).numpy(), zoom=zoom, cmap="gray" if grey else None)
     ax.add_artist(AnnotationBbox(box, at, frameon=True, pad=0.15, bboxprops={"edgecolor": color, "lw": 1.5}))
-    ax.annotate(words, at, xytext=(0, -32), textcoords="offset points", ha="center", fontsize=9)
+    ax.annotate(words, at, xytext=(0, -34 if below else 27), textcoords="offset points", ha="center", fontsize=9)

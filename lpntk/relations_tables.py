@@ -61,6 +61,7 @@ def law_table(trials: Sequence[Trial]) -> pd.DataFrame:
                 {
                     "classes": k, "moment": moment, "seed": trial.run.seed,
                     "factor": measured_factor(pairs(kappa, trial.y), pairs(one, trial.y)), "law": label_factor(k),
+                    "one_label_negative": float((pairs(one, trial.y).different < 0).double().mean()),
                     "predicted": predicted_contradiction(pairs(_scaled(one, kappa), trial.y), k),
                     **_told(split.different), "all": _told(torch.cat([split.same, split.different]))["contradictory"],
                     "test_accuracy": trial.run.test_accuracy[epoch],

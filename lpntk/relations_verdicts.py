@@ -38,13 +38,13 @@ def flips(table: pd.DataFrame) -> dict[str, object]:
     """Judge a ``flips_table`` at its largest share of flipped labels, at the end of training.
 
     Returns:
-        ``word``: ``make`` if in every network the share of contradictory pairs is at least twice as large between flipped
-        samples and their true class as between clean samples of two labels, else ``do not make``; ``ratio``: the
-        smallest of these ratios; ``common``: ``how_common`` contradictory pairs are among all; and the means behind it.
+        ``word``: ``make`` if in every network the share of contradictory pairs is at least twice as large between
+        flipped samples and their true class as between clean samples of two labels, else ``do not make``; ``ratio``:
+        the smallest of these ratios; ``common``: ``how_common`` they are among all pairs; and the means behind it.
     """
     last = table[(table.percent == table.percent.max()) & (table.epoch == table.epoch.max())]
     shares = last.pivot(index="seed", columns="group", values="contradictory")
-    ratio = float((shares.true_class / shares.two_labels).min())
+    ratio = float((shares.true_class / shares.two_labels).min(skipna=False))  # 0/0 is no rise
     mean = shares.mean()
     opposed = table[(table.epoch == table.epoch.max()) & (table.group == "all")].groupby("percent").negative.mean()
     return {
@@ -97,32 +97,37 @@ def in_words(found: Mapping[str, object]) -> str:
         moment: ", ".join(f"{found[f'classes.{moment}.{k}.contradictory.mean']:.1%} (K = {k})" for k in _classes(found))
         for moment in ("initial", "trained")
     }
-    end, never = frozen["end"], f"at no moment looked at before epoch {frozen['end']}"
+    ratio = _below(found, f"self.{found['scale.n']}.ratio")["mean"]
+    end, early, late = frozen["end"], frozen["first"], frozen["last_but_one"]
+    never = f"at no moment looked at before epoch {end}"
     when = {
         of: never if frozen[of] == "never" else f"from epoch {frozen[of]} of {end} on" for of in ("cosine", "kernel")
     }
     return f"""
-1. The law $1 - 4/K$ **{law["word"]}** at initialisation (K at which it fails: {law["failed"]}). Of the pairs of different labels,
-   contradictory are {contradictory["initial"]} before training, and {contradictory["trained"]} after it.
-2. Flipped labels **{flip["word"]}** contradictions: with {flip["percent"]} % flipped, {flip["learned"]:.0%} of the labels as given are
-   learned, and contradictory are {flip["true_class"]:.2%} of the pairs of a flipped sample with its true class, against
-   {flip["two_labels"]:.2%} of the clean pairs of two labels (the smallest ratio of a network: {flip["ratio"]:.1f}). Among all pairs
-   contradictions are **{flip["common"]}**: {flip["all"]:.2%}. Beyond a right angle lie {flip["opposed"]:.1%} of all pairs, without
-   flips {flip["opposed_without"]:.1%}.
+1. The law $1 - 4/K$ **{law["word"]}** at initialisation (K at which it fails: {law["failed"]}). Of the pairs of
+   different labels, contradictory are {contradictory["initial"]} before training, and
+   {contradictory["trained"]} after it.
+2. Flipped labels **{flip["word"]}** contradictions: with {flip["percent"]} % flipped, {flip["learned"]:.0%} of the
+   labels as given are learned, and contradictory are {flip["true_class"]:.2%} of the pairs of a flipped sample with its
+   true class, against {flip["two_labels"]:.2%} of the clean pairs of two labels (the smallest ratio of a network:
+   {flip["ratio"]:.1f}). Among all pairs contradictions are **{flip["common"]}**: {flip["all"]:.2%}. Beyond a right
+   angle lie {flip["opposed"]:.1%} of all pairs, without flips {flip["opposed_without"]:.1%}.
 3. Centring the signs **{centred["word"]}** make different labels oppose at initialisation: beyond a right angle lie
    {centred["centred.initial"]:.1%} of their pairs with it, {centred["label.initial"]:.1%} without. After training:
    {centred["centred.trained"]:.1%} and {centred["label.trained"]:.1%}.
-4. The cosines may be frozen **{when["cosine"]}**, the kernel itself {when["kernel"]}. The smallest correlation with the final cosines
-   is {frozen[f"cosine.{frozen['first']}"]:.2f} at epoch {frozen["first"]} and {frozen[f"cosine.{frozen['last_but_one']}"]:.2f} at epoch
-   {frozen["last_but_one"]}.
-5. Of all pairs {found["final.all.positive.mean"]:.2%} have a positive kernel ({found["authors.positive"]:.2%} in the authors' notebook). For
-   each sample that is not most similar to itself there are {found[f"self.{found['scale.n']}.ratio.mean"]:.2f} that are
-   ({found["authors.self_similarity"]} there), among {found["scale.n"]} samples here and {found["authors.n"]} there.
+4. The cosines may be frozen **{when["cosine"]}**, the kernel itself {when["kernel"]}. The smallest correlation with the
+   final cosines is {frozen[f"cosine.{early}"]:.2f} at epoch {early} and {frozen[f"cosine.{late}"]:.2f} at epoch {late}.
+5. Of all pairs {found["final.all.positive.mean"]:.2%} have a positive kernel ({found["authors.positive"]:.2%} in the
+   authors' notebook). For each sample that is not most similar to itself there are
+   {ratio:.2f} that are ({found["authors.self_similarity"]} there), among
+   {found["scale.n"]} samples here and {found["authors.n"]} there.
 """
 
 
 def _below(found: Mapping[str, object], prefix: str) -> dict[str, object]:
-    return {key.removeprefix(f"{prefix}."): value for key, value in found.items() if key.startswith(f"{prefix}.")}
+    """Return what lies below a prefix; words that stand for NaN and infinity as such."""
+    below = {key.removeprefix(f"{prefix}."): value for key, value in found.items() if key.startswith(f"{prefix}.")}
+    return {key: float(value) if value in ("nan", "inf", "-inf") else value for key, value in below.items()}
 
 
 def _classes(found: Mapping[str, object]) -> list[int]:

@@ -136,7 +136,7 @@ record.figure("neighbours", plots.gallery(samples, x, y, cosines, anchors))
 # %%
 table = tables.relations_table(kernels, y)
 RELATED = ["mean", "negative", "interchangeable", "weak", "unrelated", "contradictory"]
-record.update("share", numbers(table, ["epoch", "labels"], ["positive", *RELATED]))
+record.update("share", numbers(table, ["epoch", "labels"], ["mean", "negative", "interchangeable", "contradictory"]))
 record.figure("shares", relations_plots.shares_over_training(table))
 # %%
 words(table, ["labels", "epoch"], RELATED)
@@ -171,14 +171,16 @@ tables.beside_authors(table, selves, f"{model}, {dataset}, n = {len(y)}")
 
 # %%
 law = tables.law_table([*few, *whole])
-LAW = ["factor", "law", "contradictory", "predicted", "negative", "all"]
+LAW = ["factor", "law", "contradictory", "predicted", "negative", "all", "one_label_negative"]
 record.update("classes", numbers(law, ["moment", "classes"], [*LAW, "test_accuracy"]))
+record.update("whole", numbers(law[law.classes == samples.k], ["moment"], LAW))
 record.figure("classes", label_plots.by_classes(law))
 # %%
 words(law, ["moment", "classes"], LAW, "{:.3f}")
 
 # %% [markdown]
-# `all` is the contradictory share of all pairs, those of one label included. After training the law need not hold: the
+# `all` is the contradictory share of all pairs, those of one label included; `one_label_negative` the share of pairs that would
+# oppose each other even under one label. After training the law need not hold: the
 # weights of the last layer are no longer independent of the features.
 #
 # ## Flipped labels
@@ -210,11 +212,12 @@ words(
 # %%
 ends = {s: tables.kernels_over_training(whole, s, ends=True) for s in ("label", "ones", "centred", "error")}
 signs = tables.signs_table(ends, y)
+signs = signs[signs.labels != "all"]
 SIGNS = ["mean", "negative", "contradictory", "separation"]
 record.update("signs", numbers(signs, ["signs", "epoch", "labels"], SIGNS))
 record.figure("signs", relations_plots.by_signs(relations_plots.cosines_by_signs(ends, y, first)))
 # %%
-words(signs[signs.labels != "all"], ["signs", "epoch", "labels"], SIGNS)
+words(signs, ["signs", "epoch", "labels"], SIGNS)
 
 # %% [markdown]
 # ## Drift: may the kernel be frozen?
@@ -226,7 +229,7 @@ words(signs[signs.labels != "all"], ["signs", "epoch", "labels"], SIGNS)
 # %%
 drifted, between = drift.drift_table(kernels, y), drift.between_seeds(kernels, y)
 MEASURES = ["pearson", "spearman", "neighbours"]
-record.update("drift", numbers(drifted, ["of", "labels", "epoch"], MEASURES))
+record.update("drift", numbers(drifted[drifted.of == "cosine"], ["labels", "epoch"], MEASURES))
 record.update("between", numbers(between, ["labels"], MEASURES))
 record.figure("drift", drift_plots.agreement(drifted, between))
 # %%

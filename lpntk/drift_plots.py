@@ -46,6 +46,25 @@ def agreement(table: pd.DataFrame, between: pd.DataFrame) -> Figure:
     return fig
 
 
+def schedules(least: dict[str, dict[int, float]]) -> Figure:
+    """Draw the smallest correlation with the final cosines by epoch, for schedules of the learning rate.
+
+    Args:
+        least: name of a schedule -> its ``least_correlations``.
+    """
+    fig, ax = plt.subplots(figsize=(5.4, 3.6))
+    for (name, by_epoch), color in zip(least.items(), (BLUE, VERMILION), strict=False):
+        epochs = sorted(by_epoch)
+        ax.plot(range(len(epochs)), [by_epoch[e] for e in epochs], "o-", color=color, label=f"learning rate: {name}")
+        ax.set_xticks(range(len(epochs)), [str(epoch) for epoch in epochs])
+    ax.axhline(FROZEN, color=GREY, lw=0.8, label=f"rule: {FROZEN}")
+    ax.set_ylim(top=1.03)
+    ax.set_xlabel("epochs trained")
+    ax.set_ylabel("smallest correlation with the end")
+    ax.legend()
+    return fig
+
+
 def spectrum(spectra: dict[int, dict[int, Tensor]], ranks: dict[str, pd.DataFrame], shown: int = 100) -> Figure:
     """Draw the largest eigenvalues of one network by epoch, and the effective rank of all.
 

@@ -74,7 +74,7 @@ def flips(table: pd.DataFrame) -> Figure:
     right.set_xlabel("flipped labels")
     right.set_ylabel("contradictory share")
     right.set_title("trained, by group")
-    right.legend(fontsize=9)
+    right.legend(fontsize=9, loc="upper left")
     for ax in (left, right):
         ax.yaxis.set_major_formatter(PercentFormatter(1))
     return fig

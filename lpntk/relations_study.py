@@ -1,7 +1,7 @@
 """Whom do we ask about the three relations? One network per seed and task, with all, with few or with wrong labels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 from torch import Tensor
@@ -78,6 +78,10 @@ class Study:
         )
         rows = data.sample(min(self.n, len(data.y_train)), self.seeds[0])
         return Trial(data, data.y_train if truth is None else truth, rows, run, setting)
+
+    def trained_with(self, **changes: object) -> "Study":
+        """Return the same study with some options of the training changed, such as ``schedule="step"``."""
+        return replace(self, training={**self.training, **changes})
 
     def plain(self, data: Dataset) -> list[Trial]:
         """Train one network per seed on the task as it is."""

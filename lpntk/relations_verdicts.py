@@ -99,10 +99,11 @@ def in_words(found: Mapping[str, object]) -> str:
     }
     ratio = _below(found, f"self.{found['scale.n']}.ratio")["mean"]
     end, early, late = frozen["end"], frozen["first"], frozen["last_but_one"]
+    other = _below(found, "verdict.other")
     never = f"at no moment looked at before epoch {end}"
-    when = {
-        of: never if frozen[of] == "never" else f"from epoch {frozen[of]} of {end} on" for of in ("cosine", "kernel")
-    }
+    words = lambda moment: never if moment == "never" else f"from epoch {moment} of {end} on"
+    when = {of: words(frozen[of]) for of in ("cosine", "kernel")}
+    other_when = words(other["cosine"])
     return f"""
 1. The law $1 - 4/K$ **{law["word"]}** at initialisation (K at which it fails: {law["failed"]}). Of the pairs of
    different labels, contradictory are {contradictory["initial"]} before training, and
@@ -117,6 +118,8 @@ def in_words(found: Mapping[str, object]) -> str:
    {centred["centred.trained"]:.1%} and {centred["label.trained"]:.1%}.
 4. The cosines may be frozen **{when["cosine"]}**, the kernel itself {when["kernel"]}. The smallest correlation with the
    final cosines is {frozen[f"cosine.{early}"]:.2f} at epoch {early} and {frozen[f"cosine.{late}"]:.2f} at epoch {late}.
+   With the learning rate schedule *{other["schedule"]}* the cosines may be frozen **{other_when}**, and these two
+   correlations are {other[f"cosine.{early}"]:.2f} and {other[f"cosine.{late}"]:.2f}.
 5. Of all pairs {found["final.all.positive.mean"]:.2%} have a positive kernel ({found["authors.positive"]:.2%} in the
    authors' notebook). For each sample that is not most similar to itself there are
    {ratio:.2f} that are ({found["authors.self_similarity"]} there), among

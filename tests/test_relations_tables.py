@@ -145,6 +145,7 @@ def test_the_study_end_to_end(study):
     hits = study.cache.hits
     noisy = study.flipped(digits, [0.0, 0.5])
     assert study.cache.hits == hits + 2  # nothing flipped is the plain network
+    assert study.trained_with(schedule="step").training == {**study.training, "schedule": "step"}
     assert int((noisy[2].data.y_train != digits.y_train).sum()) == 150
     assert relations_study.diverged(whole, few, noisy) == 0
 

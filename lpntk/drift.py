@@ -5,7 +5,7 @@ it at one checkpoint and uses it for the whole training assumes that it had stop
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -91,17 +91,19 @@ def _correlations(a: Tensor, b: Tensor) -> Agreement:
     return Agreement(*(float(both.corr(method).loc["a", "b"]) for method in ("pearson", "spearman")))
 
 
-def drift_table(kernels: Kernels, y: Tensor) -> pd.DataFrame:
+def drift_table(kernels: Kernels, y: Tensor, of: Sequence[str] = ("kernel", "cosine")) -> pd.DataFrame:
     """Return how like its own final kernel each kernel is, by seed, epoch, ``of`` (kernel or cosine) and labels."""
+    forms = {"kernel": lambda kappa: kappa, "cosine": cosine}
     rows = []
     for seed, by_epoch in kernels.items():
-        for of, form in (("kernel", lambda kappa: kappa), ("cosine", cosine)):
+        for name in of:
+            form = forms[name]
             last = form(by_epoch[max(by_epoch)])
             for epoch, kappa in by_epoch.items():
                 now = form(kappa)
                 near = shared_neighbours(now, last)
                 for labels, found in agreement(now, last, y).items():
-                    rows.append({"seed": seed, "epoch": epoch, "of": of, "labels": labels, "neighbours": near,
+                    rows.append({"seed": seed, "epoch": epoch, "of": name, "labels": labels, "neighbours": near,
                                  **vars(found)})  # fmt: skip
     return pd.DataFrame(rows)
 

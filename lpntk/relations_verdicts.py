@@ -73,7 +73,7 @@ def centring(table: pd.DataFrame) -> dict[str, object]:
 def freezing(table: pd.DataFrame) -> dict[str, object]:
     """Judge a ``drift_table``: the moment from which on cosines (or the kernel itself) may be frozen, and why."""
     told: dict[str, object] = {}
-    for of in ("kernel", "cosine"):
+    for of in table.of.unique():
         least = least_correlations(table, of)
         moment = frozen_from(least)
         told[of] = "never" if moment is None else moment

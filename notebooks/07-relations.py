@@ -43,7 +43,7 @@ model = "mlp"  # or "lenet5", "lenet", "resnet18"
 options = {}  # of the architecture
 n = 600  # training samples in the kernel
 n_train = None  # training samples of each network, all by default
-moments = [0, 1, 2, 5, 10, 20, 40]  # epochs after which the network is looked at; the last is where training ends
+moments = [0, 1, 2, 4, 8, 15, 30]  # epochs after which the network is looked at; the last is where training ends
 seeds = 3  # networks of each kind
 classes = [2, 3, 4]  # smaller tasks, drawn anew for each seed
 flips = [0.1, 0.3]  # shares of training labels flipped
@@ -241,7 +241,7 @@ words(drifted, ["of", "labels", "epoch"], MEASURES, "{:.2f}")
 
 # %%
 other = study.trained_with(schedule=other_schedule).plain(samples)
-other_drift = drift.drift_table(tables.kernels_over_training(other), y)
+other_drift = drift.drift_table(tables.kernels_over_training(other), y, of=["cosine"])
 by_schedule = {schedule: drifted, other_schedule: other_drift}
 record.number("other.diverged", relations_study.diverged(other))
 record.figure(

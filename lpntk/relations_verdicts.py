@@ -56,6 +56,8 @@ def flips(table: pd.DataFrame) -> dict[str, object]:
         "all": float(mean["all"]),
         "true_class": float(mean.true_class),
         "two_labels": float(mean.two_labels),
+        "true_class_opposed": float(last[last.group == "true_class"].negative.mean()),
+        "two_labels_opposed": float(last[last.group == "two_labels"].negative.mean()),
         "opposed_without": float(opposed.loc[opposed.index.min()]),
         "opposed": float(opposed.loc[opposed.index.max()]),
     }
@@ -111,8 +113,10 @@ def in_words(found: Mapping[str, object]) -> str:
 2. Flipped labels **{flip["word"]}** contradictions: with {flip["percent"]} % flipped, {flip["learned"]:.0%} of the
    labels as given are learned, and contradictory are {flip["true_class"]:.2%} of the pairs of a flipped sample with its
    true class, against {flip["two_labels"]:.2%} of the clean pairs of two labels (the smallest ratio of a network:
-   {flip["ratio"]:.1f}). Among all pairs contradictions are **{flip["common"]}**: {flip["all"]:.2%}. Beyond a right
-   angle lie {flip["opposed"]:.1%} of all pairs, without flips {flip["opposed_without"]:.1%}.
+   {flip["ratio"]:.1f}). Among all pairs contradictions are **{flip["common"]}**: {flip["all"]:.2%}. By the sign
+   alone, beyond a right angle, lie {flip["true_class_opposed"]:.1%} of the former pairs and
+   {flip["two_labels_opposed"]:.1%} of the latter, and {flip["opposed"]:.1%} of all pairs, without flips
+   {flip["opposed_without"]:.1%}.
 3. Centring the signs **{centred["word"]}** make different labels oppose at initialisation: beyond a right angle lie
    {centred["centred.initial"]:.1%} of their pairs with it, {centred["label.initial"]:.1%} without. After training:
    {centred["centred.trained"]:.1%} and {centred["label.trained"]:.1%}.

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+INTERCHANGEABLE, UNRELATED = 0.5, 0.1  # cosines; ours, the paper defines the relations by the angle in words
+
 
 def cosine(kappa: Tensor) -> Tensor:
     """Return the cosines (n, n) of a symmetric kernel: kappa_ij / sqrt(kappa_ii kappa_jj); 0 where a norm is 0."""
@@ -36,7 +38,7 @@ def pairs(matrix: Tensor, y: Tensor) -> Pairs:
     return Pairs(same=matrix[upper & same], different=matrix[upper & ~same])
 
 
-def shares(cosines: Tensor, interchangeable: float = 0.5, unrelated: float = 0.1) -> dict[str, float]:
+def shares(cosines: Tensor, interchangeable: float = INTERCHANGEABLE, unrelated: float = UNRELATED) -> dict[str, float]:
     """Return which share of some cosines falls under each relation; the rest is ``weak``: related, not alike.
 
     Args:
@@ -56,6 +58,12 @@ def shares(cosines: Tensor, interchangeable: float = 0.5, unrelated: float = 0.1
         "contradictory": (cosines <= -unrelated).sum(),
     }
     return {relation: int(c) / n for relation, c in count.items()}
+
+
+def relation(cosine: float) -> str:
+    """Return the name of the relation of one pair: that which ``shares`` counts."""
+    found = shares(torch.tensor([cosine]))
+    return max(found, key=found.get)
 
 
 def same_label_share(matrix: Tensor, y: Tensor, *, most: bool = True) -> float:
@@ -90,6 +98,29 @@ def one_of_each(y: Tensor, count: int) -> list[int]:
 def own_nearest(matrix: Tensor) -> float:
     """Return the share of samples whose largest entry in their row is the one with themselves."""
     return float((matrix.argmax(dim=1) == torch.arange(len(matrix))).float().mean())
+
+
+def self_similarity(matrix: Tensor) -> float:
+    """Return how many samples are most similar to themselves, over how many are not; infinite if all are.
+
+    The ratio in the authors' public notebook. It can be below infinity for the kernel, where a long gradient attracts
+    shorter ones; a cosine with oneself is never exceeded.
+    """
+    share = own_nearest(matrix)
+    return share / (1 - share) if share < 1 else float("inf")
+
+
+def trio(cosines: Tensor, anchor: int) -> dict[str, int]:
+    """Return the samples whose updates are most like an anchor's, nearest to a right angle, and most against it."""
+    row = cosines[anchor].clone()
+    row[anchor] = float("nan")
+    score = {"alike": row, "at a right angle": -row.abs(), "opposed": -row}
+    return {name: int(values.nan_to_num(nan=float("-inf")).argmax()) for name, values in score.items()}
+
+
+def most_opposed(cosines: Tensor, count: int) -> list[int]:
+    """Return the ``count`` samples that have the smallest cosine with any other, the most opposed first."""
+    return cosines.amin(dim=1).argsort(stable=True)[:count].tolist()
 
 
 def by_class(y: Tensor, matrix: Tensor) -> Tensor:

@@ -36,6 +36,16 @@ class Results:
             ValueError: if the key is malformed or was recorded before.
             TypeError: if the value is no number, truth value or string.
         """
+        self._add(key, value)
+        write_json(self.folder / "numbers.json", self.numbers)
+
+    def update(self, prefix: str, values: dict[str, object]) -> None:
+        """Record several numbers below one prefix."""
+        for key, value in values.items():
+            self._add(f"{prefix}.{key}", value)
+        write_json(self.folder / "numbers.json", self.numbers)
+
+    def _add(self, key: str, value: object) -> None:
         if not all(part and part.replace("-", "_").replace("_", "a").isalnum() for part in key.split(".")):
             raise ValueError(f"a key is words of letters, digits, '-' and '_' joined by dots; got {key!r}")
         if key in self.numbers:
@@ -47,12 +57,6 @@ class Results:
         if isinstance(value, float) and not math.isfinite(value):
             value = str(value)  # JSON knows no NaN; a page shows the word
         self.numbers[key] = value
-        write_json(self.folder / "numbers.json", self.numbers)
-
-    def update(self, prefix: str, values: dict[str, object]) -> None:
-        """Record several numbers below one prefix."""
-        for key, value in values.items():
-            self.number(f"{prefix}.{key}", value)
 
     def figure(self, name: str, figure: Figure) -> Image:
         """Save a figure as ``figures/<name>.png``, opaque, close it, and return the very file for display."""

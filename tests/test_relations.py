@@ -52,3 +52,21 @@ def test_sorted_by_class_and_by_affinity_inside():
     order = relations.by_class(Y, KAPPA)
     assert Y[order].tolist() == [0, 0, 1, 1]
     assert sorted(order.tolist()) == [0, 1, 2, 3]
+
+
+def test_a_pair_has_one_relation():
+    names = [relations.relation(c) for c in (1.0, 0.5, 0.49, 0.1, 0.09, 0.0, -0.09, -0.1, -1.0)]
+    assert names == ["interchangeable"] * 2 + ["weak"] * 2 + ["unrelated"] * 3 + ["contradictory"] * 2
+
+
+def test_a_trio_of_hand_made_gradients():
+    cosines = relations.cosine(KAPPA)
+    assert relations.trio(cosines, 0) == {"alike": 1, "at a right angle": 2, "opposed": 3}
+    assert relations.trio(cosines, 3)["opposed"] == 0
+    assert relations.most_opposed(cosines, 2) == [0, 3]
+
+
+def test_self_similarity_is_the_authors_ratio():
+    phi = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]])  # the first is most similar to the second
+    assert relations.self_similarity(phi @ phi.T) == pytest.approx(2)
+    assert relations.self_similarity(torch.eye(3)) == float("inf")

@@ -69,22 +69,26 @@ def follow(correct: Tensor) -> Forgetting:
     return Forgetting(events(correct).sum(dim=-2), first.masked_fill(~correct.any(dim=-2), NEVER))
 
 
-def presentation_counts(correct: Tensor, batches: Tensor) -> Tensor:
+def counts_at_presentations(correct: Tensor, batches: Tensor) -> Tensor:
     """Count as Toneva et al. do: a sample is looked at only when it is in the batch, just before that update.
 
     A sample that is lost and found again between two of its presentations goes unnoticed, so a count is never larger
     than that of ``follow``.
 
     Args:
-        correct: (t + 1, n) bool, before the first update and after each.
-        batches: (t, b) the samples of each update, none twice in one.
+        correct: (m, t + 1, n) bool, the first n samples before the first update and after each.
+        batches: (m, t, b) the samples of each update, none twice in one; those beyond n are left out.
 
     Returns:
-        (n,) events.
+        (m, n) events.
     """
-    last = torch.zeros_like(correct[0])
-    counts = torch.zeros_like(correct[0], dtype=torch.int64)
-    for now, batch in zip(correct, batches, strict=False):
-        counts[batch] += last[batch] & ~now[batch]
-        last[batch] = now[batch]
+    m, _, n = correct.shape
+    presented = torch.zeros(m, batches.shape[1], max(n, int(batches.max()) + 1), dtype=torch.bool)
+    presented = presented.scatter_(2, batches, True)[:, :, :n]
+    last = torch.zeros(m, n, dtype=torch.bool)
+    counts = torch.zeros(m, n, dtype=torch.int64)
+    for i in range(batches.shape[1]):
+        now, here = correct[:, i], presented[:, i]
+        counts += last & ~now & here
+        last = torch.where(here, now, last)
     return counts

@@ -64,7 +64,7 @@ def curves(tracks: Mapping[Setting, Track], judged: Mapping[Setting, Judged], sh
                 ap = spread(judged[setting].values[name]["ap"])[0]
                 ax.step(recall, precision, where="post", color=LOOKS[name][0], lw=1.6, clip_on=False,
                         ls="--" if name == "step" else "-", label=f"{PREDICTORS[name]}: {ap:.2f}")  # fmt: skip
-            ax.axhline(happened.mean(), color=GREY, ls=":", label=f"base rate: {happened.mean():.4f}")
+        ax.axhline(happened.mean(), color=GREY, ls=":", label=f"base rate: {happened.mean():.4f}")
         ax.set_title(setting.words)
         ax.set_xlabel("recall")
         ax.set_xlim(0, 1)

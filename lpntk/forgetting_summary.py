@@ -133,8 +133,7 @@ class Comparison:
         runs: with a value for both.
         events: in these runs together.
         difference: mean of first minus second.
-        p: one-sided Wilcoxon signed-rank test over runs that the first is larger.
-        p_reverse: the same of the opposite.
+        p: one-sided Wilcoxon signed-rank test over runs, in the direction of the greater number of runs.
     """
 
     wins: int
@@ -143,16 +142,15 @@ class Comparison:
     events: int
     difference: float
     p: float
-    p_reverse: float
 
     @property
     def verdict(self) -> str:
         """``better``, ``worse``, ``undecided`` or ``cannot be judged``, by the rule that the notebook states."""
         if self.runs < MIN_SEEDS or self.events < MIN_EVENTS:
             return "cannot be judged"
-        if self.wins >= SHARE * self.runs and self.p < LEVEL:
-            return "better"
-        return "worse" if self.losses >= SHARE * self.runs and self.p_reverse < LEVEL else "undecided"
+        if max(self.wins, self.losses) < SHARE * self.runs or self.p >= LEVEL:
+            return "undecided"
+        return "better" if self.wins > self.losses else "worse"
 
 
 def overall(verdicts: Sequence[str]) -> str:
@@ -179,15 +177,13 @@ def compare(judged: Judged, first: str, second: str, measure: str = "f1", agains
     a, b = judged.values[first][measure], judged.values[second][against or measure]
     both = np.isfinite(a) & np.isfinite(b)
     gap = (a - b)[both]
-    p, reverse = 1.0, 1.0
-    if gap.any():
-        p, reverse = (float(wilcoxon(gap, alternative=side).pvalue) for side in ("greater", "less"))
+    wins, losses = int((gap > 0).sum()), int((gap < 0).sum())
+    side = "greater" if wins >= losses else "less"
     return Comparison(
-        wins=int((gap > 0).sum()),
-        losses=int((gap < 0).sum()),
+        wins=wins,
+        losses=losses,
         runs=len(gap),
         events=int(judged.total[both].sum()),
         difference=float(gap.mean()) if len(gap) else math.nan,
-        p=p,
-        p_reverse=reverse,
+        p=float(wilcoxon(gap, alternative=side).pvalue) if gap.any() else 1.0,
     )

@@ -7,7 +7,7 @@ import numpy as np
 
 from lpntk.forgetting import follow
 from lpntk.forgetting_predict import PREDICTORS
-from lpntk.forgetting_summary import MEASURES, WINDOWS, Judged, compare, window_f1
+from lpntk.forgetting_summary import MEASURES, WINDOWS, Comparison, Judged, compare, window_f1
 from lpntk.forgetting_walk import Setting, Track
 
 
@@ -20,29 +20,58 @@ def spread(values: np.ndarray) -> tuple[float, float, int]:
 
 
 def numbers(judged: Judged) -> dict[str, object]:
-    """Return what a page may quote of a setting, under dotted keys."""
-    rate = judged.total / np.maximum(1, judged.at_risk)
+    """Return what a page may quote of a setting, under dotted keys; what is left out stands in its tables."""
     told: dict[str, object] = {
         "events": int(judged.total.sum()),
-        "at_risk": int(judged.at_risk.sum()),
+        "runs_with_events": int((judged.total > 0).sum()),
         "base_rate": float(judged.total.sum() / max(1, judged.at_risk.sum())),
-        "base_rate_sd": spread(rate)[1],
         "quiet_steps": spread(judged.quiet)[0],
         "diverged": judged.diverged,
     }
-    told |= {f"events.{w}": int(n) for w, n in zip(WINDOWS, judged.events.sum(axis=0), strict=True)}
     for name, values in judged.values.items():
-        for measure in MEASURES:
-            mean, sd, defined = spread(values[measure])
-            told |= {f"{name}.{measure}": mean, f"{name}.{measure}_sd": sd, f"{name}.{measure}_runs": defined}
-        for window, (f1, low, high) in zip(WINDOWS, window_f1(judged, name), strict=True):
-            told |= {f"{name}.{window}.f1": f1, f"{name}.{window}.low": low, f"{name}.{window}.high": high}
+        quoted = MEASURES if name in ("kernel", "kappa", "margin") else ("f1", "ap")
+        told |= {f"{name}.{measure}": spread(values[measure])[0] for measure in quoted}
+        told[f"{name}.f1_sd"] = spread(values["f1"])[1]
     for name in judged.correlation:
-        told |= {
-            f"{name}.correlation": spread(judged.correlation[name])[0],
-            f"{name}.size": spread(judged.size[name])[0],
-        }
+        told[f"{name}.correlation"] = spread(judged.correlation[name])[0]
+        told[f"{name}.size"] = spread(judged.size[name])[0]
     return told
+
+
+def window_numbers(judged: Judged, shown: Sequence[str]) -> dict[str, object]:
+    """Return events by third of a run, and the F1 of some predictors with its bootstrap interval."""
+    told: dict[str, object] = {f"{w}.events": int(n) for w, n in zip(WINDOWS, judged.events.sum(axis=0), strict=True)}
+    for name in shown:
+        for window, ends in zip(WINDOWS, window_f1(judged, name), strict=True):
+            told |= {f"{window}.{name}.{end}": value for end, value in zip(("f1", "low", "high"), ends, strict=True)}
+    return told
+
+
+def comparisons(judged: Judged) -> dict[str, Comparison]:
+    """Return the comparisons shown: the paper's predictor against the margin, the true step against the kernel."""
+    return {
+        "margin": compare(judged, "kernel", "margin"),
+        "hindsight": compare(judged, "kernel", "margin", against="best_f1"),
+        "ap": compare(judged, "kernel", "margin", "ap"),
+        "cost": compare(judged, "step", "kernel-logits"),
+    }
+
+
+def comparison_numbers(told: Mapping[str, Comparison]) -> dict[str, object]:
+    """Return the verdicts of ``comparisons`` and what they rest on."""
+    quoted = ("verdict", "wins", "runs", "difference", "p")
+    return {f"{name}.{key}": getattr(c, key) for name, c in told.items() for key in quoted}
+
+
+def verdict_line(setting: Setting, judged: Judged, told: Mapping[str, Comparison]) -> str:
+    """Return one line of Markdown: the paper's predictor against the fitted margin at one setting."""
+    f1 = {name: text(judged.values[name]["f1"]) for name in ("kernel", "margin")}
+    return (
+        f"- {setting.words}: F1 of the kernel {f1['kernel']}, of the fitted margin {f1['margin']} "
+        f"({int(judged.total.sum())} events, higher in {told['margin'].wins} of {told['margin'].runs} runs, "
+        f"$p$ = {told['margin'].p:.2g}): **{told['margin'].verdict}**; against the margin's best threshold in "
+        f"hindsight: {told['hindsight'].verdict}"
+    )
 
 
 def text(values: np.ndarray) -> str:
@@ -64,23 +93,26 @@ def predictor_rows(judged: Judged) -> list[dict[str, str]]:
     ]
 
 
-def overview_rows(judged: Mapping[Setting, Judged]) -> list[dict[str, object]]:
-    """Return one row per setting: events, F1 of the main predictors, and the verdicts."""
+def overview_rows(
+    judged: Mapping[Setting, Judged], compared: Mapping[Setting, Mapping[str, Comparison]]
+) -> list[dict[str, object]]:
+    """Return one row per setting: events, F1 of the main predictors, and the verdicts of ``comparisons``."""
+    against = {"kernel against margin": "margin", "against its hindsight": "hindsight", "by AP": "ap"}
     return [
         {
             "setting": setting.words,
             "events": int(told.total.sum()),
             "of": int(told.at_risk.sum()),
             **{PREDICTORS[n]: text(told.values[n]["f1"]) for n in ("kernel", "momentum", "step", "signs", "margin")},
-            "kernel against margin": compare(told, "kernel", "margin").verdict,
-            "against its hindsight": compare(told, "kernel", "margin", against="best_f1").verdict,
-            "by AP": compare(told, "kernel", "margin", "ap").verdict,
+            **{words: compared[setting][name].verdict for words, name in against.items()},
         }
         for setting, told in judged.items()
     ]
 
 
-def part_rows(judged: Mapping[Setting, Judged]) -> list[dict[str, object]]:
+def part_rows(
+    judged: Mapping[Setting, Judged], compared: Mapping[Setting, Mapping[str, Comparison]]
+) -> list[dict[str, object]]:
     """Return one row per setting: what the kernel sees of the true change of the margin, and what that costs."""
     rows = []
     for setting, told in judged.items():
@@ -88,7 +120,7 @@ def part_rows(judged: Mapping[Setting, Judged]) -> list[dict[str, object]]:
         for name, words in (("kernel-logits", "kernel"), ("momentum", "kernel + momentum"), ("step", "true step")):
             row[f"correlation: {words}"] = text(told.correlation[name])
         row["size: kernel"] = text(told.size["kernel-logits"])
-        cost = compare(told, "step", "kernel-logits")
+        cost = compared[setting]["cost"]
         rows.append(
             {**row, "F1 lost by the kernel": f"{cost.difference:.2f}", "true step against kernel": cost.verdict}
         )

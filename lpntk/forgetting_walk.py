@@ -108,14 +108,14 @@ def walk(models: Sequence[nn.Module], x: Tensor, y: Tensor, batches: Tensor, fol
     optimizer = torch.optim.SGD(
         stack.params.values(), lr=setting.lr, momentum=setting.momentum, weight_decay=setting.weight_decay
     )
-    everyone = torch.arange(followed, device=x.device).expand(m, followed)
+    x_all, y_all = (v[:followed].expand(m, *v[:followed].shape) for v in (x, y))  # (m, followed, ...), no copy
     correct = torch.zeros(m, t + 1, followed, dtype=torch.bool)
     before, after = torch.zeros(2, m, t - 1, b)
     told: dict[str, Tensor] = {}
 
     def is_correct() -> Tensor:
         with torch.no_grad():
-            return (margin(stack.logits(x[everyone]), y[everyone]) > 0).cpu()
+            return (margin(stack.logits(x_all), y_all) > 0).cpu()
 
     correct[:, 0] = is_correct()
     for i in range(t):

@@ -10,7 +10,7 @@ from torch import nn
 from lpntk import forgetting_study as study_module
 from lpntk.cache import Cache
 from lpntk.campaign import Network
-from lpntk.forgetting import events, follow, margin, presentation_counts
+from lpntk.forgetting import counts_at_presentations, events, follow, margin
 from lpntk.forgetting_metrics import (
     average_precision,
     best_threshold,
@@ -21,7 +21,7 @@ from lpntk.forgetting_metrics import (
 from lpntk.forgetting_predict import FREE, PREDICTORS, changes, inverse_scale, moment, on_probabilities, pushes, scores
 from lpntk.forgetting_study import by_part, by_rate, study, with_dropout
 from lpntk.forgetting_summary import compare, judge, overall, window_f1
-from lpntk.forgetting_tables import numbers, overview_rows, predictor_rows
+from lpntk.forgetting_tables import comparisons, numbers, overview_rows, predictor_rows, text
 from lpntk.forgetting_walk import Setting, Track, _held, draw_batches, walk
 from lpntk.models import build
 from lpntk.stacks import Stack
@@ -48,9 +48,10 @@ def test_events_of_sequences_written_by_hand():
 def test_presentations_see_only_what_happens_at_them():
     correct = histories("+-+-+", "++--+", "+-+-+")
     batches = torch.tensor([[0, 1], [2, 1], [0, 1], [0, 2]])  # sample 0 at 0, 2, 3; 1 at 0, 1, 2; 2 at 1 and 3
-    counts = presentation_counts(correct, batches)
-    assert counts.tolist() == [1, 1, 0]
-    assert (counts <= follow(correct).counts).all()
+    counts = counts_at_presentations(correct[None], batches[None])
+    assert counts.tolist() == [[1, 1, 0]]
+    assert (counts[0] <= follow(correct).counts).all()
+    assert counts_at_presentations(correct[None, :, :2], batches[None]).tolist() == [[1, 1]]  # not all are followed
 
 
 def test_margin():
@@ -399,7 +400,9 @@ def test_a_perfect_predictor_is_better_and_a_useless_one_is_not():
     whole = [sum(counts[:2]) for counts in judged.counts["random"].sum(axis=1)]
     assert whole == judged.total.tolist()  # hits and missed of any predictor are the events
     assert len(predictor_rows(judged)) == len(PREDICTORS)
-    assert len(overview_rows({Setting("all", 0.1): judged})) == 1
+    setting = Setting("all", 0.1)
+    rows = overview_rows({setting: judged}, {setting: comparisons(judged)})
+    assert [row["kernel against margin"] for row in rows] == ["better"]
     assert numbers(judged)["kernel.f1"] == 1.0
     assert overall(["better", "cannot be judged"]) == "holds"
     assert overall(["better", "undecided"]) == "holds in part"
@@ -423,7 +426,9 @@ def test_runs_without_events_are_undefined_and_counted():
     judged = judge(track)
     assert np.isnan(judged.values["kernel"]["f1"][0])
     assert judged.values["kernel"]["step_recall"][0] == 1.0  # the other convention
-    assert numbers(judged)["kernel.f1_runs"] == 5
+    assert numbers(judged)["runs_with_events"] == 5
+    assert text(judged.values["kernel"]["f1"]).endswith("(5 runs)")
+    assert text(np.array([np.nan])) == "undefined"
     assert compare(judged, "kernel", "margin").runs == 5
 
 

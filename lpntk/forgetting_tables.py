@@ -28,14 +28,33 @@ def numbers(judged: Judged) -> dict[str, object]:
         "quiet_steps": spread(judged.quiet)[0],
         "diverged": judged.diverged,
     }
-    for name, values in judged.values.items():
-        quoted = MEASURES if name in ("kernel", "kappa", "margin") else ("f1", "ap")
-        told |= {f"{name}.{measure}": spread(values[measure])[0] for measure in quoted}
-        told[f"{name}.f1_sd"] = spread(values["f1"])[1]
-    for name in judged.correlation:
+    told |= {f"{name}.f1": spread(values["f1"])[0] for name, values in judged.values.items()}
+    for name in ("kernel", "momentum", "step", "signs", "margin"):
+        told |= {
+            f"{name}.f1_sd": spread(judged.values[name]["f1"])[1],
+            f"{name}.ap": spread(judged.values[name]["ap"])[0],
+        }
+    for name in ("kernel", "kappa", "margin"):
+        told |= {f"{name}.{m}": spread(judged.values[name][m])[0] for m in MEASURES if m not in ("f1", "ap")}
+    for name in ("kernel-logits", "momentum", "step"):
         told[f"{name}.correlation"] = spread(judged.correlation[name])[0]
         told[f"{name}.size"] = spread(judged.size[name])[0]
     return told
+
+
+def rate_numbers(
+    judged: Mapping[Setting, Judged], compared: Mapping[Setting, Mapping[str, Comparison]]
+) -> dict[str, str]:
+    """Return learning rates, F1, events and verdicts of some settings, each as one list in words."""
+    told = {
+        "lr": [f"{setting.lr:g}" for setting in judged],
+        "events": [str(int(one.total.sum())) for one in judged.values()],
+        "verdicts": [compared[setting]["margin"].verdict for setting in judged],
+        "hindsight": [compared[setting]["hindsight"].verdict for setting in judged],
+    }
+    for name in ("kernel", "momentum", "step", "margin"):
+        told[name] = [text(one.values[name]["f1"]) for one in judged.values()]
+    return {key: ", ".join(words) for key, words in told.items()}
 
 
 def window_numbers(judged: Judged, shown: Sequence[str]) -> dict[str, object]:
@@ -59,8 +78,8 @@ def comparisons(judged: Judged) -> dict[str, Comparison]:
 
 def comparison_numbers(told: Mapping[str, Comparison]) -> dict[str, object]:
     """Return the verdicts of ``comparisons`` and what they rest on."""
-    quoted = ("verdict", "wins", "runs", "difference", "p")
-    return {f"{name}.{key}": getattr(c, key) for name, c in told.items() for key in quoted}
+    margin = {f"margin.{key}": getattr(told["margin"], key) for key in ("wins", "runs", "difference", "p")}
+    return {f"{name}.verdict": comparison.verdict for name, comparison in told.items()} | margin
 
 
 def verdict_line(setting: Setting, judged: Judged, told: Mapping[str, Comparison]) -> str:

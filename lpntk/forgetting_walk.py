@@ -35,8 +35,13 @@ class Setting:
 
     @property
     def key(self) -> str:
-        """Its name in ``numbers.json``."""
-        return f"{self.recipe}-lr{self.lr:g}".replace(".", "_").replace(" ", "_")
+        """Its name in ``numbers.json``, the learning rate told."""
+        return f"{self.part}-lr{self.lr:g}".replace(".", "_")
+
+    @property
+    def part(self) -> str:
+        """Its name in ``numbers.json`` where the learning rate is understood."""
+        return self.recipe.replace(" ", "_")
 
     @property
     def short(self) -> str:

@@ -45,7 +45,7 @@ def history(tracks: Mapping[Setting, Track], bins: int = 20) -> Figure:
     return fig
 
 
-def counts(told: Mapping[str, Tensor], most: int = 12) -> Figure:
+def counts(told: Mapping[str, Tensor], most: int = 6) -> Figure:
     """Draw which share of samples has how many events; name of a way to count -> (runs, n) counts."""
     fig, ax = plt.subplots(figsize=(5.6, 3.6))
     width = 0.8 / len(told)

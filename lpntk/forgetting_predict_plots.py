@@ -82,7 +82,7 @@ def ablation(judged: Mapping[Setting, Judged], shown: Sequence[str]) -> Figure:
         means, sds, _ = zip(*(spread(told.values[name]["f1"]) for told in judged.values()), strict=True)
         places = np.arange(len(judged)) + (j - (len(shown) - 1) / 2) * 0.13
         ax.errorbar(places, means, yerr=sds, fmt=marker, color=color, ms=7, capsize=3, label=PREDICTORS[name])
-    names = [f"{s.short}\n{int(told.total.sum())} events" for s, told in judged.items()]
+    names = [f"{s.short}\n{int(told.total.sum())} events".replace("+ ", "+\n") for s, told in judged.items()]
     ax.set_xticks(range(len(judged)), names)
     ax.set_ylim(0, 1.05)
     ax.set_ylabel("F1, pooled over the steps of a run")
@@ -118,7 +118,7 @@ def margins(tracks: Mapping[Setting, Track], predictor: str = "kernel-logits", o
     Args:
         tracks: a panel for each setting.
         predictor: on logits.
-        others: samples without an event that are drawn, at most; events are drawn all.
+        others: of the samples without an event, evenly chosen, about so many are drawn; events are drawn all.
     """
     fig, axes = plt.subplots(1, len(tracks), figsize=(4.4 * len(tracks), 4.0), squeeze=False, sharex=True, sharey=True)
     small = 10.0 ** math.floor(math.log10(max(setting.lr for setting in tracks)))  # logarithmic beyond
@@ -132,7 +132,7 @@ def margins(tracks: Mapping[Setting, Track], predictor: str = "kernel-logits", o
         calm = calm[:: max(1, len(calm) // others)]
         ax.scatter(x[calm], y[calm], s=5, color=GREY, alpha=0.35, lw=0, rasterized=True, label="kept")
         ax.scatter(x[happened], y[happened], s=9, color=VERMILION, lw=0, rasterized=True, label="forgotten")
-        line = np.geomspace(1e-3, x.max())
+        line = np.linspace(0, x.max(), 1000)
         ax.plot(line, line, color="black", lw=0.8, label="predicted loss = margin")
         ax.set_xscale("symlog", linthresh=small)
         ax.set_yscale("symlog", linthresh=small)

@@ -205,8 +205,8 @@ table(predictor_rows(judged[whole]), index="predictor", formats={})
 # ## Events need a small margin
 #
 # A sample is forgotten when its margin is smaller than what the update takes from it. Above the diagonal the kernel predicts an
-# event. With plain SGD events and predictions are the same points; with the whole recipe the kernel sees the margin rightly and
-# the loss of margin wrongly.
+# event. The margin is known to every predictor; the loss of margin is what they get right or wrong. The better the kernel knows
+# the update, the more the forgotten samples are those above the line. Of the samples that were kept only a part is drawn.
 
 # %%
 record.figure("margins", forgetting_predict_plots.margins(pair))

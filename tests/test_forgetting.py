@@ -1,0 +1,452 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from oracle import jacobian, sign_vector
+from sklearn.metrics import f1_score, precision_score, recall_score
+from torch import nn
+
+from lpntk import forgetting_study as study_module
+from lpntk.cache import Cache
+from lpntk.campaign import Network
+from lpntk.forgetting import counts_at_presentations, events, follow, margin
+from lpntk.forgetting_metrics import (
+    average_precision,
+    best_threshold,
+    outcome,
+    predict_fitted,
+    step_averaged,
+)
+from lpntk.forgetting_predict import FREE, PREDICTORS, changes, inverse_scale, moment, on_probabilities, pushes, scores
+from lpntk.forgetting_study import by_part, by_rate, study, with_dropout
+from lpntk.forgetting_summary import compare, judge, overall, window_f1
+from lpntk.forgetting_tables import comparisons, numbers, overview_rows, predictor_rows, text
+from lpntk.forgetting_walk import Setting, Track, _held, draw_batches, walk
+from lpntk.models import build
+from lpntk.stacks import Stack
+from lpntk.steps import step
+
+# --- counting ---
+
+
+def histories(*rows):
+    """One string per sample, + correct and - wrong, to (t + 1, n)."""
+    return torch.tensor([[c == "+" for c in row] for row in rows]).T
+
+
+def test_events_of_sequences_written_by_hand():
+    told = follow(histories("+++++", "-----", "--+++", "-+-+-", "+-+-+", "++++-"))
+    assert told.counts.tolist() == [0, 0, 0, 2, 2, 1]
+    assert told.first_learned.tolist() == [0, -1, 2, 1, 0, 0]
+    assert told.never_learned.tolist() == [False, True, False, False, False, False]
+    assert told.never_forgotten.tolist() == [True, False, True, False, False, False]
+    stacked = torch.stack([histories("+-", "--"), histories("++", "-+")])  # two runs
+    assert events(stacked).tolist() == [[[True, False]], [[False, False]]]
+
+
+def test_presentations_see_only_what_happens_at_them():
+    correct = histories("+-+-+", "++--+", "+-+-+")
+    batches = torch.tensor([[0, 1], [2, 1], [0, 1], [0, 2]])  # sample 0 at 0, 2, 3; 1 at 0, 1, 2; 2 at 1 and 3
+    counts = counts_at_presentations(correct[None], batches[None])
+    assert counts.tolist() == [[1, 1, 0]]
+    assert (counts[0] <= follow(correct).counts).all()
+    assert counts_at_presentations(correct[None, :, :2], batches[None]).tolist() == [[1, 1]]  # not all are followed
+
+
+def test_margin():
+    values = torch.tensor([[1.0, 3.0, 2.0], [1.0, 3.0, 2.0], [2.0, 2.0, 0.0]])
+    assert margin(values, torch.tensor([1, 0, 0])).tolist() == [1.0, -2.0, 0.0]
+
+
+# --- metrics ---
+
+
+def test_pooled_counts_agree_with_scikit_learn():
+    rng = np.random.default_rng(0)
+    for share in (0.02, 0.3, 0.9):
+        happened, predicted = rng.random((2, 40, 16)) < share
+        told = outcome(happened, predicted)
+        pair = happened.ravel(), predicted.ravel()
+        assert told.precision == pytest.approx(precision_score(*pair))
+        assert told.recall == pytest.approx(recall_score(*pair))
+        assert told.f1 == pytest.approx(f1_score(*pair))
+
+
+def test_no_events_are_undefined_and_not_perfect():
+    none, some = np.zeros((3, 4), bool), np.eye(3, 4, dtype=bool)
+    quiet = outcome(none, none)
+    assert np.isnan([quiet.precision, quiet.recall, quiet.f1]).all()
+    false_alarms = outcome(none, some)
+    assert false_alarms.precision == 0
+    assert np.isnan([false_alarms.recall, false_alarms.f1]).all()
+    missed = outcome(some, none)
+    assert np.isnan(missed.precision)
+    assert (missed.recall, missed.f1) == (0, 0)
+    assert np.isnan(average_precision(np.arange(4.0), none[0]))
+
+
+def test_the_step_averaged_convention_rewards_silence():
+    happened = np.zeros((10, 4), bool)
+    happened[3, 1] = True
+    assert step_averaged(happened, np.zeros_like(happened)) == (1.0, 0.9)
+    predicted = np.zeros_like(happened)
+    predicted[3, :2] = predicted[5, 0] = True
+    assert step_averaged(happened, predicted) == pytest.approx(((8 + 0.5 + 0) / 10, 1.0))
+
+
+def test_the_best_threshold_is_found():
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        score = rng.integers(0, 12, 60).astype(float)  # with ties
+        happened = rng.random(60) < 0.05 + 0.05 * score
+        best = max(f1_score(happened, score >= c) for c in np.unique(score))
+        assert f1_score(happened, score >= best_threshold(score, happened)) == pytest.approx(best)
+    assert best_threshold(score, np.zeros(60, bool)) == np.inf
+
+
+def test_a_threshold_is_fitted_on_the_past_alone():
+    rng = np.random.default_rng(2)
+    score = rng.random((40, 8))
+    happened = score > 0.9
+    at_risk = rng.random((40, 8)) < 0.8
+    happened &= at_risk
+    predicted = predict_fitted(score, happened, at_risk, every=10)
+    assert not predicted[:10].any()
+    assert outcome(happened[20:], predicted[20:]).f1 > 0.8
+    assert not (predicted & ~at_risk).any()
+    changed = happened.copy()
+    changed[20:] = rng.random((20, 8)) < 0.5  # another future
+    assert (predict_fitted(score, changed, at_risk, every=10)[:30] == predicted[:30]).all()
+    assert not predict_fitted(score, happened, at_risk, above=1.0).any()
+
+
+# --- predictors ---
+
+
+def double_stack(m=2, name="mlp", shape=(1, 4, 4), k=4, **options):
+    models = [build(name, shape, k, seed=s, **options).double().eval() for s in range(m)]
+    return models, Stack([copy.deepcopy(model) for model in models])
+
+
+def drawn(*shape, k=4, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    m, b = shape[:2]
+    return torch.randn(*shape, generator=generator).double(), torch.randint(k, (m, b), generator=generator)
+
+
+@pytest.mark.parametrize(("m", "name", "shape"), [(2, "mlp", (1, 4, 4)), (1, "lenet", (1, 8, 8))])
+def test_the_products_are_those_of_explicit_blocks(m, name, shape):
+    options = {"hidden": (8, 6)} if name == "mlp" else {}
+    models, stack = double_stack(m, name, shape, **options)
+    x, y = drawn(m, 5, *shape)
+    x_o, y_o = drawn(m, 3, *shape, seed=1)
+    params, run = moment(stack)
+    found = changes(run, params, x_o, pushes(stack, x, y))
+    z = run(params, x_o)
+    told = scores(z, y_o, found | {"step": found["error"]}, lr=0.3, momentum=0.0, weight_decay=0.0)
+    for i, model in enumerate(models):
+        j, j_o, logits = jacobian(model, x[i]), jacobian(model, x_o[i]), model(x[i]).detach()
+        for signs, change in found.items():
+            blocks = torch.einsum("okp,ulp->oukl", j_o, j)  # every K x K block Theta(x_o, x_u)
+            s = torch.stack([sign_vector(a, b, signs) for a, b in zip(logits, y[i], strict=True)])
+            torch.testing.assert_close(change[i], torch.einsum("oukl,ul->ok", blocks, s) / len(s))
+            if signs == "error":  # the paper's expression, taken literally
+                q = z[i].softmax(1)
+                a = torch.diag_embed(q) - q[:, :, None] * q[:, None, :]
+                expected = q + 0.3 * torch.einsum("okl,oulm,um->ok", a, blocks, s) / len(s)
+                torch.testing.assert_close(told["kernel"][i], -margin(expected, y_o[i]))
+            else:
+                s_o = torch.stack([sign_vector(a, b, signs) for a, b in zip(z[i], y_o[i], strict=True)])
+                kappa = torch.einsum("ok,oukl,ul->ou", s_o, blocks, s).mean(1)
+                lead = margin(z[i], y_o[i])
+                expected = torch.where(lead > 0, -kappa / lead, 0.0).clamp_min(0)
+                torch.testing.assert_close(told["kappa" if signs == "label" else "kappa-centred"][i], expected)
+
+
+def test_every_score_but_random_is_told_and_all_free_ones_agree_without_a_step():
+    _, stack = double_stack(hidden=(8,))
+    x, y = drawn(2, 5, 1, 4, 4)
+    params, run = moment(stack)
+    z = run(params, x)
+    still = {name: torch.zeros_like(z) for name in ("error", "label", "centred", "step")}
+    told = scores(z, y, still, lr=1.0, momentum=0.9, weight_decay=0.1)
+    assert set(told) == set(PREDICTORS) - {"random"}
+    for name in FREE:
+        values = z.softmax(-1) if name in ("kernel", "step-probabilities") else z
+        torch.testing.assert_close(told[name], -margin(values, y))
+    assert not told["signs"].any()
+
+
+def test_probabilities_are_expanded_to_first_order():
+    z, d = torch.randn(2, 6, 5, generator=torch.Generator().manual_seed(0)).double()
+    torch.testing.assert_close(on_probabilities(z, torch.zeros_like(d)), z.softmax(-1))
+    errors = [(on_probabilities(z, h * d) - (z + h * d).softmax(-1)).norm() for h in (1e-2, 1e-3)]
+    assert 80 < errors[0] / errors[1] < 120  # an error of second order
+
+
+def test_the_inverse_scale_is_where_the_answer_changes():
+    z, d = torch.randn(2, 50, 4, generator=torch.Generator().manual_seed(1)).double()
+    y = z.argmax(1)
+    inverse = inverse_scale(z, y, d)
+    assert (inverse > 0).any()
+    assert (inverse == 0).any()
+    for a, b, label, value in zip(z, d, y, inverse, strict=True):
+        if value > 0:
+            assert margin(a + 0.999 / value * b, label) > 0
+            assert margin(a + 1.001 / value * b, label) < 0
+        else:
+            assert margin(a + 1e6 * b, label) > 0
+
+
+def one_step(lr, momentum, weight_decay, dropout=False, steps=3, seed=0):
+    """Return the true change of the logits in the last of a few steps, and what the predictors saw."""
+    models, _ = double_stack(hidden=(8, 6))
+    stack = Stack([with_dropout(model, 0.5) for model in models] if dropout else models)
+    setting = Setting("all", lr, momentum, weight_decay, dropout)
+    optimizer = torch.optim.SGD(stack.params.values(), lr=lr, momentum=momentum, weight_decay=weight_decay)
+    torch.manual_seed(seed)
+    for i in range(steps):
+        x, y = drawn(2, 6, 1, 4, 4, seed=i)
+        directions = pushes(stack, x, y) | _held(stack, optimizer, setting)
+        params, run = moment(stack)
+        step(stack, optimizer, x, y, dropout=dropout, amp=False)
+    directions["step"] = {name: p.detach() - params[name] for name, p in stack.params.items()}
+    x_o, _ = drawn(2, 4, 1, 4, 4, seed=99)
+    with torch.no_grad():
+        return changes(run, params, x_o, directions), stack.logits(x_o) - run(params, x_o)
+
+
+@pytest.mark.parametrize("dropout", [False, True])
+def test_the_true_step_is_exact_as_steps_become_small(dropout):
+    errors = []
+    for lr in (1e-3, 1e-4):
+        change, truth = one_step(lr, 0.9, 1e-2, dropout)
+        errors.append(float((change["step"] - truth).norm() / truth.norm()))
+    assert errors[0] < 0.02
+    assert 5 < errors[0] / errors[1] < 20  # of first order in the step
+
+
+@pytest.mark.parametrize(("name", "momentum", "weight_decay"), [("momentum", 0.9, 0.0), ("decay", 0.0, 0.02)])
+def test_each_term_is_the_one_that_its_optimizer_adds(name, momentum, weight_decay):
+    change, _ = one_step(0.05, momentum, weight_decay)
+    logits, y = torch.zeros_like(change["step"]), torch.tensor([[0, 1, 2, 3]] * 2)
+    told = scores(logits, y, change, lr=0.05, momentum=momentum, weight_decay=weight_decay)
+    torch.testing.assert_close(told[name], told["step"])
+    assert not torch.allclose(told["kernel-logits"], told["step"], rtol=0.01)
+
+
+def test_gradient_velocity_and_weights_make_up_the_step():
+    lr, mu, decay = 0.05, 0.9, 0.02
+    change, _ = one_step(lr, mu, decay)
+    parts = change["error"] - mu * change["velocity"] - decay * change["weights"]
+    torch.testing.assert_close(change["step"], lr * parts)
+    plain, _ = one_step(lr, 0.0, 0.0)
+    assert not {"velocity", "weights"} & set(plain)
+    torch.testing.assert_close(plain["step"], lr * plain["error"])
+    dropped, _ = one_step(lr, 0.0, 0.0, dropout=True)
+    assert (dropped["step"] - lr * dropped["error"]).norm() > 0.1 * dropped["step"].norm()
+
+
+# --- the study ---
+
+
+def test_batches_are_epochs_without_the_last_part():
+    rows = draw_batches(10, 4, 5, seed=0)
+    assert rows.shape == (5, 4)
+    assert len(set(rows[:2].flatten().tolist())) == 8
+    assert not torch.equal(rows, draw_batches(10, 4, 5, seed=1))
+    with pytest.raises(ValueError, match=r"batch_size must lie in 2\.\.10, the number of training samples; got 11"):
+        draw_batches(10, 11, 5, seed=0)
+
+
+def test_settings_add_one_part_at_a_time():
+    rates, parts = by_rate([0.001, 0.1], 0.9, 5e-4, True), by_part(0.1, 0.9, 5e-4, True)
+    assert [s.key for s in rates] == ["plain-lr0_001", "all-lr0_001", "plain-lr0_1", "all-lr0_1"]
+    assert [s.key for s in parts] == [
+        "plain-lr0_1", "momentum-lr0_1", "weight_decay-lr0_1", "dropout-lr0_1", "all-lr0_1",
+    ]  # fmt: skip
+    assert parts[0] == rates[2]
+    assert parts[-1] == rates[3] == Setting("all", 0.1, 0.9, 5e-4, True)
+    assert [(s.momentum, s.weight_decay, s.dropout) for s in parts[1:4]] == [
+        (0.9, 0, False),
+        (0, 5e-4, False),
+        (0, 0, True),
+    ]
+    assert [s.recipe for s in by_part(0.1, 0.9, 5e-4, False)] == ["plain", "momentum", "weight decay", "all"]
+    assert rates[3].words == "whole recipe, lr 0.1"
+
+
+def test_dropout_is_put_after_hidden_layers_only():
+    model = with_dropout(build("mlp", (1, 4, 4), 3, seed=0, hidden=(5, 6)), 0.3)
+    assert [type(layer).__name__ for layer in model] == [
+        "Flatten", "Linear", "ReLU", "Dropout", "Linear", "ReLU", "Dropout", "Linear",
+    ]  # fmt: skip
+    lenet = build("lenet", (1, 8, 8), 3, seed=0)
+    assert with_dropout(lenet, 0.3) is lenet
+    with pytest.raises(ValueError, match="no hidden linear layer"):
+        with_dropout(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), 0.3)
+
+
+def small(n=48):
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(3, 1, 2, 4, generator=generator)
+    y = torch.arange(n) % 3
+    return centres[y] + 1.2 * torch.randn(n, 1, 2, 4, generator=generator), y
+
+
+SMALL = {"seeds": 4, "seed": 0, "steps": 25, "batch_size": 12, "followed": 30, "dropout": 0.5, "device": "cpu"}
+NETWORK = Network("mlp", (1, 2, 4), 3, {"hidden": [8]})
+
+
+def test_a_walk_is_an_ordinary_training_and_tells_what_happened():
+    x, y = small()
+    batches = draw_batches(48, 12, 10, seed=3)
+    model = NETWORK(0)
+    track = walk([model], x, y, batches[None], 48, Setting("all", 0.2, 0.9, 1e-3))
+    plain = NETWORK(0)
+    optimizer = torch.optim.SGD(plain.parameters(), lr=0.2, momentum=0.9, weight_decay=1e-3)
+    for i, rows in enumerate(batches):
+        before = margin(plain(x), y).detach()
+        assert torch.equal(track.correct[0, i], before > 0)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(plain(x[rows]), y[rows]).backward()
+        optimizer.step()
+        if i:
+            previous = batches[i - 1]
+            torch.testing.assert_close(track.before[0, i - 1], before[previous])
+            torch.testing.assert_close(track.after[0, i - 1], margin(plain(x), y).detach()[previous])
+    torch.testing.assert_close(model[1].weight, plain[1].weight)
+    assert not track.diverged.any()
+
+
+def test_stacks_tell_what_single_runs_tell():
+    x, y = small()
+    batches = torch.stack([draw_batches(48, 12, 8, seed=s) for s in (0, 1)])
+    setting = Setting("all", 0.1, 0.9, 1e-3)
+    both = walk([NETWORK(0), NETWORK(1)], x, y, batches, 20, setting)
+    each = [walk([NETWORK(s)], x, y, batches[s : s + 1], 20, setting).tensors() for s in (0, 1)]
+    joined = Track.join(each)
+    torch.testing.assert_close(both.after, joined.after, atol=1e-4, rtol=1e-4)
+    for name in FREE:
+        torch.testing.assert_close(both.scores[name], joined.scores[name], atol=1e-4, rtol=1e-4)
+
+
+def test_a_moment_stays_as_it_was_batch_norm_included():
+    x = torch.randn(16, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    y = torch.arange(16) % 3
+    model = build("resnet18", (3, 8, 8), 3, seed=0, width=2, blocks=(1, 1, 1, 1))
+    stack = Stack([copy.deepcopy(model)])
+    params, run = moment(stack)
+    before = run(params, x[None])
+    torch.testing.assert_close(before, model.eval()(x)[None])
+    step(stack, torch.optim.SGD(stack.params.values(), lr=0.1), x[None], y[None], dropout=True, amp=False)
+    torch.testing.assert_close(run(params, x[None]), before)
+    today = {name: p.detach() for name, p in stack.params.items()}
+    assert not torch.allclose(run(today, x[None]), stack.logits(x[None]), atol=1e-4)  # the statistics moved too
+    track = walk([model], x, y, draw_batches(16, 8, 4, 0)[None], 4, Setting("all", 0.01, 0.9))
+    assert not track.diverged.any()
+    assert track.scores["step"].isfinite().all()
+
+
+def test_a_killed_study_resumes_with_the_same_numbers(tmp_path, monkeypatch):
+    x, y = small()
+    chosen = [Setting("plain", 0.1), Setting("all", 0.1, 0.9, 1e-3, True)]
+    unbroken = study(NETWORK, x, y, chosen, width=2, cache=Cache(tmp_path / "a"), **SMALL)
+    calls, original = [], study_module.walk
+
+    def dies(*args):
+        calls.append(args)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return original(*args)
+
+    monkeypatch.setattr(study_module, "walk", dies)
+    with pytest.raises(KeyboardInterrupt):
+        study(NETWORK, x, y, chosen, width=2, cache=Cache(tmp_path / "b"), **SMALL)
+    cache = Cache(tmp_path / "b")
+    torch.manual_seed(123)  # dropout has a seed of its own
+    resumed = study(NETWORK, x, y, chosen, width=2, cache=cache, **SMALL)
+    assert cache.hits == 2
+    assert len(calls) == 5  # two finished, one killed, two that were missing
+    for setting in chosen:
+        for name, value in unbroken[setting].tensors().items():
+            assert torch.equal(value, resumed[setting].tensors()[name]), name
+    study(NETWORK, x, y, chosen, width=2, cache=cache, **SMALL | {"steps": 24})
+    assert cache.hits == 2  # other steps are another artefact
+
+
+def test_a_study_refuses_what_it_cannot_do(tmp_path):
+    x, y = small()
+    with pytest.raises(ValueError, match=r"expected steps >= 2, followed in 1\.\.48, .* got 25, 49, 4 and 2"):
+        study(NETWORK, x, y, [Setting("all", 0.1)], width=2, cache=Cache(tmp_path), **SMALL | {"followed": 49})
+
+
+# --- judging ---
+
+
+def planted(seeds=6, t=30, b=16, seed=0, quality=1.0):
+    """A track in which ``kernel`` knows events with some quality and ``margin`` does not."""
+    generator = torch.Generator().manual_seed(seed)
+    before = torch.rand(seeds, t, b, generator=generator)
+    after = before - 0.5 * torch.rand(seeds, t, b, generator=generator)
+    noise = torch.randn(seeds, t, b, generator=generator)
+    scores = {name: -after + (1 - quality) * noise for name in FREE}
+    scores |= {name: noise.clamp_min(0) for name in ("signs", "kappa", "kappa-centred")}
+    scores["margin"] = noise - 1
+    correct = torch.ones(seeds, t + 2, 4, dtype=torch.bool)
+    return Track(correct, torch.zeros(seeds, t + 1, b, dtype=torch.int64), before, after, scores,
+                 torch.zeros(seeds, dtype=torch.bool))  # fmt: skip
+
+
+def test_a_perfect_predictor_is_better_and_a_useless_one_is_not():
+    judged = judge(planted())
+    assert judged.values["kernel"]["f1"].tolist() == [1.0] * 6
+    assert compare(judged, "kernel", "margin").verdict == "better"
+    assert compare(judged, "margin", "kernel").verdict == "worse"
+    assert compare(judged, "kernel", "step").verdict == "undecided"  # equal
+    assert window_f1(judged, "kernel").tolist() == [[1.0] * 3] * 3
+    assert judged.events.sum() == ((planted().after <= 0) & (planted().before > 0)).sum()
+    whole = [sum(counts[:2]) for counts in judged.counts["random"].sum(axis=1)]
+    assert whole == judged.total.tolist()  # hits and missed of any predictor are the events
+    assert len(predictor_rows(judged)) == len(PREDICTORS)
+    setting = Setting("all", 0.1)
+    rows = overview_rows({setting: judged}, {setting: comparisons(judged)})
+    assert [row["kernel against margin"] for row in rows] == ["better"]
+    assert numbers(judged)["kernel.f1"] == 1.0
+    assert overall(["better", "cannot be judged"]) == "holds"
+    assert overall(["better", "undecided"]) == "holds in part"
+    assert overall(["worse", "undecided"]) == "fails"
+    assert overall(["cannot be judged"]) == "cannot be judged"
+
+
+def test_too_few_events_or_runs_cannot_be_judged():
+    quiet = planted()
+    quiet.after[:, :-1] = 0.99 * quiet.before[:, :-1]
+    quiet.after[:, -1, 4:] = 0.99 * quiet.before[:, -1, 4:]
+    judged = judge(quiet)
+    assert 0 < judged.total.sum() < 30
+    assert compare(judged, "kernel", "margin").verdict == "cannot be judged"
+    assert compare(judge(planted(seeds=4)), "kernel", "margin").verdict == "cannot be judged"
+
+
+def test_runs_without_events_are_undefined_and_counted():
+    track = planted()
+    track.after[0] = 0.99 * track.before[0]
+    judged = judge(track)
+    assert np.isnan(judged.values["kernel"]["f1"][0])
+    assert judged.values["kernel"]["step_recall"][0] == 1.0  # the other convention
+    assert numbers(judged)["runs_with_events"] == 5
+    assert text(judged.values["kernel"]["f1"]).endswith("(5 runs)")
+    assert text(np.array([np.nan])) == "undefined"
+    assert compare(judged, "kernel", "margin").runs == 5
+
+
+def test_diverged_runs_are_left_out_and_counted():
+    track = planted()
+    track.diverged[2] = True
+    track.after[2] = torch.nan
+    judged = judge(track)
+    assert judged.diverged == 1
+    assert len(judged.total) == 5
+    assert np.isfinite(judged.values["kernel"]["f1"]).all()

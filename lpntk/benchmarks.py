@@ -127,3 +127,9 @@ def _row(path: Path) -> dict[str, object]:
         raise ValueError(
             f"{path.name} is no record of bench/mnist.py ({error!r}); write it anew or remove it"
         ) from error
+
+
+def all_pairs(folder: str | os.PathLike) -> dict[str, float] | None:
+    """Return what all pairs of MNIST are to each other, as ``lpntk.sweep`` read it; None if it was never measured."""
+    path = Path(folder) / "mnist" / "all-pairs.json"
+    return json.loads(path.read_text())["relations"] if path.exists() else None

@@ -126,8 +126,17 @@ def halved(n: int, smallest: int = 50) -> list[int]:
     return sizes
 
 
-def beside_authors(relations: pd.DataFrame, selves: pd.DataFrame, ours: str) -> pd.DataFrame:
-    """Return the authors' public numbers beside ours, at the end of training and with all samples of the kernel."""
+def beside_authors(
+    relations: pd.DataFrame, selves: pd.DataFrame, ours: str, everything: Mapping[str, float] | None
+) -> pd.DataFrame:
+    """Return the authors' public numbers beside ours, at the end of training and with all samples of the kernel.
+
+    Args:
+        relations: as ``relations_table`` gives it.
+        selves: as ``self_similarity_table`` gives it.
+        ours: what network, data and number of samples they are of.
+        everything: the same of one network over all of MNIST, as ``lpntk.sweep`` reads it; None if there is none.
+    """
     last = relations[(relations.epoch == relations.epoch.max()) & (relations.labels == "all")]
     most = selves[selves.n == selves.n.max()]
     rows = {
@@ -140,6 +149,9 @@ def beside_authors(relations: pd.DataFrame, selves: pd.DataFrame, ours: str) -> 
                f"ours: {ours}": f"{form.format(values.mean())} ± {form.format(values.std())}"}
         for name, (theirs, values, form) in rows.items()
     }  # fmt: skip
+    if everything:
+        for (name, (*_, form)), key in zip(rows.items(), ("positive", "negative", "own_nearest"), strict=True):
+            written[name]["ours: LeNet, MNIST, n = 60000, one network"] = form.format(everything[key])
     return pd.DataFrame(written).T
 
 

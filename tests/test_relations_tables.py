@@ -160,9 +160,13 @@ def test_the_study_end_to_end(study):
     assert signs.separation.between(0, 1).all()
     kernels = tables.kernels_over_training(whole)
     beside = tables.beside_authors(
-        tables.relations_table(kernels, whole[0].y), tables.self_similarity_table(kernels, [50], 0), "mlp"
+        tables.relations_table(kernels, whole[0].y),
+        tables.self_similarity_table(kernels, [50], 0),
+        "mlp",
+        {"positive": 0.5, "negative": 0.25, "own_nearest": 1.5},
     )
     assert beside.iloc[0, 0] == "99.74%"
+    assert beside.iloc[:, 2].tolist() == ["50.00%", "25.00%", "1.500"]
 
 
 def test_diverged_networks_are_counted_and_left_out(study):

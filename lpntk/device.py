@@ -3,6 +3,7 @@
 import platform
 from pathlib import Path
 
+import numpy as np
 import torch
 
 
@@ -33,6 +34,17 @@ def keep_freed_memory(device: torch.device) -> None:
     """
     if device.type == "cpu":
         torch.empty(31 * 2**20, dtype=torch.uint8)
+
+
+def empty(n: int, like: torch.Tensor) -> torch.Tensor:
+    """Return n uninitialised rows (n, *like.shape[1:]), of the kind of ``like``.
+
+    On the CPU numpy allocates them: it asks the system for huge pages, which are faster to get and to walk over.
+    """
+    shape = (n, *like.shape[1:])
+    if like.device.type != "cpu" or like.dtype not in (torch.float32, torch.float64):
+        return like.new_empty(shape)
+    return torch.from_numpy(np.empty(shape, np.float32 if like.dtype == torch.float32 else np.float64))
 
 
 def describe_device(device: str | torch.device = "auto") -> str:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from lpntk.capture import record
 from lpntk.coverage import Coverage, cover, signature
-from lpntk.device import keep_freed_memory
+from lpntk.device import empty, keep_freed_memory
 from lpntk.gradients import per_sample_gradients, trainable
 from lpntk.layers import Layer
 from lpntk.plan import Form, Row, make_plan
@@ -126,7 +126,7 @@ class LayerwiseGram:
             ValueError: if the model takes another path or other shapes than for the samples first tried.
             RuntimeError: if a layer's input is changed in place after it was read.
         """
-        room = lambda like: like.new_empty(len(x), *like.shape[1:])
+        room = lambda like: empty(len(x), like)
         block = Features(room(self._like), [(room(a), room(d)) for a, d in self._like_packed])
         for start in range(0, len(x), self._chunk):
             part = slice(start, start + self._chunk)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from bench.cost import gemm_peak, plan
-from bench.measure import Record, measure
+from bench.measure import GIB, Record, measure
 from bench.memory import probe
 from bench.problem import NETWORKS, QUICK, problem
 from bench.registry import VARIANTS, never_run
@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None, variants: Sequence[Variant] = t
     report = {"environment": environment(), "settings": _settings(options), "peaks": {}, "data": {}, "plans": {}}
     report |= {"not_run": never_run(), "records": []}
     records: list[Record] = []
+    if options.out is not None:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
     for threads in options.threads:
         torch.set_num_threads(threads)
         peak = gemm_peak(512 if options.quick else 4096)
@@ -42,6 +44,7 @@ def main(arguments: Sequence[str] | None = None, variants: Sequence[Variant] = t
                 posed = problem(network, n, options.data)
                 report["data"][network], report["plans"][f"{network} {n}"] = posed.source, plan(posed)
                 limits = {"threads": threads, "repeats": options.repeats, "limit": options.limit, "peak": peak}
+                limits["budget"] = None if options.budget is None else int(options.budget * GIB)
                 found = measure(posed, chosen, **limits, before=before, say=say)
                 if not options.no_memory and threads == options.threads[0]:
                     found = [_with_memory(record, options, say) for record in found]
@@ -70,7 +73,7 @@ def _write(out: Path | None, report: dict) -> None:
 
 
 def _settings(options: argparse.Namespace) -> dict:
-    return {key: getattr(options, key) for key in ("models", "n", "threads", "repeats", "limit", "quick")}
+    return {key: getattr(options, key) for key in ("models", "n", "threads", "repeats", "limit", "budget", "quick")}
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -81,6 +84,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--variants", nargs="+", help="names; all by default")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--limit", type=float, default=120.0, help="seconds that a variant may take at one n")
+    parser.add_argument(
+        "--budget", type=float, metavar="GIB", help="memory that a variant may hold; all there is by default"
+    )
     parser.add_argument("--data", metavar="PATH", help="folder of the data sets")
     parser.add_argument("--out", type=Path, metavar="FILE.json")
     parser.add_argument("--quick", action="store_true", help="tiny networks, one thread, one round: a check, no timing")

@@ -12,13 +12,15 @@ from bench.variants import jacobian_block
 from lpntk.signs import sign_vectors
 
 
-def gemm_peak(size: int = 4096, repeats: int = 4) -> float:
+def gemm_peak(size: int = 4096, repeats: int = 4, device: torch.device | str = "cpu") -> float:
     """Return FLOP/s of a square float32 matrix product with the threads set now, the best of several."""
-    a, b, out = torch.rand(size, size), torch.rand(size, size), torch.empty(size, size)
+    a, b, out = (torch.rand(size, size, device=device) for _ in range(3))
     seconds = []
     for _ in range(repeats):
         start = time.perf_counter()
         torch.mm(a, b, out=out)
+        if out.is_cuda:
+            torch.cuda.synchronize(out.device)
         seconds.append(time.perf_counter() - start)
     return 2 * size**3 / min(seconds)
 

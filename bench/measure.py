@@ -56,6 +56,7 @@ def measure(
     repeats: int,
     limit: float,
     peak: float,
+    budget: int | None = None,
     before: Sequence[Record] = (),
     say: Callable[[str], None] = lambda text: None,
 ) -> list[Record]:
@@ -68,19 +69,21 @@ def measure(
         repeats: rounds; a variant leaves once it has used up ``limit`` seconds.
         limit: seconds a variant may take; it is skipped if a smaller ``n`` predicts more for one run.
         peak: FLOP/s of the machine's matrix product with these threads.
+        budget: bytes that a variant may hold; by default what the machine has left.
         before: records of smaller problems with the same network and threads.
         say: told what is being done.
     """
     torch.set_num_threads(threads)
     records = {v.name: Record(problem.network, threads, problem.n, problem.p, v.name) for v in variants}
     for variant in variants:
-        _set_aside(records[variant.name], variant, problem, limit, before)
+        _set_aside(records[variant.name], variant, problem, limit, budget, before)
         if not before and records[variant.name].status == "ok":
             _warm_up(variant, problem)
     seconds: dict[str, list[float]] = {v.name: [] for v in variants}
     latest: dict[str, Computed] = {}
     for turn in range(repeats):
-        for variant in variants:
+        first = turn % len(variants)  # nobody always comes after the same neighbour
+        for variant in (*variants[first:], *variants[:first]):
             record = records[variant.name]
             if record.status != "ok" or sum(seconds[variant.name]) >= limit:
                 continue
@@ -98,9 +101,13 @@ def measure(
     return list(records.values())
 
 
-def _set_aside(record: Record, variant: Variant, problem: Problem, limit: float, before: Sequence[Record]) -> None:
+def _set_aside(
+    record: Record, variant: Variant, problem: Problem, limit: float, budget: int | None, before: Sequence[Record]
+) -> None:
     """Skip what is not installed, does not fit or would take too long."""
     reason, needed, available = missing(variant), variant.needs(problem), available_bytes()
+    if reason is None and budget is not None and needed > budget:
+        reason = f"{variant.holds} needs {needed / GIB:.1f} GiB, the budget is {budget / GIB:.1f} GiB"
     if reason is None and available is not None and needed > 0.9 * available:
         reason = f"{variant.holds} needs {needed / GIB:.1f} GiB, {available / GIB:.1f} GiB available"
     earlier = [r for r in before if r.variant == variant.name and r.status in ("ok", "wrong") and r.n < problem.n]

@@ -11,6 +11,7 @@ unfinished: a killed run resumes. The matrix of all pairs takes 14.4 GB of disk 
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from bench.report import environment
 from bench.variants import Computed
 from lpntk import data, files
 from lpntk.data import Dataset
+from lpntk.device import describe_device, resolve_device
 from lpntk.kernels import _engine, kernel_matrix
 from lpntk.models import build, count_parameters
 from lpntk.sweep import sweep
@@ -45,6 +47,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--threads", type=int, default=environment()["cores"])
     parser.add_argument("--budget", type=float, default=2.0, help="memory budget of the kernel in GiB")
+    parser.add_argument("--device", default="auto")
     parser.add_argument("--keep", action="store_true", help="keep the matrix of all pairs")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -52,10 +55,12 @@ def main() -> None:
     samples = data.load("mnist", options.data)
     x, y = samples.x_train[: options.n], samples.y_train[: options.n]
     model, network = trained(samples, options.epochs, options.work)
-    peak = gemm_peak()
+    device = resolve_device(options.device)
+    peak = gemm_peak(device=device)
     measure = per_class if options.what == "per-class" else all_pairs
     record = {
         "environment": environment(),
+        "device": describe_device(device),
         "threads": options.threads,
         "budget_bytes": int(options.budget * GIB),
         "gemm_peak": peak,
@@ -88,7 +93,7 @@ def per_class(model: nn.Module, x: Tensor, y: Tensor, peak: float, options: argp
     blocks = []
     for label in range(K):
         mine = y == label
-        compute = lambda a, b: kernel_matrix(model, a, b, memory_budget=int(options.budget * GIB))
+        compute = partial(kernel_matrix, model, memory_budget=int(options.budget * GIB), device=options.device)
         blocks.append({"label": label, **timed(compute, model, x[mine], y[mine], peak)})
         print(blocks[-1], flush=True)
     return {"blocks": blocks, "seconds": sum(b["seconds"] for b in blocks), "peak_resident_bytes": peak_bytes()}
@@ -97,7 +102,9 @@ def per_class(model: nn.Module, x: Tensor, y: Tensor, peak: float, options: argp
 def all_pairs(model: nn.Module, x: Tensor, y: Tensor, peak: float, options: argparse.Namespace) -> dict:
     """Measure the kernel of all pairs, written to disk, and read from it what the pairs are to each other."""
     path = options.work / f"kappa-{len(x)}.npy"
-    compute = lambda a, b: kernel_matrix(model, a, b, memory_budget=int(options.budget * GIB), out=path, progress=True)
+    compute = partial(
+        kernel_matrix, model, memory_budget=int(options.budget * GIB), device=options.device, out=path, progress=True
+    )
     found = timed(compute, model, x, y, peak)
     found["bytes"] = path.stat().st_size
     start = time.perf_counter()

@@ -34,7 +34,7 @@ def _network(name: str, in_shape: tuple, dataset: str | None, sizes: tuple, **op
 
 
 NETWORKS = {
-    "lenet": _network("lenet", (1, 28, 28), "mnist", (256, 512, 1024, 2048)),
+    "lenet": _network("lenet", (1, 28, 28), "mnist", (256, 512, 1024, 2048, 4096)),
     "resnet18-16": _network("resnet18", (3, 32, 32), "cifar10", (64, 128, 256, 512), width=16),
     "resnet18-64": _network("resnet18", (3, 32, 32), "cifar10", (64, 128, 256, 512), width=64),
     "tiny-lenet": _network("lenet", (1, 10, 10), None, (6, 12)),

@@ -155,6 +155,13 @@ def ours(problem: Problem) -> Computed:
     return Computed(kernel_matrix(problem.model, problem.x, problem.y, device="cpu"))
 
 
+def ours_in(precision: str) -> Callable[[Problem], Computed]:
+    """The same in another precision."""
+    return lambda problem: Computed(
+        kernel_matrix(problem.model, problem.x, problem.y, device="cpu", precision=precision).float()
+    )
+
+
 def ours_sketched(problem: Problem) -> Computed:
     """The package's function with random projections: approximate by design."""
     if "sketch" not in inspect.signature(kernel_matrix).parameters:
@@ -164,6 +171,8 @@ def ours_sketched(problem: Problem) -> Computed:
 
 OWN = [
     Variant("ours", ours, work="ours"),
+    Variant("ours-float64", ours_in("float64"), work="ours"),
+    Variant("ours-bf16", ours_in("bf16"), tolerance=0.02, work="ours"),
     Variant("ours-sketched", ours_sketched, tolerance=0.2),
     Variant("vmap-grad", vmap_grad, needs=n_by_p, work="rows"),
     Variant(

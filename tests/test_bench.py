@@ -43,7 +43,7 @@ def test_every_variant_computes_the_same_kernel_or_says_why_not(report, variant)
 
 def test_variants_that_need_torch_alone_are_never_skipped(report):
     for variant in OWN:
-        if variant.name != "ours-sketched":
+        if variant.name not in ("ours-sketched", "ours-bf16"):
             assert len(lines(report, variant=variant.name, status="ok")) == 4
 
 

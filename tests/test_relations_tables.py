@@ -89,29 +89,34 @@ def test_the_rule_of_the_law(changed, word, failed):
 
 
 @pytest.mark.parametrize(
-    ("clean", "wrong", "everything", "word", "common"),
+    ("clean", "wrong", "everything", "learned", "word", "common"),
     [
-        ([0.01, 0.02], [0.02, 0.05], 0.03, "make", "rare"),
-        ([0.01, 0.02], [0.019, 0.9], 0.2, "do not make", "neither"),
-        ([0.0, 0.0], [0.0, 0.5], 0.6, "do not make", "common"),  # 0/0 is no ratio
+        ([0.01, 0.02], [0.02, 0.05], 0.03, [0.95, 1.0], "yes", "rare"),
+        ([0.01, 0.02], [0.02, 0.05], 0.03, [0.94, 1.0], "cannot be judged", "rare"),  # one network is enough
+        ([0.01, 0.02], [0.019, 0.9], 0.2, [1.0, 1.0], "no", "neither"),
+        ([0.0, 0.0], [0.0, 0.5], 0.6, [1.0, 1.0], "no", "common"),  # 0/0 is no ratio
     ],
 )
-def test_the_rule_of_the_flips(clean, wrong, everything, word, common):
+def test_the_rule_of_the_flips(clean, wrong, everything, learned, word, common):
     rows = []
     for percent in (0, 30):
-        for epoch in (0, 9):
+        for epoch in (0, 5, 9):
             for seed in (0, 1):
                 last = percent == 30 and epoch == 9
                 shares = {"two_labels": clean[seed], "true_class": wrong[seed], "all": everything}
                 rows += [
-                    {"percent": percent, "epoch": epoch, "seed": seed, "group": group, "learned": 0.9,
-                     "contradictory": share if last else 0.1, "negative": 0.3 if last else 0.2}
+                    {"percent": percent, "epoch": epoch, "seed": seed, "group": group,
+                     "learned": learned[seed] if last else 0.5, "contradictory": share if last else 0.1,
+                     "negative": 0.3 if last else 0.1 + epoch / 50, "mean": share / 2}
                     for group, share in shares.items()
                 ]  # fmt: skip
     found = relations_verdicts.flips(pd.DataFrame(rows))
     assert (found["word"], found["common"], found["percent"]) == (word, common, 30)
     assert found["opposed"] == pytest.approx(0.3)
-    assert found["opposed_without"] == pytest.approx(0.2)
+    assert found["opposed_without"] == pytest.approx(0.28)
+    assert (found["opposed_before"], found["epochs_before"], found["epochs"]) == (pytest.approx(0.2), 5, 9)
+    assert found["learned"] == pytest.approx(sum(learned) / 2)
+    assert found["true_class_mean"] == pytest.approx(sum(wrong) / 4)
 
 
 def test_the_rule_of_centring():

@@ -12,7 +12,11 @@ AUTHORS = {"positive": 0.9974, "negative": 0.00257, "self_similarity": 0.883, "n
 
 SETTINGS = {
     "parameters": "1.2 million",
-    "training": "SGD: lr 0.1 (also 0.001), batch size 128, momentum 0.9, weight decay 0.0005, schedule step, 30 epochs",
+    "lr": "0.1, also 0.001",
+    "momentum": "0.9",
+    "schedule": "step",
+    "epochs": "30",
+    "training samples": "60,000",
     "kernel taken at": "the best validation accuracy",
     "test accuracy": "-",
 }
@@ -46,7 +50,6 @@ def ours(study: Study, trials: Sequence[Trial], selves: pd.DataFrame) -> dict[st
 def beside_authors(
     relations: pd.DataFrame,
     found: Mapping[str, object],
-    training: Sequence[str],
     name: str,
     everything: Mapping[str, float] | None,
 ) -> pd.DataFrame:
@@ -55,7 +58,6 @@ def beside_authors(
     Args:
         relations: as ``relations_table`` gives it.
         found: as ``ours`` gives it.
-        training: which of its entries are options of the training.
         name: what network, data and number of samples ours are of.
         everything: the same of one network over all of MNIST, as ``lpntk.sweep`` reads it; None if there is none.
     """
@@ -67,10 +69,10 @@ def beside_authors(
         "most similar to themselves, over the others": ("self_similarity", "{:.3f}", own),
     }
     spread = lambda form, values: " ± ".join(map(form.format, values))
-    options = [f"{key.replace('_', ' ')} {found[key]}" for key in training]
     settings = {
         "parameters": f"{found['parameters']:,}",
-        "training": f"SGD: {', '.join(options)}, {found['epochs']} epochs, {found['n_train']:,} samples",
+        **{key: str(found.get(key, "-")) for key in ("lr", "momentum", "schedule", "epochs")},
+        "training samples": f"{found['n_train']:,}",
         "kernel taken at": "the last epoch",
         "test accuracy": spread("{:.1%}", (found["test"], found["test_sd"])),
     }

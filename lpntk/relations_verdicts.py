@@ -118,7 +118,7 @@ def in_words(found: Mapping[str, object]) -> str:
     """Return the verdicts as Markdown, from the numbers that the notebook recorded."""
     law, flip, centred, frozen = (_below(found, f"verdict.{name}") for name in ("law", "flips", "centred", "frozen"))
     contradictory = {
-        moment: ", ".join(f"{found[f'classes.{moment}.{k}.contradictory.mean']:.1%} (K = {k})" for k in _classes(found))
+        moment: ", ".join(f"{found[f'classes.{moment}.{k}.contradictory.mean']:.2%} (K = {k})" for k in _classes(found))
         for moment in ("initial", "trained")
     }
     ratio = _below(found, f"self.{found['scale.n']}.ratio")["mean"]
@@ -134,7 +134,7 @@ def in_words(found: Mapping[str, object]) -> str:
    {contradictory["trained"]} after it. There it does worst at K = {law["after.classes"]}: it would make
    {law["after.predicted"]:.1%} contradictory, measured are {law["after.contradictory"]:.1%}.
 2. Do flipped labels, once learned, make contradictions: **{flip["word"]}**. With {flip["percent"]} % flipped,
-   {flip["learned"]:.1%} of the labels as given are learned after {flip["epochs"]} epochs (in the worst network
+   {flip["learned"]:.2%} of the labels as given are learned after {flip["epochs"]} epochs (in the worst network
    {flip["learned_least"]:.1%}), and contradictory are {flip["true_class"]:.2%} of the pairs of a flipped sample with
    its true class, against {flip["two_labels"]:.2%} of the clean pairs of two labels (the smallest ratio of a network:
    {flip["ratio"]:.1f}). Their mean cosines are {flip["true_class_mean"]:.3f} and {flip["two_labels_mean"]:.3f}; beyond

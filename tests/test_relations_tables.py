@@ -179,13 +179,13 @@ def test_the_study_end_to_end(study):
     beside = relations_authors.beside_authors(
         tables.relations_table(kernels, whole[0].y),
         ours,
-        ["lr", "batch_size"],
         "mlp",
         {"positive": 0.5, "negative": 0.25, "own_nearest": 1.5},
     )
     assert beside.iloc[:3, 0].tolist() == ["99.74%", "0.257%", "0.883"]
     assert beside.iloc[:3, 2].tolist() == ["50.00%", "25.000%", "1.500"]
-    assert beside.loc["training"].iloc[1] == "SGD: lr 0.1, batch size 32, 3 epochs, 300 samples"
+    assert beside.loc[["lr", "momentum", "epochs", "training samples"]].iloc[:, 1].tolist() == ["0.1", "-", "3", "300"]
+    assert list(beside.index[3:]) == list(relations_authors.SETTINGS)
 
 
 def test_diverged_networks_are_counted_and_left_out(study):

@@ -83,6 +83,10 @@ class Study:
         """Return the same study with some options of the training changed, such as ``schedule="step"``."""
         return replace(self, training={**self.training, **changes})
 
+    def looked_at(self, moments: Sequence[int]) -> "Study":
+        """Return the same study with networks trained until, and looked at, other moments."""
+        return replace(self, moments=moments)
+
     def plain(self, data: Dataset) -> list[Trial]:
         """Train one network per seed on the task as it is."""
         return [self.trial(data, seed, data.k) for seed in self.seeds]

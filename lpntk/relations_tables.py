@@ -10,10 +10,11 @@ from lpntk.law import as_one_label, label_factor, measured_factor, predicted_con
 from lpntk.relations import cosine, own_nearest, pairs, self_similarity, separation, shares
 from lpntk.relations_study import Trial, finished
 
-AUTHORS = {"positive": 0.9974, "negative": 0.00257, "self_similarity": 0.883, "n": 60_000}
-"""The authors' public notebook: LeNet (1.2 M parameters) on MNIST, all pairs of the training set."""
-
 Kernels = dict[int, dict[int, Tensor]]  # seed -> epoch -> (n, n)
+
+FORMS = {column: "{:.3f}" for column in ("mean", "factor", "law", "separation")}  # cosines, factors, a probability
+FORMS |= {column: "{:.3%}" for column in ("contradictory", "all", "predicted")}  # small shares
+"""How ``spread.words`` writes the columns of these tables; other shares as it does by itself."""
 
 
 def kernels_over_training(trials: Sequence[Trial], signs: str = "label", *, ends: bool = False) -> Kernels:
@@ -124,35 +125,6 @@ def halved(n: int, smallest: int = 50) -> list[int]:
     while sizes[0] // 2 >= smallest:
         sizes.insert(0, sizes[0] // 2)
     return sizes
-
-
-def beside_authors(
-    relations: pd.DataFrame, selves: pd.DataFrame, ours: str, everything: Mapping[str, float] | None
-) -> pd.DataFrame:
-    """Return the authors' public numbers beside ours, at the end of training and with all samples of the kernel.
-
-    Args:
-        relations: as ``relations_table`` gives it.
-        selves: as ``self_similarity_table`` gives it.
-        ours: what network, data and number of samples they are of.
-        everything: the same of one network over all of MNIST, as ``lpntk.sweep`` reads it; None if there is none.
-    """
-    last = relations[(relations.epoch == relations.epoch.max()) & (relations.labels == "all")]
-    most = selves[selves.n == selves.n.max()]
-    rows = {
-        "pairs with a positive kernel": (AUTHORS["positive"], last.positive, "{:.2%}"),
-        "pairs with a negative kernel": (AUTHORS["negative"], last.negative, "{:.2%}"),
-        "most similar to themselves, over the others": (AUTHORS["self_similarity"], most.ratio, "{:.3f}"),
-    }
-    written = {
-        name: {"authors: LeNet, MNIST, n = 60000": form.format(theirs),
-               f"ours: {ours}": f"{form.format(values.mean())} ± {form.format(values.std())}"}
-        for name, (theirs, values, form) in rows.items()
-    }  # fmt: skip
-    if everything:
-        for (name, (*_, form)), key in zip(rows.items(), ("positive", "negative", "own_nearest"), strict=True):
-            written[name]["ours: LeNet, MNIST, n = 60000, one network"] = form.format(everything[key])
-    return pd.DataFrame(written).T
 
 
 def _told(cosines: Tensor) -> dict[str, float]:

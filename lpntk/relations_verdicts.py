@@ -9,6 +9,7 @@ from lpntk.drift import frozen_from, least_correlations
 RARE, COMMON = 0.05, 0.5  # shares of contradictory pairs
 CLOSE = 0.1  # of a measured factor to 1 - 4/K
 RISE = 2.0  # of the contradictions of flipped samples over those of clean pairs of two labels
+LEARNED = 0.95  # share of the labels as given that must be learned before flips are judged
 
 
 def how_common(share: float) -> str:
@@ -16,13 +17,14 @@ def how_common(share: float) -> str:
     return "rare" if share <= RARE else "common" if share >= COMMON else "neither"
 
 
-def law(table: pd.DataFrame) -> dict[str, str]:
+def law(table: pd.DataFrame) -> dict[str, object]:
     """Judge a ``law_table`` at initialisation, over the means of its seeds.
 
     Returns:
         ``word``: ``holds`` if the factor is close to 1 - 4/K for every number of classes, and contradiction between
         different labels is rare with more than four classes and common with two or three; else ``fails``. ``failed``:
-        the numbers of classes at which it does.
+        the numbers of classes at which it does. ``after``: where and how far the contradictory share that the law makes
+        of the kernel under one label is from the measured one after training, at most; the law claims nothing there.
     """
     mean = table[table.moment == "initial"].groupby("classes")[["factor", "law", "contradictory"]].mean()
     failed = []
@@ -31,33 +33,53 @@ def law(table: pd.DataFrame) -> dict[str, str]:
         as_wanted = wanted in (None, how_common(row.contradictory))
         if abs(row.factor - row.law) > CLOSE or not as_wanted:
             failed.append(int(k))
-    return {"word": "fails" if failed else "holds", "failed": listed(failed)}
+    trained = table[table.moment == "trained"].groupby("classes")[["contradictory", "predicted"]].mean()
+    worst = (trained.contradictory - trained.predicted).abs().idxmax()
+    return {
+        "word": "fails" if failed else "holds",
+        "failed": listed(failed),
+        "after.classes": int(worst),
+        "after.contradictory": float(trained.contradictory[worst]),
+        "after.predicted": float(trained.predicted[worst]),
+    }
 
 
 def flips(table: pd.DataFrame) -> dict[str, object]:
     """Judge a ``flips_table`` at its largest share of flipped labels, at the end of training.
 
     Returns:
-        ``word``: ``make`` if in every network the share of contradictory pairs is at least twice as large between
-        flipped samples and their true class as between clean samples of two labels, else ``do not make``; ``ratio``:
-        the smallest of these ratios; ``common``: ``how_common`` they are among all pairs; and the means behind it.
+        ``word``: whether learned flips make contradictions. ``cannot be judged`` if some network has learned less than
+        95 % of the labels as given; ``yes`` if in every network the share of contradictory pairs is at least twice as
+        large between flipped samples and their true class as between clean samples of two labels; else ``no``.
+        ``ratio``: the smallest of these ratios; ``common``: ``how_common`` contradictions are among all pairs;
+        ``opposed_before``: at the moment before the last, which tells whether they still grow; and the means behind it.
     """
-    last = table[(table.percent == table.percent.max()) & (table.epoch == table.epoch.max())]
+    noisiest = table[table.percent == table.percent.max()]
+    *_, before, end = sorted(table.epoch.unique())
+    last = noisiest[noisiest.epoch == end]
     shares = last.pivot(index="seed", columns="group", values="contradictory")
     ratio = float((shares.true_class / shares.two_labels).min(skipna=False))  # 0/0 is no rise
-    mean = shares.mean()
-    opposed = table[(table.epoch == table.epoch.max()) & (table.group == "all")].groupby("percent").negative.mean()
+    mean, cosines = shares.mean(), last.groupby("group")["mean"].mean()
+    opposed = table[(table.epoch == end) & (table.group == "all")].groupby("percent").negative.mean()
+    least = float(last.learned.min())
+    word = "yes" if ratio >= RISE else "no"
     return {
-        "word": "make" if ratio >= RISE else "do not make",
+        "word": word if least >= LEARNED else "cannot be judged",
         "ratio": ratio,
         "common": how_common(mean["all"]),
         "percent": int(last.percent.max()),
+        "epochs": int(end),
+        "epochs_before": int(before),
         "learned": float(last.learned.mean()),
+        "learned_least": least,
+        "true_class_mean": float(cosines.true_class),
+        "two_labels_mean": float(cosines.two_labels),
         "all": float(mean["all"]),
         "true_class": float(mean.true_class),
         "two_labels": float(mean.two_labels),
         "true_class_opposed": float(last[last.group == "true_class"].negative.mean()),
         "two_labels_opposed": float(last[last.group == "two_labels"].negative.mean()),
+        "opposed_before": float(noisiest[(noisiest.epoch == before) & (noisiest.group == "all")].negative.mean()),
         "opposed_without": float(opposed.loc[opposed.index.min()]),
         "opposed": float(opposed.loc[opposed.index.max()]),
     }
@@ -96,7 +118,7 @@ def in_words(found: Mapping[str, object]) -> str:
     """Return the verdicts as Markdown, from the numbers that the notebook recorded."""
     law, flip, centred, frozen = (_below(found, f"verdict.{name}") for name in ("law", "flips", "centred", "frozen"))
     contradictory = {
-        moment: ", ".join(f"{found[f'classes.{moment}.{k}.contradictory.mean']:.1%} (K = {k})" for k in _classes(found))
+        moment: ", ".join(f"{found[f'classes.{moment}.{k}.contradictory.mean']:.2%} (K = {k})" for k in _classes(found))
         for moment in ("initial", "trained")
     }
     ratio = _below(found, f"self.{found['scale.n']}.ratio")["mean"]
@@ -109,14 +131,16 @@ def in_words(found: Mapping[str, object]) -> str:
     return f"""
 1. The law $1 - 4/K$ **{law["word"]}** at initialisation (K at which it fails: {law["failed"]}). Of the pairs of
    different labels, contradictory are {contradictory["initial"]} before training, and
-   {contradictory["trained"]} after it.
-2. Flipped labels **{flip["word"]}** contradictions: with {flip["percent"]} % flipped, {flip["learned"]:.0%} of the
-   labels as given are learned, and contradictory are {flip["true_class"]:.2%} of the pairs of a flipped sample with its
-   true class, against {flip["two_labels"]:.2%} of the clean pairs of two labels (the smallest ratio of a network:
-   {flip["ratio"]:.1f}). Among all pairs contradictions are **{flip["common"]}**: {flip["all"]:.2%}. By the sign
-   alone, beyond a right angle, lie {flip["true_class_opposed"]:.1%} of the former pairs and
-   {flip["two_labels_opposed"]:.1%} of the latter, and {flip["opposed"]:.1%} of all pairs, without flips
-   {flip["opposed_without"]:.1%}.
+   {contradictory["trained"]} after it. There it does worst at K = {law["after.classes"]}: it would make
+   {law["after.predicted"]:.1%} contradictory, measured are {law["after.contradictory"]:.1%}.
+2. Do flipped labels, once learned, make contradictions: **{flip["word"]}**. With {flip["percent"]} % flipped,
+   {flip["learned"]:.2%} of the labels as given are learned after {flip["epochs"]} epochs (in the worst network
+   {flip["learned_least"]:.1%}), and contradictory are {flip["true_class"]:.2%} of the pairs of a flipped sample with
+   its true class, against {flip["two_labels"]:.2%} of the clean pairs of two labels (the smallest ratio of a network:
+   {flip["ratio"]:.1f}). Their mean cosines are {flip["true_class_mean"]:.3f} and {flip["two_labels_mean"]:.3f}; beyond
+   a right angle lie {flip["true_class_opposed"]:.1%} and {flip["two_labels_opposed"]:.1%}. Among all pairs
+   contradictions are **{flip["common"]}** ({flip["all"]:.2%}), and {flip["opposed"]:.1%} lie beyond a right angle
+   ({flip["opposed_before"]:.1%} after {flip["epochs_before"]} epochs; {flip["opposed_without"]:.1%} without flips).
 3. Centring the signs **{centred["word"]}** make different labels oppose at initialisation: beyond a right angle lie
    {centred["centred.initial"]:.1%} of their pairs with it, {centred["label.initial"]:.1%} without. After training:
    {centred["centred.trained"]:.1%} and {centred["label.trained"]:.1%}.

@@ -1,6 +1,6 @@
 """How much does it vary? Means and standard deviations over seeds, as numbers for pages and as words for tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -22,8 +22,19 @@ def numbers(frame: pd.DataFrame, by: Sequence[str], values: Sequence[str]) -> di
     return told
 
 
-def words(frame: pd.DataFrame, by: Sequence[str], values: Sequence[str], form: str = "{:.1%}") -> pd.DataFrame:
-    """Return a table of ``mean ± sd``, each number written by ``form``."""
+def words(
+    frame: pd.DataFrame, by: Sequence[str], values: Sequence[str], forms: str | Mapping[str, str] = "{:.1%}"
+) -> pd.DataFrame:
+    """Return a table of ``mean ± sd``; ``-`` where there is no mean.
+
+    Args:
+        frame: one row per seed and group.
+        by: columns that name the group.
+        values: columns to average.
+        forms: how to write a number, in all columns or by column; those it does not name are written as ``{:.1%}``.
+    """
     mean, sd = over_seeds(frame, by, values)
-    text = mean.map(form.format) + " ± " + sd.map(form.format)
-    return text.where(sd.notna(), mean.map(form.format))
+    form = {value: forms if isinstance(forms, str) else forms.get(value, "{:.1%}") for value in values}
+    written = lambda table: table.apply(lambda column: column.map(form[column.name].format))
+    text = (written(mean) + " ± " + written(sd)).where(sd.notna(), written(mean))
+    return text.where(mean.notna(), "-")

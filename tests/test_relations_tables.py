@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import torch
 
-from lpntk import data, relations_study, relations_verdicts, spread
+from lpntk import data, relations_authors, relations_study, relations_verdicts, spread
 from lpntk import relations_tables as tables
 from lpntk.cache import Cache
 from lpntk.labels import part
@@ -57,15 +57,20 @@ def test_mean_and_spread_over_seeds():
     assert told["b.0_5.v.sd"] == pytest.approx(2**0.5)
     assert math.isnan(told["a.0_5.v.sd"])
     assert spread.words(frame, ["group"], ["v"], "{:.1f}").v.tolist() == ["2.0 ± 1.4", "2.0"]
+    frame["w"] = [0.001, 0.003, math.nan]
+    told = spread.words(frame, ["group"], ["v", "w"], {"v": "{:.0f}"})
+    assert told.v.tolist() == ["2 ± 1", "2"]
+    assert told.w.tolist() == ["0.2% ± 0.1%", "-"]  # no seed has a value: no mean
 
 
 def law_frame(**changed):
     shares = {2: 0.9, 3: 0.8, 4: 0.3, 10: 0.0}
     rows = [
-        {"moment": moment, "classes": k, "factor": label_factor(k) + 0.01, "law": label_factor(k), "contradictory": c}
+        {"moment": moment, "classes": k, "factor": label_factor(k) + 0.01, "law": label_factor(k), "contradictory": c,
+         "predicted": c - k / 100}
         for k, c in shares.items()
         for moment in ("initial", "trained")
-    ]
+    ]  # fmt: skip
     frame = pd.DataFrame(rows)
     for column, by_k in changed.items():
         for k, value in by_k.items():
@@ -85,33 +90,41 @@ def law_frame(**changed):
     ],
 )
 def test_the_rule_of_the_law(changed, word, failed):
-    assert relations_verdicts.law(law_frame(**changed)) == {"word": word, "failed": failed}
+    found = relations_verdicts.law(law_frame(**changed))
+    assert (found["word"], found["failed"]) == (word, failed)
+    assert (found["after.classes"], found["after.contradictory"]) == (10, 0.0)  # the widest gap
+    assert found["after.predicted"] == pytest.approx(-0.1)
 
 
 @pytest.mark.parametrize(
-    ("clean", "wrong", "everything", "word", "common"),
+    ("clean", "wrong", "everything", "learned", "word", "common"),
     [
-        ([0.01, 0.02], [0.02, 0.05], 0.03, "make", "rare"),
-        ([0.01, 0.02], [0.019, 0.9], 0.2, "do not make", "neither"),
-        ([0.0, 0.0], [0.0, 0.5], 0.6, "do not make", "common"),  # 0/0 is no ratio
+        ([0.01, 0.02], [0.02, 0.05], 0.03, [0.95, 1.0], "yes", "rare"),
+        ([0.01, 0.02], [0.02, 0.05], 0.03, [0.94, 1.0], "cannot be judged", "rare"),  # one network is enough
+        ([0.01, 0.02], [0.019, 0.9], 0.2, [1.0, 1.0], "no", "neither"),
+        ([0.0, 0.0], [0.0, 0.5], 0.6, [1.0, 1.0], "no", "common"),  # 0/0 is no ratio
     ],
 )
-def test_the_rule_of_the_flips(clean, wrong, everything, word, common):
+def test_the_rule_of_the_flips(clean, wrong, everything, learned, word, common):
     rows = []
     for percent in (0, 30):
-        for epoch in (0, 9):
+        for epoch in (0, 5, 9):
             for seed in (0, 1):
                 last = percent == 30 and epoch == 9
                 shares = {"two_labels": clean[seed], "true_class": wrong[seed], "all": everything}
                 rows += [
-                    {"percent": percent, "epoch": epoch, "seed": seed, "group": group, "learned": 0.9,
-                     "contradictory": share if last else 0.1, "negative": 0.3 if last else 0.2}
+                    {"percent": percent, "epoch": epoch, "seed": seed, "group": group,
+                     "learned": learned[seed] if last else 0.5, "contradictory": share if last else 0.1,
+                     "negative": 0.3 if last else 0.1 + epoch / 50, "mean": share / 2}
                     for group, share in shares.items()
                 ]  # fmt: skip
     found = relations_verdicts.flips(pd.DataFrame(rows))
     assert (found["word"], found["common"], found["percent"]) == (word, common, 30)
     assert found["opposed"] == pytest.approx(0.3)
-    assert found["opposed_without"] == pytest.approx(0.2)
+    assert found["opposed_without"] == pytest.approx(0.28)
+    assert (found["opposed_before"], found["epochs_before"], found["epochs"]) == (pytest.approx(0.2), 5, 9)
+    assert found["learned"] == pytest.approx(sum(learned) / 2)
+    assert found["true_class_mean"] == pytest.approx(sum(wrong) / 4)
 
 
 def test_the_rule_of_centring():
@@ -159,14 +172,20 @@ def test_the_study_end_to_end(study):
     signs = tables.signs_table(ends, whole[0].y)
     assert signs.separation.between(0, 1).all()
     kernels = tables.kernels_over_training(whole)
-    beside = tables.beside_authors(
+    ours = relations_authors.ours(study, whole, tables.self_similarity_table(kernels, [50], 0))
+    assert (ours["lr"], ours["epochs"], ours["n_train"]) == (0.1, 3, 300)
+    assert ours["parameters"] == 64 * 16 + 16 + 16 * 10 + 10
+    assert ours["test"] == pytest.approx(sum(t.run.test_accuracy[3] for t in whole) / 2)
+    beside = relations_authors.beside_authors(
         tables.relations_table(kernels, whole[0].y),
-        tables.self_similarity_table(kernels, [50], 0),
+        ours,
         "mlp",
         {"positive": 0.5, "negative": 0.25, "own_nearest": 1.5},
     )
-    assert beside.iloc[0, 0] == "99.74%"
-    assert beside.iloc[:, 2].tolist() == ["50.00%", "25.00%", "1.500"]
+    assert beside.iloc[:3, 0].tolist() == ["99.74%", "0.257%", "0.883"]
+    assert beside.iloc[:3, 2].tolist() == ["50.00%", "25.000%", "1.500"]
+    assert beside.loc[["lr", "momentum", "epochs", "training samples"]].iloc[:, 1].tolist() == ["0.1", "-", "3", "300"]
+    assert list(beside.index[3:]) == list(relations_authors.SETTINGS)
 
 
 def test_diverged_networks_are_counted_and_left_out(study):

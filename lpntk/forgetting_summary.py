@@ -19,7 +19,7 @@ from lpntk.forgetting_walk import Track
 
 WINDOWS = ("early", "middle", "late")  # thirds of a run
 SCALES = ("signs", "signs-centred", "kappa", "kappa-centred")  # scores whose zero means never
-DRAWS = 20  # of the random predictor
+DRAWS = 10  # of the random predictor
 MEASURES = ("precision", "recall", "f1", "best_f1", "ap", "step_precision", "step_recall")
 
 

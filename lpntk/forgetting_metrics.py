@@ -7,6 +7,15 @@ import numpy as np
 from sklearn.metrics import average_precision_score
 
 NAN = math.nan
+EVERY = 10  # steps between two fits of a threshold
+
+
+def spread(values: np.ndarray) -> tuple[float, float, int]:
+    """Return mean and standard deviation of what is defined, and how many that are; NaN of none."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return NAN, NAN, 0
+    return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else NAN, len(values)
 
 
 @dataclass(frozen=True)
@@ -62,10 +71,15 @@ def step_averaged(events: np.ndarray, predicted: np.ndarray) -> tuple[float, flo
     Args:
         events: (t, b) bool.
         predicted: (t, b) bool.
+
+    Returns:
+        Both, NaN without steps.
     """
-    each = [outcome(e, p) for e, p in zip(events, predicted, strict=True)]
-    or_one = lambda value: 1.0 if math.isnan(value) else value
-    return float(np.mean([or_one(o.precision) for o in each])), float(np.mean([or_one(o.recall) for o in each]))
+    if not len(events):
+        return NAN, NAN
+    hits = (events & predicted).sum(axis=1)  # (t,)
+    each = [np.where(of.any(axis=1), hits / of.sum(axis=1).clip(1), 1.0) for of in (predicted, events)]
+    return float(each[0].mean()), float(each[1].mean())
 
 
 def best_threshold(score: np.ndarray, events: np.ndarray) -> float:
@@ -83,15 +97,21 @@ def best_threshold(score: np.ndarray, events: np.ndarray) -> float:
     return float(happened[(2 * hits / (predicted + len(happened))).argmax()])
 
 
+def burn_in(events: np.ndarray, every: int = EVERY) -> int:
+    """Return how many first steps of (t, b) no fit can predict: up to the first fit after the first event, or all t."""
+    found = np.flatnonzero(events.any(axis=1))
+    return min(len(events), (int(found[0]) // every + 1) * every) if len(found) else len(events)
+
+
 def predict_fitted(
     score: np.ndarray,
     events: np.ndarray,
     at_risk: np.ndarray,
     *,
-    every: int = 10,
+    every: int = EVERY,
     above: float = -math.inf,
 ) -> np.ndarray:
-    """Predict each step with the threshold that was best on earlier steps; nothing before the first event.
+    """Predict each step with the threshold that was best on earlier steps; nothing in the ``burn_in``.
 
     Args:
         score: (t, b).

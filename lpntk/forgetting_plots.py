@@ -27,7 +27,7 @@ def history(tracks: Mapping[Setting, Track], bins: int = 20) -> Figure:
     lrs = list(dict.fromkeys(setting.lr for setting in tracks))
     for setting, track in tracks.items():
         look = {"color": COLORS[lrs.index(setting.lr) % len(COLORS)], "ls": ":" if setting.recipe == "plain" else "-"}
-        correct = track.correct[~track.diverged]
+        correct = track.finished().correct
         axes[0].plot(correct.float().mean(dim=(0, 2)), **look)
         share = events(correct).float().mean(dim=(0, 2)).numpy()  # (t,)
         parts = np.array_split(np.arange(len(share)), min(bins, len(share)))

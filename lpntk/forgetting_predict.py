@@ -21,7 +21,7 @@ from lpntk.stacks import Stack, set_mode
 Direction = dict[str, Tensor]  # name of a parameter -> (m, ...), as Stack.params
 SIGNS = ("error", "label", "centred")
 
-# score -> what a reader calls it; the first block predicts where the score is positive, the others need a threshold
+# score -> what a reader calls it; the first six predict where the score is not negative, the others need a threshold
 PREDICTORS = {
     "kernel": "kernel, on probabilities",
     "kernel-logits": "kernel, on logits",
@@ -30,6 +30,7 @@ PREDICTORS = {
     "step": "true step, on logits",
     "step-probabilities": "true step, on probabilities",
     "signs": "lpNTK signs",
+    "signs-centred": "centred lpNTK signs",
     "kappa": "lpNTK, scalar",
     "kappa-centred": "centred lpNTK, scalar",
     "margin": "margin alone",
@@ -143,9 +144,9 @@ def scores(
     }
     told = {name: -margin(values, y) for name, values in after.items()}
     before = margin(logits, y)
-    told["signs"] = inverse_scale(logits, y, change["label"])
-    for name, signs in (("kappa", "label"), ("kappa-centred", "centred")):
+    for suffix, signs in (("", "label"), ("-centred", "centred")):
+        told["signs" + suffix] = inverse_scale(logits, y, change[signs])
         s = sign_vectors(logits.flatten(0, 1), y.flatten(), signs).view_as(logits)
         kappa = (s * change[signs]).sum(dim=-1)  # mean over the batch of kappa(o, u)
-        told[name] = torch.where(before > 0, -kappa / before, 0.0).clamp_min(0)
+        told["kappa" + suffix] = torch.where(before > 0, -kappa / before, 0.0).clamp_min(0)
     return told | {"margin": -before}

@@ -8,10 +8,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve
 
+from lpntk.forgetting_metrics import spread
 from lpntk.forgetting_predict import PREDICTORS
-from lpntk.forgetting_summary import WINDOWS, Judged, window_f1
-from lpntk.forgetting_tables import spread
+from lpntk.forgetting_summary import WINDOWS, Judged, Steps
 from lpntk.forgetting_walk import Setting, Track
+from lpntk.forgetting_windows import window_f1
 from lpntk.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 
 LOOKS = {
@@ -20,7 +21,7 @@ LOOKS = {
     "momentum": (ORANGE, "^"),
     "step": ("black", "D"),
     "signs": (GREEN, "s"),
-    "kappa-centred": (PURPLE, "P"),
+    "signs-centred": (PURPLE, "P"),
     "margin": (VERMILION, "v"),
     "random": (GREY, "x"),
 }
@@ -51,21 +52,25 @@ def predictors(judged: Mapping[Setting, Judged], shown: Sequence[str] = tuple(PR
 
 
 def curves(tracks: Mapping[Setting, Track], judged: Mapping[Setting, Judged], shown: Sequence[str]) -> Figure:
-    """Draw precision against recall over all thresholds, all runs of a setting pooled, a panel for each."""
+    """Draw precision against recall over all thresholds, all runs of a setting pooled, a panel for each.
+
+    On the steps after the burn-in, as everything that is judged.
+    """
     fig, axes = plt.subplots(1, len(tracks), figsize=(4.4 * len(tracks), 4.2), squeeze=False, sharey=True)
     for ax, (setting, track) in zip(axes.flat, tracks.items(), strict=True):
-        fine = ~track.diverged
-        before, after = track.before[fine].numpy(), track.after[fine].numpy()
-        at_risk = before > 0
-        happened = (after <= 0)[at_risk]
+        kept = track.finished()
+        steps = Steps.of(kept)
+        at_risk = steps.at_risk & steps.counted
+        happened = steps.events[at_risk]
         if happened.any():
             for name in shown:
-                precision, recall, _ = precision_recall_curve(happened, track.scores[name][fine].numpy()[at_risk])
+                precision, recall, _ = precision_recall_curve(happened, kept.scores[name].numpy()[at_risk])
                 ap = spread(judged[setting].values[name]["ap"])[0]
                 ax.step(recall, precision, where="post", color=LOOKS[name][0], lw=1.6, clip_on=False,
                         ls="--" if name == "step" else "-", label=f"{PREDICTORS[name]}: {ap:.2f}")  # fmt: skip
-        ax.axhline(happened.mean(), color=GREY, ls=":", label=f"base rate: {happened.mean():.4f}")
-        ax.set_title(setting.words)
+        base = happened.mean() if len(happened) else math.nan
+        ax.axhline(base, color=GREY, ls=":", label=f"base rate: {base:.4f}")
+        ax.set_title(f"{setting.words}: {happened.sum()} events")
         ax.set_xlabel("recall")
         ax.set_xlim(0, 1)
         ax.set_ylim(0, 1.02)
@@ -113,7 +118,9 @@ def windows(judged: Mapping[Setting, Judged], shown: Sequence[str]) -> Figure:
 
 
 def margins(tracks: Mapping[Setting, Track], predictor: str = "kernel-logits", others: int = 4000) -> Figure:
-    """Draw the predicted loss of margin against the margin: an event is predicted above the diagonal.
+    """Draw the predicted loss of margin against the margin: an event is predicted on or above the diagonal.
+
+    The steps after the burn-in.
 
     Args:
         tracks: a panel for each setting.
@@ -123,20 +130,20 @@ def margins(tracks: Mapping[Setting, Track], predictor: str = "kernel-logits", o
     fig, axes = plt.subplots(1, len(tracks), figsize=(4.4 * len(tracks), 4.0), squeeze=False, sharex=True, sharey=True)
     small = 10.0 ** math.floor(math.log10(max(setting.lr for setting in tracks)))  # logarithmic beyond
     for ax, (setting, track) in zip(axes.flat, tracks.items(), strict=True):
-        fine = ~track.diverged
-        before, after = track.before[fine].numpy(), track.after[fine].numpy()
-        at_risk = before > 0
-        x, happened = before[at_risk], (after <= 0)[at_risk]
-        y = x + track.scores[predictor][fine].numpy()[at_risk]  # before minus predicted margin after
+        kept = track.finished()
+        steps = Steps.of(kept)
+        at_risk = steps.at_risk & steps.counted
+        x, happened = steps.before[at_risk], steps.events[at_risk]
+        y = x + kept.scores[predictor].numpy()[at_risk]  # before minus predicted margin after
         calm = np.flatnonzero(~happened)
         calm = calm[:: max(1, len(calm) // others)]
         ax.scatter(x[calm], y[calm], s=5, color=GREY, alpha=0.35, lw=0, rasterized=True, label="kept")
         ax.scatter(x[happened], y[happened], s=9, color=VERMILION, lw=0, rasterized=True, label="forgotten")
-        line = np.linspace(0, x.max(), 1000)
+        line = np.linspace(0, x.max(initial=small), 1000)
         ax.plot(line, line, color="black", lw=0.8, label="predicted loss = margin")
         ax.set_xscale("symlog", linthresh=small)
         ax.set_yscale("symlog", linthresh=small)
-        ax.set_title(setting.words)
+        ax.set_title(f"{setting.words}: {happened.sum()} events")
         ax.set_xlabel("margin before the update, logits")
     axes[0, 0].set_ylabel("loss of margin predicted by the kernel, logits")
     fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, markerscale=2)

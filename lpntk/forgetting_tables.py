@@ -5,31 +5,28 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lpntk.forgetting import follow
+from lpntk.forgetting_compare import Comparison, compare
+from lpntk.forgetting_metrics import spread
 from lpntk.forgetting_predict import PREDICTORS
-from lpntk.forgetting_summary import MEASURES, WINDOWS, Comparison, Judged, compare, window_f1
-from lpntk.forgetting_walk import Setting, Track
+from lpntk.forgetting_summary import MEASURES, Judged
+from lpntk.forgetting_walk import Setting
 
-
-def spread(values: np.ndarray) -> tuple[float, float, int]:
-    """Return mean and standard deviation of what is defined, and how many that are; NaN of none."""
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return math.nan, math.nan, 0
-    return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else math.nan, len(values)
+MAIN = ("kernel", "momentum", "step", "signs", "signs-centred", "margin")
 
 
 def numbers(judged: Judged) -> dict[str, object]:
     """Return what a page may quote of a setting, under dotted keys; what is left out stands in its tables."""
     told: dict[str, object] = {
         "events": int(judged.total.sum()),
+        "burn_in_events": int(judged.skipped.sum()),
         "runs_with_events": int((judged.total > 0).sum()),
         "base_rate": float(judged.total.sum() / max(1, judged.at_risk.sum())),
         "quiet_steps": spread(judged.quiet)[0],
         "diverged": judged.diverged,
     }
     told |= {f"{name}.f1": spread(values["f1"])[0] for name, values in judged.values.items()}
-    for name in ("kernel", "momentum", "step", "signs", "margin"):
+    told |= {f"{name}.predictions": judged.predictions(name) for name in ("kernel", "kappa", "margin")}
+    for name in ("kernel", "kernel-logits", "momentum", "step", "signs", "signs-centred", "margin"):
         told |= {
             f"{name}.f1_sd": spread(judged.values[name]["f1"])[1],
             f"{name}.ap": spread(judged.values[name]["ap"])[0],
@@ -45,25 +42,21 @@ def numbers(judged: Judged) -> dict[str, object]:
 def rate_numbers(
     judged: Mapping[Setting, Judged], compared: Mapping[Setting, Mapping[str, Comparison]]
 ) -> dict[str, str]:
-    """Return learning rates, F1, events and verdicts of some settings, each as one list in words."""
+    """Return ``f1_numbers`` and the verdicts of some settings, each as one list in words."""
+    names = {"verdicts": "margin", "hindsight": "hindsight"}
+    told = {key: ", ".join(compared[setting][name].verdict for setting in judged) for key, name in names.items()}
+    return told | f1_numbers(judged, ("kernel", "momentum", "step", "margin"))
+
+
+def f1_numbers(judged: Mapping[Setting, Judged], shown: Sequence[str]) -> dict[str, str]:
+    """Return learning rates, events (with those of the burn-in) and F1 of some settings, each as one list in words."""
     told = {
         "lr": [f"{setting.lr:g}" for setting in judged],
         "events": [str(int(one.total.sum())) for one in judged.values()],
-        "verdicts": [compared[setting]["margin"].verdict for setting in judged],
-        "hindsight": [compared[setting]["hindsight"].verdict for setting in judged],
+        "burn_in_events": [str(int(one.skipped.sum())) for one in judged.values()],
     }
-    for name in ("kernel", "momentum", "step", "margin"):
-        told[name] = [text(one.values[name]["f1"]) for one in judged.values()]
+    told |= {name: [text(one.values[name]["f1"]) for one in judged.values()] for name in shown}
     return {key: ", ".join(words) for key, words in told.items()}
-
-
-def window_numbers(judged: Judged, shown: Sequence[str]) -> dict[str, object]:
-    """Return events by third of a run, and the F1 of some predictors with its bootstrap interval."""
-    told: dict[str, object] = {f"{w}.events": int(n) for w, n in zip(WINDOWS, judged.events.sum(axis=0), strict=True)}
-    for name in shown:
-        for window, ends in zip(WINDOWS, window_f1(judged, name), strict=True):
-            told |= {f"{window}.{name}.{end}": value for end, value in zip(("f1", "low", "high"), ends, strict=True)}
-    return told
 
 
 def comparisons(judged: Judged) -> dict[str, Comparison]:
@@ -107,7 +100,11 @@ def predictor_rows(judged: Judged) -> list[dict[str, str]]:
     heads = {"precision": "precision", "recall": "recall", "f1": "F1", "best_f1": "F1 in hindsight", "ap": "AP",
              "step_precision": "step-averaged precision", "step_recall": "step-averaged recall"}  # fmt: skip
     return [
-        {"predictor": words, **{head: text(judged.values[name][m]) for m, head in heads.items()}}
+        {
+            "predictor": words,
+            "events": f"{judged.total.sum()}",
+            **{head: text(judged.values[name][m]) for m, head in heads.items()},
+        }
         for name, words in PREDICTORS.items()
     ]
 
@@ -121,8 +118,9 @@ def overview_rows(
         {
             "setting": setting.words,
             "events": int(told.total.sum()),
+            "in the burn-in": int(told.skipped.sum()),
             "of": int(told.at_risk.sum()),
-            **{PREDICTORS[n]: text(told.values[n]["f1"]) for n in ("kernel", "momentum", "step", "signs", "margin")},
+            **{PREDICTORS[n]: text(told.values[n]["f1"]) for n in MAIN},
             **{words: compared[setting][name].verdict for words, name in against.items()},
         }
         for setting, told in judged.items()
@@ -152,7 +150,9 @@ def convention_rows(judged: Mapping[Setting, Judged], shown: Sequence[str]) -> l
         {
             "setting": setting.words,
             "steps without events": f"{spread(told.quiet)[0]:.0%}",
+            "events": f"{told.total.sum()}",
             "predictor": PREDICTORS[name],
+            "predictions": f"{told.predictions(name):.0f}",
             **{
                 f"{measure}, {words}": text(told.values[name][prefix + measure])
                 for measure in ("precision", "recall")
@@ -162,33 +162,3 @@ def convention_rows(judged: Mapping[Setting, Judged], shown: Sequence[str]) -> l
         for setting, told in judged.items()
         for name in shown
     ]
-
-
-def count_numbers(track: Track) -> dict[str, float]:
-    """Return what a page may quote of the events of the samples followed: means over samples and runs."""
-    correct = track.correct[~track.diverged]
-    told = follow(correct)
-    return {
-        "events_per_sample": float(told.counts.float().mean()),
-        "most": float(told.counts.float().mean(dim=0).max()),
-        "forgotten": float((told.counts > 0).float().mean()),
-        "never_forgotten": float(told.never_forgotten.float().mean()),
-        "never_learned": float(told.never_learned.float().mean()),
-        "correct_at_the_end": float(correct[:, -1].float().mean()),
-    }
-
-
-def count_rows(tracks: Mapping[Setting, Track]) -> list[dict[str, object]]:
-    """Return one row of ``count_numbers`` per setting."""
-    heads = {
-        "correct_at_the_end": "correct at the end",
-        "never_learned": "never learned",
-        "forgotten": "forgotten at least once",
-        "never_forgotten": "learned, never forgotten",
-    }
-    rows = []
-    for setting, track in tracks.items():
-        told = count_numbers(track)
-        row = {"setting": setting.words} | {words: f"{told[key]:.1%}" for key, words in heads.items()}
-        rows.append(row | {"events per sample": f"{told['events_per_sample']:.2f}"})
-    return rows

@@ -79,6 +79,11 @@ class Track:
         own = {name: value for name, value in vars(self).items() if name != "scores"}
         return own | {f"scores.{name}": value for name, value in self.scores.items()}
 
+    def finished(self) -> "Track":
+        """Return it without the runs that diverged."""
+        fine = ~self.diverged
+        return Track.join([{name: value[fine] for name, value in self.tensors().items()}])
+
     @classmethod
     def join(cls, parts: Sequence[dict[str, Tensor]]) -> "Track":
         """Return one track of several blocks of trainings, as named tensors."""

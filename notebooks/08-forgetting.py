@@ -28,22 +28,25 @@
 # | *kernel, on logits* | the same, the softmax taken exactly | yes |
 # | *kernel + weight decay*, *kernel + momentum* | one more term of the step that SGD makes | yes |
 # | *true step* | the change of the weights as it was: what any expansion to first order in the weights can be told | yes |
-# | *lpNTK signs* | the signs of the error in place of the error; their scale is fitted | one number |
+# | *lpNTK signs* and *centred* | the signs of the error in place of the error, or the signs less their mean; scale fitted | one number |
 # | *lpNTK, scalar* and *centred* | the mean of $\kappa$ between sample and batch against the sample's margin; scale fitted | one number |
 # | *margin alone* | the lead of the label's logit; nothing of the batch; threshold fitted | one number |
-# | *random* | the base rate of the run | |
+# | *random* | the base rate of the run; mean of 10 draws a run | |
 #
 # A fitted number is fitted to all earlier steps of its run, anew every ten steps, for the largest F1. *F1 in hindsight* is
-# what the best constant threshold, known only afterwards, would have given.
+# what the best constant threshold, known only afterwards, would have given. Until the first of these fits that has an event to
+# fit to, nothing can be predicted that way. This is the *burn-in* of the run, at least ten steps and often those with most
+# events. **All predictors, fitted or not, are judged on the steps after it**; the events it holds are told beside the others.
 #
 # **How they are judged.** Events are rare, so accuracy would say nothing. Precision, recall and F1 come from counts
 # pooled over the steps of a run. A run without events has no recall and no F1: they are *undefined* and left out, and
 # the number of runs that remain is told.
 #
 # **The rule for the verdict.** At each setting of the real update, the paper's predictor is *better* than the fitted
-# margin if its F1 is higher in at least 90 % of the runs that have events, and a one-sided Wilcoxon signed-rank test over these
-# runs has $p < 0.05$; it is *worse* if the same holds the other way round; otherwise *undecided*. With fewer than
-# 5 such runs or 30 events nothing can be judged. *The kernel predicts forgetting better than the margin* **holds** if, with
+# margin if its F1 is higher in at least 90 % of the runs that have events after the burn-in, and a two-sided Wilcoxon
+# signed-rank test over these runs has $p < 0.05$; it is *worse* if the same holds the other way round; otherwise *undecided*.
+# The level is that of one setting and is not corrected for their number. With fewer than 6 such runs (which could not reach
+# the level) or 30 such events nothing can be judged. *The kernel predicts forgetting better than the margin* **holds** if, with
 # the whole recipe that networks are trained with (momentum, weight decay, dropout), it is better at every learning rate that
 # can be judged; it holds **in part** if at some; otherwise it **fails**. That is a comparison, not praise: how many of the events
 # it finds stands beside it. A part of the recipe *costs* the prediction something if, in a
@@ -74,14 +77,15 @@ from IPython.display import Markdown
 from lpntk import data, forgetting, forgetting_plots, forgetting_predict_plots, plots
 from lpntk.cache import Cache
 from lpntk.campaign import Network
+from lpntk.forgetting_compare import overall
+from lpntk.forgetting_counts import both_counts, count_numbers, count_rows
 from lpntk.forgetting_study import by_part, by_rate, study
-from lpntk.forgetting_summary import judge, overall
+from lpntk.forgetting_summary import judge
 from lpntk.forgetting_tables import (
     comparison_numbers,
     comparisons,
     convention_rows,
-    count_numbers,
-    count_rows,
+    f1_numbers,
     numbers,
     overview_rows,
     part_rows,
@@ -89,8 +93,8 @@ from lpntk.forgetting_tables import (
     rate_numbers,
     text,
     verdict_line,
-    window_numbers,
 )
+from lpntk.forgetting_windows import window_numbers, window_words
 from lpntk.results import Results
 from lpntk.tables import table
 
@@ -133,7 +137,7 @@ record.update("scale", {"n": n, "seeds": seeds, "steps": steps, "ablation_lr": a
 # ## What is forgotten
 #
 # Every one of the samples followed is looked at after every update. Left: how many are correct. Right: how many are forgotten
-# by an update. Means over runs.
+# by an update. Means over runs; a run that diverged is in no figure and in no mean on this page.
 
 # %%
 record.figure("history", forgetting_plots.history({s: tracks[s] for s in rates}))
@@ -148,17 +152,18 @@ table(count_rows(tracks), index="setting", formats={})
 
 # %%
 plain, whole = parts[0], parts[-1]
-histories = forgetting.follow(tracks[whole].correct)
-presented = forgetting.counts_at_presentations(tracks[whole].correct, tracks[whole].batches)
-record.number("presentations.seen", float(presented.sum() / histories.counts.sum().clamp_min(1)))
-record.figure(
-    "counts", forgetting_plots.counts({"after every update": histories.counts, "at presentations": presented})
+found = both_counts(tracks[whole])
+record.number(
+    "presentations.seen", float(found["at presentations"].sum() / found["after every update"].sum().clamp_min(1))
 )
+record.number("presentations.events", int(found["after every update"].sum()))
+record.figure("counts", forgetting_plots.counts(found))
 
 # %% [markdown]
 # The samples most often forgotten, and those that are learned first and kept by every run:
 
 # %%
+histories = forgetting.follow(tracks[whole].finished().correct)
 record.figure("gallery", forgetting_plots.gallery(samples, x[:followed], y[:followed], histories))
 
 # %% [markdown]
@@ -166,7 +171,7 @@ record.figure("gallery", forgetting_plots.gallery(samples, x[:followed], y[:foll
 #
 # From here on: the samples of the previous batch, the update on the current one. An event is *predicted* if a sample is correct
 # before the update and the predicted output after it is not. F1 as mean and standard deviation over the runs that have
-# events; the last three columns compare the paper's predictor (*kernel, on probabilities*) with the fitted margin by the rule
+# events after the burn-in; the last three columns compare the paper's predictor (*kernel, on probabilities*) with the fitted margin by the rule
 # above; with the margin given its best threshold in hindsight, an advantage that the kernel has not; and by average
 # precision (AP), where neither needs a threshold.
 
@@ -186,11 +191,11 @@ record.figure("predictors", forgetting_predict_plots.predictors({s: judged[s] fo
 #
 # ## Without a threshold
 #
-# A threshold hides how well a score sorts. Precision against recall over all thresholds, all runs together:
+# A threshold hides how well a score sorts. Precision against recall over all thresholds, all runs together, on the same steps:
 
 # %%
 pair = {setting: tracks[setting] for setting in (plain, whole)}
-shown = ("kernel", "momentum", "step", "signs", "margin")
+shown = ("kernel", "momentum", "step", "signs", "signs-centred", "margin")
 record.figure("curves", forgetting_predict_plots.curves(pair, judged, shown))
 
 # %% [markdown]
@@ -204,7 +209,7 @@ table(predictor_rows(judged[whole]), index="predictor", formats={})
 # %% [markdown]
 # ## Events need a small margin
 #
-# A sample is forgotten when its margin is smaller than what the update takes from it. Above the diagonal the kernel predicts an
+# A sample is forgotten when its margin is not larger than what the update takes from it. On or above the diagonal the kernel predicts an
 # event. The margin is known to every predictor; the loss of margin is what they get right or wrong. The better the kernel knows
 # the update, the more the forgotten samples are those above the line. Of the samples that were kept only a part is drawn.
 
@@ -228,21 +233,23 @@ table(part_rows({s: judged[s] for s in parts}, compared), index="real update", f
 # ## When in training
 #
 # F1 by thirds of a run. A single run has few events in a third, so here counts are pooled over all runs; the bars are 95 %
-# bootstrap intervals over runs (no width where all runs agree). Below each third is its number of events.
+# bootstrap intervals over runs (no width where all runs agree). Below each third is its number of events; the burn-in is
+# left out of the first.
 
 # %%
 wholes = {s: judged[s] for s in rates if s.recipe == "all"}
 shown = ("kernel", "momentum", "step", "margin")
 for setting, told in wholes.items():
     record.update(key[setting], window_numbers(told, shown))
+record.update("windows", window_words(wholes, shown))
 record.figure("windows", forgetting_predict_plots.windows(wholes, shown))
 
 # %% [markdown]
 # ## How a convention moves the numbers
 #
 # The authors' public code averages precision and recall over steps, and counts a step without predictions as precision 1 and a
-# step without events as recall 1. Where most steps have no event, silence is then nearly perfect: see *random*, and *lpNTK,
-# scalar*, where it never predicts anything.
+# step without events as recall 1. Where most steps have no event, silence is then nearly perfect: compare the predictors with
+# few *predictions* in both conventions.
 
 # %%
 table(convention_rows(wholes, ("kernel", "momentum", "kappa", "random")), index="setting", formats={})
@@ -255,15 +262,19 @@ verdict = overall([compared[s]["margin"].verdict for s in wholes])
 costly = [s.recipe for s in parts[1:-1] if compared[s]["cost"].verdict == "better"]
 record.number("verdict", verdict)
 record.update("rates", rate_numbers(wholes, compared))
+plains = {s: judged[s] for s in rates if s.recipe == "plain"}
+record.update("plain_rates", f1_numbers(plains, ("signs", "signs-centred", "kernel-logits", "margin")))
 record.number("costly", ", ".join(costly) or "none")
 f1 = {s: {name: text(values["f1"]) for name, values in judged[s].values.items()} for s in (plain, whole)}
 Markdown(
     f"With the whole recipe, *the kernel predicts forgetting better than the margin* **{verdict}**.\n\n"
     + "\n".join(verdict_line(setting, judged[setting], compared[setting]) for setting in rates)
-    + f"\n\nAt lr {ablation_lr:g} the paper's predictor has an F1 of {f1[plain]['kernel']} under plain SGD and of "
-    f"{f1[whole]['kernel']} under the whole recipe, where adding the velocity gives {f1[whole]['momentum']} and the true step "
+    + f"\n\nAt lr {ablation_lr:g} the paper's predictor has an F1 of {f1[plain]['kernel']} under plain SGD "
+    f"({judged[plain].total.sum()} events) and of {f1[whole]['kernel']} under the whole recipe "
+    f"({judged[whole].total.sum()} events), where adding the velocity gives {f1[whole]['momentum']} and the true step "
     f"{f1[whole]['step']}. Of the parts of the recipe, these cost the prediction something by the rule: "
-    f"**{record.numbers['costly']}**. Of lpNTK alone, the signs reach {f1[whole]['signs']} and the scalar "
+    f"**{record.numbers['costly']}**. Of lpNTK alone, the signs reach {f1[whole]['signs']} "
+    f"(centred: {f1[whole]['signs-centred']}) and the scalar "
     f"{f1[whole]['kappa']} (centred: {f1[whole]['kappa-centred']}), the margin {f1[whole]['margin']}, chance "
     f"{f1[whole]['random']}."
 )
@@ -281,4 +292,6 @@ Markdown(
 # | precision, recall, F1, thresholds | `lpntk/forgetting_metrics.py` `outcome`, `predict_fitted` | `test_pooled_counts_agree_with_scikit_learn`, `test_no_events_are_undefined_and_not_perfect` |
 # | one training, predicted step by step | `lpntk/forgetting_walk.py` `walk` | `test_a_walk_is_an_ordinary_training_and_tells_what_happened` |
 # | all trainings, resumable | `lpntk/forgetting_study.py` `study` | `test_a_killed_study_resumes_with_the_same_numbers` |
-# | comparisons and verdict | `lpntk/forgetting_summary.py` `judge`, `compare`, `overall` | `test_a_perfect_predictor_is_better_and_a_useless_one_is_not` |
+# | each run judged, on the steps after the burn-in | `lpntk/forgetting_summary.py` `judge` | `tests/test_forgetting_judged.py` `test_all_predictors_are_judged_on_the_same_steps` |
+# | comparisons and verdict | `lpntk/forgetting_compare.py` `compare`, `overall` | `test_a_perfect_predictor_is_better_and_a_useless_one_is_not` |
+# | thirds of a run | `lpntk/forgetting_windows.py` `window_f1`, `window_words` | `test_windows_name_where_the_margin_is_ahead` |

@@ -11,6 +11,7 @@ from lpntk import forgetting_study as study_module
 from lpntk.cache import Cache
 from lpntk.campaign import Network
 from lpntk.forgetting import counts_at_presentations, events, follow, margin
+from lpntk.forgetting_counts import both_counts, count_numbers, count_rows
 from lpntk.forgetting_metrics import (
     average_precision,
     best_threshold,
@@ -20,8 +21,6 @@ from lpntk.forgetting_metrics import (
 )
 from lpntk.forgetting_predict import FREE, PREDICTORS, changes, inverse_scale, moment, on_probabilities, pushes, scores
 from lpntk.forgetting_study import by_part, by_rate, study, with_dropout
-from lpntk.forgetting_summary import compare, judge, overall, window_f1
-from lpntk.forgetting_tables import comparisons, numbers, overview_rows, predictor_rows, text
 from lpntk.forgetting_walk import Setting, Track, _held, draw_batches, walk
 from lpntk.models import build
 from lpntk.stacks import Stack
@@ -57,6 +56,14 @@ def test_presentations_see_only_what_happens_at_them():
 def test_margin():
     values = torch.tensor([[1.0, 3.0, 2.0], [1.0, 3.0, 2.0], [2.0, 2.0, 0.0]])
     assert margin(values, torch.tensor([1, 0, 0])).tolist() == [1.0, -2.0, 0.0]
+
+
+def test_the_first_update_that_learned_is_told():
+    correct = histories("--+++", "-+-+-", "++++-", "-----")  # at 2, 1, 0, never
+    track = Track(correct[None], *[torch.zeros(1, 4, 2)] * 3, {}, torch.zeros(1, dtype=torch.bool))
+    told = count_numbers(track)
+    assert [told[f"first_learned{end}"] for end in ("_low", "", "_high")] == [0.5, 1.0, 1.5]
+    assert count_rows({Setting("all", 0.1): track})[0]["first learned: update, median (quartiles)"] == "1 (0–2)"
 
 
 # --- metrics ---
@@ -161,7 +168,9 @@ def test_the_products_are_those_of_explicit_blocks(m, name, shape):
                 kappa = torch.einsum("ok,oukl,ul->ou", s_o, blocks, s).mean(1)
                 lead = margin(z[i], y_o[i])
                 expected = torch.where(lead > 0, -kappa / lead, 0.0).clamp_min(0)
-                torch.testing.assert_close(told["kappa" if signs == "label" else "kappa-centred"][i], expected)
+                suffix = "" if signs == "label" else "-centred"
+                torch.testing.assert_close(told["kappa" + suffix][i], expected)
+                torch.testing.assert_close(told["signs" + suffix][i], inverse_scale(z[i], y_o[i], change[i]))
 
 
 def test_every_score_but_random_is_told_and_all_free_ones_agree_without_a_step():
@@ -382,71 +391,14 @@ def test_a_study_refuses_what_it_cannot_do(tmp_path):
         study(NETWORK, x, y, [Setting("all", 0.1)], width=2, cache=Cache(tmp_path), **SMALL | {"followed": 49})
 
 
-# --- judging ---
-
-
-def planted(seeds=6, t=30, b=16, seed=0, quality=1.0):
-    """A track in which ``kernel`` knows events with some quality and ``margin`` does not."""
-    generator = torch.Generator().manual_seed(seed)
-    before = torch.rand(seeds, t, b, generator=generator)
-    after = before - 0.5 * torch.rand(seeds, t, b, generator=generator)
-    noise = torch.randn(seeds, t, b, generator=generator)
-    scores = {name: -after + (1 - quality) * noise for name in FREE}
-    scores |= {name: noise.clamp_min(0) for name in ("signs", "kappa", "kappa-centred")}
-    scores["margin"] = noise - 1
-    correct = torch.ones(seeds, t + 2, 4, dtype=torch.bool)
-    return Track(correct, torch.zeros(seeds, t + 1, b, dtype=torch.int64), before, after, scores,
-                 torch.zeros(seeds, dtype=torch.bool))  # fmt: skip
-
-
-def test_a_perfect_predictor_is_better_and_a_useless_one_is_not():
-    judged = judge(planted())
-    assert judged.values["kernel"]["f1"].tolist() == [1.0] * 6
-    assert compare(judged, "kernel", "margin").verdict == "better"
-    assert compare(judged, "margin", "kernel").verdict == "worse"
-    assert compare(judged, "kernel", "step").verdict == "undecided"  # equal
-    assert window_f1(judged, "kernel").tolist() == [[1.0] * 3] * 3
-    assert judged.events.sum() == ((planted().after <= 0) & (planted().before > 0)).sum()
-    whole = [sum(counts[:2]) for counts in judged.counts["random"].sum(axis=1)]
-    assert whole == judged.total.tolist()  # hits and missed of any predictor are the events
-    assert len(predictor_rows(judged)) == len(PREDICTORS)
-    setting = Setting("all", 0.1)
-    rows = overview_rows({setting: judged}, {setting: comparisons(judged)})
-    assert [row["kernel against margin"] for row in rows] == ["better"]
-    assert numbers(judged)["kernel.f1"] == 1.0
-    assert overall(["better", "cannot be judged"]) == "holds"
-    assert overall(["better", "undecided"]) == "holds in part"
-    assert overall(["worse", "undecided"]) == "fails"
-    assert overall(["cannot be judged"]) == "cannot be judged"
-
-
-def test_too_few_events_or_runs_cannot_be_judged():
-    quiet = planted()
-    quiet.after[:, :-1] = 0.99 * quiet.before[:, :-1]
-    quiet.after[:, -1, 4:] = 0.99 * quiet.before[:, -1, 4:]
-    judged = judge(quiet)
-    assert 0 < judged.total.sum() < 30
-    assert compare(judged, "kernel", "margin").verdict == "cannot be judged"
-    assert compare(judge(planted(seeds=4)), "kernel", "margin").verdict == "cannot be judged"
-
-
-def test_runs_without_events_are_undefined_and_counted():
-    track = planted()
-    track.after[0] = 0.99 * track.before[0]
-    judged = judge(track)
-    assert np.isnan(judged.values["kernel"]["f1"][0])
-    assert judged.values["kernel"]["step_recall"][0] == 1.0  # the other convention
-    assert numbers(judged)["runs_with_events"] == 5
-    assert text(judged.values["kernel"]["f1"]).endswith("(5 runs)")
-    assert text(np.array([np.nan])) == "undefined"
-    assert compare(judged, "kernel", "margin").runs == 5
-
-
-def test_diverged_runs_are_left_out_and_counted():
-    track = planted()
-    track.diverged[2] = True
-    track.after[2] = torch.nan
-    judged = judge(track)
-    assert judged.diverged == 1
-    assert len(judged.total) == 5
-    assert np.isfinite(judged.values["kernel"]["f1"]).all()
+def test_a_run_that_diverges_is_known_and_enters_no_count():
+    x, y = small()
+    batches = torch.stack([draw_batches(48, 12, 8, seed=s) for s in (0, 1)])
+    fine = walk([NETWORK(0), NETWORK(1)], x, y, batches, 20, Setting("plain", 0.1))
+    wild = walk([NETWORK(0), NETWORK(1)], x, y, batches, 20, Setting("plain", 1e20))
+    assert wild.diverged.all()
+    both = Track.join([fine.tensors(), wild.tensors()])
+    assert count_numbers(both) == count_numbers(fine)
+    for name, value in both_counts(both).items():
+        assert torch.equal(value, both_counts(fine)[name])
+    assert np.isnan(count_numbers(wild)["first_learned"])

@@ -56,8 +56,8 @@ def trained(
 
     Returns:
         One row per network and checkpoint: columns of ``width_study.summary`` at K = data.k, ``same.columns`` and
-        ``same.entries`` of ``width_heads``, ``epoch``, ``train`` and ``test`` accuracy, ``diverged``. A diverged network
-        has readings at the checkpoints where it was finite only.
+        ``same.entries`` of ``width_heads``, ``epoch``, ``train`` and ``test`` accuracy, ``diverged``. A
+        diverged network has readings at the checkpoints where it was finite only.
     """
     rows, source = [], module_hash("width_training")
     cases = list(itertools.product(range(seed, seed + seeds), depths, lr.items(), widths))

@@ -13,7 +13,7 @@ from lpntk.data import load
 from lpntk.models import build
 from lpntk.one_step import FORCES, forces, logit_velocity, sgd_step, softmax_velocity
 from lpntk.one_step_kinks import local_slopes, switched, switches
-from lpntk.one_step_numbers import at_moments, numbers, verdicts
+from lpntk.one_step_numbers import at_moments, numbers, rows, verdicts
 from lpntk.one_step_study import Kind, Study
 from lpntk.one_step_summary import Along, Sweep, follow, learned, overall, seed_spread, spread, sweep
 
@@ -228,8 +228,9 @@ def test_the_study_follows_the_same_steps_along_training_and_is_kept(study):
     assert len(keys) == len(set(keys))
     told_ = dict(numbers(first[1]))
     (row,) = at_moments(told_, {"signs": "batch.cosine.label"}, ".3f")
-    mean, sd = (f(first[1].of("cosine", "label"))[-1] for f in (overall, spread))
-    assert row["last epoch"] == f"{mean:.3f} ± {sd:.3f}"
+    mean, sd, seeds = (float(f(first[1].of("cosine", "label"))[-1]) for f in (overall, spread, seed_spread))
+    assert row["last epoch"] == f"{mean:.3f} ± {sd:.3f} ({seeds:.3f})"
+    assert rows(first[1], "cosine")[-1]["label"] == f"{mean:.2f} ± {sd:.2f} ({seeds:.2f})"
     assert [r["what it leaves away is needed"] for r in verdicts(first[1:])] == [
         first[1].verdict(force) for force in FORCES[1:]
     ]

@@ -1,32 +1,55 @@
-"""Which inputs meet a kink? A network of ReLUs and max-poolings is smooth as long as none of them switches."""
+"""Which inputs meet a kink? A network of ReLUs and max-poolings is smooth as long as none of them switches.
+
+Operations are watched where torch carries them out, so that ``nn.ReLU``, ``F.relu`` and ``x.relu()`` are all one.
+"""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+RELUS = ("relu", "relu_")
+POOLINGS = ("max_pool2d_with_indices",)
+UNWATCHED = {
+    "leaky_relu", "leaky_relu_", "_prelu_kernel", "rrelu_with_noise", "elu", "elu_", "threshold", "threshold_",
+    "hardtanh", "hardtanh_", "hardsigmoid", "hardswish", "hardswish_", "softshrink", "hardshrink", "abs", "abs_",
+    "clamp", "clamp_", "clamp_min", "clamp_min_", "clamp_max", "clamp_max_", "maximum", "minimum", "max", "min", "amax",
+    "amin", "max_pool3d_with_indices", "adaptive_max_pool2d", "adaptive_max_pool3d", "fractional_max_pool2d", "sort",
+    "topk", "round", "sign", "gt", "ge", "lt", "le",
+}  # fmt: skip
+
+
+class _Watch(TorchDispatchMode):
+    """Notes, for each operation with a kink, on which side of it every value lies: one (m, values) per operation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Tensor] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        if name in UNWATCHED:
+            raise NotImplementedError(
+                f"the network uses {name}, which may have kinks that are not watched; expected ReLUs and 2-d "
+                "max-poolings: add it to lpntk/one_step_kinks.py with what switches there"
+            )
+        output = func(*args, **(kwargs or {}))
+        if name in RELUS:
+            self.seen.append((output > 0).flatten(1))
+        elif name in POOLINGS:
+            self.seen.append(output[1].flatten(1))  # which pixel is the largest
+        return output
 
 
 def switches(model: nn.Module, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Return the logits (m, k), and for every layer with kinks its switches: one row of values for each input.
+    """Return the logits (m, k), and for every operation with kinks its switches: one row of values for each input.
 
-    Seen are the modules ``nn.ReLU`` (which units are positive) and ``nn.MaxPool2d`` (which pixel is the largest); a
-    ReLU called as a function is not.
+    Seen are ReLUs (which units are positive) and 2-d max-poolings (which pixel is the largest), modules or functions.
+
+    Raises:
+        NotImplementedError: if the network uses another operation with kinks.
     """
-    seen: list[Tensor] = []
-
-    def positive(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        seen.append((output > 0).flatten(1))
-
-    def largest(module: nn.MaxPool2d, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        size = module.kernel_size, module.stride, module.padding, module.dilation, module.ceil_mode
-        seen.append(F.max_pool2d(inputs[0], *size, return_indices=True)[1].flatten(1))
-
-    hooks = [m.register_forward_hook(positive) for m in model.modules() if isinstance(m, nn.ReLU)]
-    hooks += [m.register_forward_hook(largest) for m in model.modules() if isinstance(m, nn.MaxPool2d)]
-    try:
-        return model(x), seen
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with _Watch() as watch:
+        return model(x), watch.seen
 
 
 def switched(before: list[Tensor], after: list[Tensor], m: int) -> Tensor:

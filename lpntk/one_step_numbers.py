@@ -61,13 +61,14 @@ def slope_numbers(found: Sweep) -> Iterator[tuple[str, float]]:
 
 
 def rows(along: Along, reading: str) -> list[dict[str, object]]:
-    """Return one row for each epoch: mean and standard deviation over steps of a reading, for every force."""
+    """Return one row for each epoch, for every force: mean ± standard deviation over all steps (that over seeds)."""
     table = []
     for i, epoch in enumerate(along.epochs):
         row = {"epoch": epoch, "mean error": f"{float(overall(along.of('size'))[i]):.2g}"}
         for force in along.forces:
             value = along.of(reading, force)
-            row[force] = f"{float(overall(value)[i]):.2f} ± {float(spread(value)[i]):.2f}"
+            sd, seed_sd = float(spread(value)[i]), float(seed_spread(value)[i])
+            row[force] = f"{float(overall(value)[i]):.2f} ± {sd:.2f} ({seed_sd:.2f})"
         table.append(row)
     return table
 
@@ -88,7 +89,7 @@ def verdicts(kinds: Sequence[Along]) -> list[dict[str, object]]:
 
 
 def at_moments(told: Mapping[str, float], keys: Mapping[str, str], spec: str) -> list[dict[str, str]]:
-    """Return rows of recorded numbers at the first, middle and last epoch, with a standard deviation if it is known.
+    """Return rows of recorded numbers at the first, middle and last epoch, with standard deviations if they are known.
 
     Args:
         told: what was recorded, by key.
@@ -99,7 +100,9 @@ def at_moments(told: Mapping[str, float], keys: Mapping[str, str], spec: str) ->
     for words, key in keys.items():
         row = {"measured": words}
         for moment in ("first", "middle", "last"):
-            value, sd = told[f"{key}.{moment}"], told.get(f"{key}.{moment}.sd")
-            row[f"{moment} epoch"] = format(float(value), spec) + (f" ± {float(sd):{spec}}" if sd is not None else "")
+            spreads = {" ± {}": told.get(f"{key}.{moment}.sd"), " ({})": told.get(f"{key}.{moment}.seed_sd")}
+            row[f"{moment} epoch"] = format(float(told[f"{key}.{moment}"]), spec) + "".join(
+                words.format(format(float(sd), spec)) for words, sd in spreads.items() if sd is not None
+            )
         table.append(row)
     return table

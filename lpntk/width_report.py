@@ -123,8 +123,8 @@ class Factor:
 
     @property
     def holds(self) -> bool:
-        """Whether the mean is the law's up to the slack."""
-        return abs(self.mean - self.law) <= FACTOR_SLACK
+        """Whether the whole interval is the law's up to the slack."""
+        return self.law - FACTOR_SLACK <= self.low and self.high <= self.law + FACTOR_SLACK
 
 
 def factors(frame: pd.DataFrame, width: int | None = None) -> list[Factor]:

@@ -78,7 +78,7 @@ def factor_numbers(measured: Sequence[Factor]) -> dict[str, dict[str, float]]:
 
 
 def training(after: Sequence[Training]) -> Styler:
-    """Return one row per setting and width: error before, after and with a fresh head, factor, contradictions."""
+    """Return one row per setting and width: error before and after, factor, contradictions, what is left of the law."""
     rows = [
         {
             "setting": short(t.depth, t.parametrisation),
@@ -87,10 +87,10 @@ def training(after: Sequence[Training]) -> Styler:
             "test accuracy": f"{t.test:.1%}",
             "error before": f"{t.before:.3f}",
             "error after": f"{t.after[0]:.3f}",
-            "fresh head": f"{t.fresh:.3f}",
+            "after / before": f"{t.growth[0]:.2f} ({t.growth[1]:.2f} to {t.growth[2]:.2f})",
             "factor": f"{t.factor[0]:.2f} ± {t.factor[2] - t.factor[0]:.2f}",
             "kernel < 0": f"{t.negative:.1%}",
-            "survives": "yes" if t.survives else "no",
+            "survives": {True: "yes", False: "no", None: "not decided"}[t.survives] if t.judged else "not judged",
         }
         for t in after
     ]
@@ -102,7 +102,8 @@ def training_numbers(after: Sequence[Training], slopes: Mapping[tuple[int, str],
     wide, told = max(t.width for t in after), {}
     for t in after:
         values = {
-            "test": t.test, "before": t.before, "after": t.after[0], "fresh_before": t.fresh_before, "fresh": t.fresh,
+            "test": t.test, "before": t.before, "after": t.after[0],
+            "growth": t.growth[0], "growth_low": t.growth[1], "growth_high": t.growth[2],
             "factor": t.factor[0], "factor_low": t.factor[1], "factor_high": t.factor[2], "negative": t.negative,
         }  # fmt: skip
         key = f"trained.{setting(t.depth, t.parametrisation)}"
@@ -131,11 +132,10 @@ def in_words(
     told = factor_numbers(measured)["factor"]
     widest = [t for t in after if t.width == max(t.width for t in after)]
     fates = "; ".join(
-        f"{name(t)}: error {t.before:.3f} → {t.after[0]:.3f}, factor {t.factor[0]:.2f}, with a fresh last layer "
-        f"error {t.fresh:.3f}"
+        f"{name(t)}: error {t.before:.3f} → {t.after[0]:.3f}, times {t.growth[0]:.2f} ({t.growth[1]:.2f} to "
+        f"{t.growth[2]:.2f}), factor {t.factor[0]:.2f} ({t.factor[1]:.2f} to {t.factor[2]:.2f})"
         for t in widest
     )
-    restored = sum(t.fresh_restores for t in widest)
     return "\n".join(
         [
             f"1. The rate $O(w^{{-1/2}})$ **{verdict.rate}** for pairs of one label ({seeds} seeds). Slopes over all "
@@ -144,7 +144,6 @@ def in_words(
             f"3. The factor $1 - 4/K$ **{verdict.factor}** at width {measured[0].width}: the largest deviation is "
             f"{told['worst']:.4f}, and {told['inside']} of {told['cases']} intervals contain it.",
             f"4. After training, at width {widest[0].width} ({widest[0].seeds} networks each), the law "
-            f"**{verdict.training}**: {fates}. With a fresh last layer the error is at most twice what it was at "
-            f"initialisation in {restored} of {len(widest)} settings.",
+            f"**{verdict.training}**: {fates}.",
         ]
     )

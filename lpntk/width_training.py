@@ -1,8 +1,9 @@
 """What does training do to the law of the width? The same readings of networks while they learn real data.
 
-At every checkpoint a network is read twice: with its own head, and with a fresh one in its place. The fresh head
-restores the independence that the theorem assumes, so that the two together tell which of its premises training breaks:
-the independence (own head far from the law, fresh head on it) or the many directions (the fresh head far from it too).
+At every checkpoint a network is read with its own head, with the same head permuted (``width_heads``), and with a fresh
+one, whose rows are independent, of the initial variance and know nothing of the features: A1 and A2 of the theorem's
+page hold again. Read one after another, they tell how much of a larger error goes with each property of the trained
+head; what is left under the fresh one is the features' own.
 """
 
 import itertools
@@ -18,6 +19,7 @@ from lpntk.cache import Cache, module_hash
 from lpntk.data import Dataset
 from lpntk.training import DivergenceWarning, accuracy, train
 from lpntk.width import draw, module, weights_of
+from lpntk.width_heads import measure_permuted
 from lpntk.width_study import FRESH, as_rows, balanced, measure
 
 
@@ -53,8 +55,9 @@ def trained(
         **training: passed to ``lpntk.training.train``: batch_size, momentum, ...
 
     Returns:
-        One row per network and checkpoint: columns of ``width_study.summary`` at K = data.k, ``epoch``, ``train`` and
-        ``test`` accuracy, ``diverged``. A diverged network has readings at the checkpoints where it was finite only.
+        One row per network and checkpoint: columns of ``width_study.summary`` at K = data.k, ``same.columns`` and
+        ``same.entries`` of ``width_heads``, ``epoch``, ``train`` and ``test`` accuracy, ``diverged``. A
+        diverged network has readings at the checkpoints where it was finite only.
     """
     rows, source = [], module_hash("width_training")
     cases = list(itertools.product(range(seed, seed + seeds), depths, lr.items(), widths))
@@ -123,6 +126,8 @@ def _train_and_read(
         told[f"{epoch}:train"] = torch.tensor(accuracy(model, data.x_train[rows], data.y_train[rows]))
         told[f"{epoch}:test"] = torch.tensor(accuracy(model, data.x_test, data.y_test))
         x, y = data.x_train[chosen], data.y_train[chosen]
-        read = measure(weights_of(model), x, y, [data.k], [parametrisation], seed=fresh)
+        weights = weights_of(model)
+        read = measure(weights, x, y, [data.k], [parametrisation], seed=fresh)
+        read |= measure_permuted(weights, x, y, parametrisation, seed=fresh)
         told |= {f"{epoch}:{name}": value for name, value in read.items()}
     return told

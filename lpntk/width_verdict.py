@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from lpntk.identity import factor
@@ -26,8 +27,7 @@ class Training:
         test: accuracy.
         before: error of pairs of one label at the initialisation.
         after: at the end, and its 95 % interval.
-        fresh_before: the same at the initialisation, with a fresh head.
-        fresh: the same at the end, with a fresh head in place of the trained one.
+        growth: geometric mean over seeds of the second over the first, and its 95 % interval.
         factor: of pairs of two labels at the end, and its 95 % interval.
         negative: share of pairs of two labels with a negative kernel at the end.
     """
@@ -41,30 +41,37 @@ class Training:
     test: float
     before: float
     after: tuple[float, float, float]
-    fresh_before: float
-    fresh: float
+    growth: tuple[float, float, float]
     factor: tuple[float, float, float]
     negative: float
 
     @property
-    def error_kept(self) -> bool:
-        """Whether the error at most doubled."""
-        return self.after[0] <= GROWTH * self.before
+    def error_kept(self) -> bool | None:
+        """Whether the error at most doubled; None if the interval does not decide."""
+        return _inside(self.growth, 0, GROWTH)
 
     @property
-    def factor_kept(self) -> bool:
-        """Whether the factor is 1 - 4/K up to 0.1."""
-        return abs(self.factor[0] - factor(self.k)) <= TRAINED_FACTOR_SLACK
+    def factor_kept(self) -> bool | None:
+        """Whether the factor is 1 - 4/K up to 0.1; None if the interval does not decide."""
+        law = factor(self.k)
+        return _inside(self.factor, law - TRAINED_FACTOR_SLACK, law + TRAINED_FACTOR_SLACK)
 
     @property
-    def survives(self) -> bool:
-        """Whether the law is still there after training."""
-        return self.error_kept and self.factor_kept
+    def survives(self) -> bool | None:
+        """Whether the law is still there after training; None if that is not decided."""
+        kept = self.error_kept, self.factor_kept
+        return False if False in kept else None if None in kept else True
 
     @property
-    def fresh_restores(self) -> bool:
-        """Whether an independent head brings the error back to at most twice the initial one."""
-        return self.fresh <= GROWTH * self.fresh_before
+    def judged(self) -> bool:
+        """Whether no network diverged and they learned."""
+        return not self.diverged and self.test >= LEARNED
+
+
+def _inside(interval: tuple[float, float, float], low: float, high: float) -> bool | None:
+    """Is a (mean, low, high) within two limits as a whole? False if it is outside as a whole, None otherwise."""
+    _, start, end = interval
+    return True if low <= start and end <= high else False if end < low or start > high else None
 
 
 def training(frame: pd.DataFrame) -> list[Training]:
@@ -83,11 +90,16 @@ def training(frame: pd.DataFrame) -> list[Training]:
                 Training(
                     depth, parametrisation, int(width), int(end["k"].iloc[0]), len(done), len(end) - len(done),
                     float(done["test"].mean()), float(start["same.raw"].mean()), mean_interval(done["same.raw"]),
-                    float(start["same.fresh"].mean()), float(done["same.fresh"].mean()),
+                    ratio_interval(start.set_index("seed")["same.raw"], done.set_index("seed")["same.raw"]),
                     mean_interval(done["different.factor"]), float(done["different.negative"].mean()),
                 )
             )  # fmt: skip
     return found
+
+
+def ratio_interval(before: pd.Series, after: pd.Series) -> tuple[float, float, float]:
+    """Return the geometric mean over seeds of ``after / before``, both indexed by seed, and its 95 % interval."""
+    return tuple(float(np.exp(value)) for value in mean_interval(np.log(after / before)))
 
 
 def trained_slopes(frame: pd.DataFrame) -> dict[tuple[int, str], Slope]:
@@ -114,14 +126,18 @@ class Verdict:
 
 
 def verdict(found: Sequence[Rate], measured: Sequence[Factor], after: Sequence[Training]) -> Verdict:
-    """Apply the rules. Rates count for pairs of one label, training at the greatest width and where all learned."""
+    """Apply the rules. Rates count for pairs of one label, training at the greatest width."""
     own = [r for r in found if r.quantity == "same.raw"]
     widest = [t for t in after if t.width == max(t.width for t in after)]
     kept = [t.survives for t in widest]
-    if not all(t.test >= LEARNED and t.seeds for t in widest):
+    if not all(t.judged for t in widest):
         trained = "cannot be judged"
+    elif True in kept and False in kept:
+        trained = "survives in part"
+    elif None in kept:
+        trained = "is not decided"
     else:
-        trained = "survives" if all(kept) else "does not survive" if not any(kept) else "survives in part"
+        trained = "survives" if all(kept) else "does not survive"
     return Verdict(
         rate="holds" if all(r.no_slower for r in own) else "does not hold",
         exponents="are confirmed" if all(r.as_derived for r in own) else "are not all confirmed",

@@ -142,7 +142,8 @@ display(Markdown("Share of the samples that have met a kink, among the fitted po
 display(table(one_step_numbers.at_moments(record.numbers, {"kink met": "kinked"}, ".0%"), index="measured", formats={}))
 
 # %% [markdown]
-# What the formula misses of the true change in the steps used below, in norm, mean ± sd over seeds and steps:
+# What the formula misses of the true change in the steps used below, in norm, mean ± sd over seeds and steps (in brackets the sd of
+# the seeds' means):
 
 # %%
 missed = {
@@ -165,7 +166,8 @@ record.figure("survival", one_step_plots.survival(followed))
 
 # %%
 for along in followed:
-    display(Markdown(f"Cosine, mean ± sd over {record.numbers[f'{along.kind.name}.steps']} steps, {along.kind.words}:"))
+    count = record.numbers[f"{along.kind.name}.steps"]
+    display(Markdown(f"Cosine, {along.kind.words}: mean ± sd over {count} steps (sd over seeds)"))
     display(table(one_step_numbers.rows(along, "cosine"), index="epoch", formats={}))
 
 # %% [markdown]
@@ -173,11 +175,18 @@ for along in followed:
 # entries of the error changes nothing only if $\Theta(x_o, x_u)\,\mathbf 1$ is a multiple of $\mathbf 1$, as in an infinitely wide
 # network at initialisation, where $\Theta$ is a multiple of the identity. In a real one it is not quite, and $s(y)$, whose
 # mean is not zero for $K > 2$, carries along a push that has nothing to do with its label. In a batch the parts of different
-# labels cancel, while this one has the same sign for every sample. Its size, relative to the push of the centred signs:
+# labels cancel, while this one has the same sign for every sample. Its size, relative to the push of the centred signs,
+# mean ± sd over seeds and steps (sd over seeds):
 
 # %%
 common = {kind.words: f"{kind.name}.common" for kind in kinds}
-table(one_step_numbers.at_moments(record.numbers, common, ".2f"), index="measured", formats={})
+display(table(one_step_numbers.at_moments(record.numbers, common, ".2f"), index="measured", formats={}))
+Markdown(
+    "In batches at the last epoch *ones* has a cosine of "
+    f"{record.numbers['batch.cosine.ones.last']:.2f} with the true change, the signs $s(y)$ "
+    f"{record.numbers['batch.cosine.label.last']:.2f}. Where the first is the larger, the signs tell the direction of a "
+    "batch's step worse than their mean alone."
+)
 
 # %% [markdown]
 # ## Verdicts

@@ -3,15 +3,17 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy.stats import spearmanr
 
 from lpntk import one_step_readings as told
 from lpntk.cache import Cache
 from lpntk.campaign import Network
 from lpntk.data import load
+from lpntk.models import build
 from lpntk.one_step import FORCES, forces, logit_velocity, sgd_step, softmax_velocity
 from lpntk.one_step_kinks import local_slopes, switched, switches
-from lpntk.one_step_numbers import at_moments, numbers, verdicts
+from lpntk.one_step_numbers import at_moments, numbers, rows, verdicts
 from lpntk.one_step_study import Kind, Study
 from lpntk.one_step_summary import Along, Sweep, follow, learned, overall, seed_spread, spread, sweep
 
@@ -130,6 +132,54 @@ def test_switches_are_seen():
 
 
 @pytest.mark.parametrize(
+    "relu", [torch.nn.ReLU(), torch.nn.ReLU(inplace=True), F.relu, torch.relu, torch.Tensor.relu, torch.relu_]
+)
+@pytest.mark.parametrize("pool", [torch.nn.MaxPool2d(2), lambda x: F.max_pool2d(x, 2)])
+@pytest.mark.parametrize("grad", [False, True])
+def test_switches_are_seen_however_they_are_called(relu, pool, grad):
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = torch.nn.Conv2d(1, 2, 3, padding=1), torch.nn.Linear(8, 3)
+
+        def forward(self, x):
+            return self.last(pool(relu(self.first(x))).flatten(1))
+
+    net, x = Net(), torch.randn(5, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    with torch.set_grad_enabled(grad):
+        z, (positive, largest) = switches(net, x)
+        torch.testing.assert_close(z, net(x))
+        before = net.first(x)
+    assert torch.equal(positive, (before > 0).flatten(1))
+    assert torch.equal(largest, F.max_pool2d(before.relu(), 2, return_indices=True)[1].flatten(1))
+
+
+def test_the_functional_relus_of_a_resnet_are_seen():
+    net = build("resnet18", (1, 8, 8), 10, seed=0, width=4).eval()
+    x = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        z, before = switches(net, x)
+        torch.testing.assert_close(z, net(x))
+        assert [s.shape[0] for s in before] == [3] * 17  # one ReLU at the start and two in each of 8 blocks
+        net[3].bn1.bias[0] = 1e3  # a block whose ReLUs are functions: its first map becomes positive everywhere
+        after = switches(net, x)[1]
+    changed = [i for i, (a, b) in enumerate(zip(before, after, strict=True)) if (a != b).any()]
+    assert changed[0] == 1
+    assert after[1].view(3, 4, 64)[:, 0].all()
+    assert switched(before, after, 3).all()
+
+
+@pytest.mark.parametrize("kinked", [torch.nn.LeakyReLU(), torch.nn.ReLU6(), torch.abs, torch.nn.AdaptiveMaxPool2d(1)])
+def test_a_kink_that_is_not_watched_is_an_error(kinked):
+    class Net(torch.nn.Module):
+        def forward(self, x):
+            return kinked(x).flatten(1)
+
+    with torch.no_grad(), pytest.raises(NotImplementedError, match="kinks that are not watched; expected ReLUs"):
+        switches(Net(), torch.randn(2, 1, 3, 3))
+
+
+@pytest.mark.parametrize(
     ("cosine", "rank", "verdict"),
     [(0.95, 0.92, "no"), (0.95, 0.6, "in part"), (0.3, 0.95, "yes"), (0.95, float("nan"), "cannot be judged")],
 )
@@ -178,8 +228,9 @@ def test_the_study_follows_the_same_steps_along_training_and_is_kept(study):
     assert len(keys) == len(set(keys))
     told_ = dict(numbers(first[1]))
     (row,) = at_moments(told_, {"signs": "batch.cosine.label"}, ".3f")
-    mean, sd = (f(first[1].of("cosine", "label"))[-1] for f in (overall, spread))
-    assert row["last epoch"] == f"{mean:.3f} ± {sd:.3f}"
+    mean, sd, seeds = (float(f(first[1].of("cosine", "label"))[-1]) for f in (overall, spread, seed_spread))
+    assert row["last epoch"] == f"{mean:.3f} ± {sd:.3f} ({seeds:.3f})"
+    assert rows(first[1], "cosine")[-1]["label"] == f"{mean:.2f} ± {sd:.2f} ({seeds:.2f})"
     assert [r["what it leaves away is needed"] for r in verdicts(first[1:])] == [
         first[1].verdict(force) for force in FORCES[1:]
     ]

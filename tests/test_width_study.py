@@ -9,7 +9,9 @@ from oracle import oracle_kernel
 from lpntk import data
 from lpntk.cache import Cache
 from lpntk.identity import factor
-from lpntk.width import PARAMETRISATIONS, Weights, draw, module
+from lpntk.width import PARAMETRISATIONS, Weights, draw, layer_grams, module
+from lpntk.width_chain import STEPS, chains, numbers
+from lpntk.width_heads import measure_permuted, permuted
 from lpntk.width_report import QUANTITIES, exponent, factors, rates
 from lpntk.width_study import balanced, initial
 from lpntk.width_training import trained
@@ -77,6 +79,34 @@ def test_training_starts_where_the_study_of_initialisation_measured(tmp_path):
             assert after[quantity] != pytest.approx(want[quantity], rel=1e-4)
 
 
+def test_permuted_heads_keep_what_they_should():
+    head, generator = draw(5, 40, 1, 4, seed=0).matrices[-1], np.random.default_rng(0)
+    columns, entries = (permuted(head, way, generator) for way in ("columns", "entries"))
+    torch.testing.assert_close(columns @ columns.T, head @ head.T)  # lengths and products of the rows
+    assert (columns != head).any()
+    torch.testing.assert_close(entries.flatten().sort().values, head.flatten().sort().values)
+    assert ((entries @ entries.T - head @ head.T).abs() > 1e-3).any()
+    with pytest.raises(ValueError, match="way must be one of columns, entries; got 'rows'"):
+        permuted(head, "rows", generator)
+
+
+@pytest.mark.parametrize("parametrisation", PARAMETRISATIONS)
+def test_errors_under_permuted_heads_are_what_the_definition_gives(parametrisation):
+    x, y = torch.randn(6, 5, generator=torch.Generator().manual_seed(0)).double(), torch.tensor([0, 1, 2, 0, 1, 2])
+    weights = draw(5, 30, 2, 3, seed=1, dtype=torch.float64)
+    told = measure_permuted(weights, x, y, parametrisation, seed=[4, 5])
+    generator = np.random.default_rng([4, 5])
+    for way in ("columns", "entries"):
+        other = weights.with_head(permuted(weights.matrices[-1], way, generator))
+        kappa = oracle_kernel(module(other, parametrisation), x, y)
+        blocks, squares = layer_grams(other, x).blocks(parametrisation), []
+        for i, j in ((0, 3), (1, 4), (2, 5)):
+            miss = kappa[i, j] * torch.eye(3, dtype=torch.float64) - blocks[i, j]
+            squares.append((miss.norm() / blocks[i, j].norm()) ** 2)
+        want = float(torch.stack(squares).mean().sqrt())
+        assert float(told[f"{parametrisation}/3/same.{way}"]) == pytest.approx(want, rel=1e-9)
+
+
 def test_a_diverged_network_is_counted_and_not_averaged(tmp_path):
     frame = trained(DIGITS, lr={"standard": 1e30}, epochs=[0, 2], cache=Cache(tmp_path), device="cpu", **TRAINED)
     assert frame["diverged"].tolist() == [0, 1]
@@ -85,6 +115,8 @@ def test_a_diverged_network_is_counted_and_not_averaged(tmp_path):
     assert (told.diverged, told.seeds) == (1, 0)
     assert np.isnan(told.after[0])
     assert verdict([], [], [told]).training == "cannot be judged"
+    (chain,) = chains(frame)
+    assert np.isnan(chain.errors["raw"])
 
 
 # ---- the rules, on planted results
@@ -109,15 +141,21 @@ def planted(same=None, fold=1.0, shift=0.0, seed=0):
     return pd.DataFrame(rows)
 
 
-def after(growth, lost, test=0.95):
+HEADS = {"same.columns": 0.6, "same.entries": 0.3, "same.fresh": 0.2}  # of the error with the own head
+
+
+def after(growth, lost, test=0.95, noise=0.0, diverged=0):
+    """Five networks before and after training; every second one has a growth and loss that is ``noise`` higher."""
     rows = []
-    for s in range(3):
+    for s in range(5):
         for epoch in (0, 5):
             done = epoch > 0
+            off = noise * (s % 2) if done else 0.0
             row = {"depth": 2, "parametrisation": "ntk", "width": 64, "seed": s, "epoch": epoch, "k": 10, "test": test}
-            row |= {"diverged": 0.0, "same.raw": 0.1 * (growth if done else 1), "same.fresh": 0.1}
-            rows.append(row | {"different.factor": 0.6 - (lost if done else 0), "different.negative": 0.0})
-    return training(pd.DataFrame(rows))
+            row |= {"diverged": float(done and s < diverged), "same.raw": 0.1 * ((growth + off) if done else 1)}
+            row |= {name: share * row["same.raw"] for name, share in HEADS.items()}
+            rows.append(row | {"different.factor": 0.6 - (lost + off if done else 0), "different.negative": 0.0})
+    return pd.DataFrame(rows)
 
 
 def test_planted_rates_and_factors_are_found():
@@ -155,23 +193,46 @@ def test_planted_rates_and_factors_are_found():
 )
 def test_the_verdicts_follow_their_rules(given, word, says):
     frame = planted(**given)
-    assert getattr(verdict(rates(frame, 10), factors(frame), after(1, 0)), word) == says
+    assert getattr(verdict(rates(frame, 10), factors(frame), training(after(1, 0))), word) == says
 
 
 @pytest.mark.parametrize(
-    ("growth", "lost", "test", "says"),
+    ("given", "says"),
     [
-        (1.5, 0.05, 0.95, "survives"),
-        (3.0, 0.05, 0.95, "does not survive"),
-        (1.5, 0.2, 0.95, "does not survive"),
-        (1.5, 0.05, 0.5, "cannot be judged"),
+        ({"growth": 1.5, "lost": 0.05}, "survives"),
+        ({"growth": 3.0, "lost": 0.05}, "does not survive"),
+        ({"growth": 1.5, "lost": 0.2}, "does not survive"),
+        ({"growth": 1.5, "lost": -0.2}, "does not survive"),
+        ({"growth": 1.9, "lost": 0.0, "noise": 0.09}, "survives"),  # the mean is below, and so is the interval
+        ({"growth": 1.8, "lost": -0.15, "noise": 0.3}, "is not decided"),  # the mean is below, the interval is not
+        ({"growth": 1.8, "lost": 0.2, "noise": 0.3}, "does not survive"),  # one of two is enough
+        ({"growth": 1.5, "lost": 0.05, "test": 0.5}, "cannot be judged"),
+        ({"growth": 1.5, "lost": 0.05, "diverged": 1}, "cannot be judged"),  # of five
     ],
 )
-def test_the_verdict_on_training(growth, lost, test, says):
-    (told,) = after(growth, lost, test)
-    assert told.after[0] / told.before == pytest.approx(growth)
-    assert told.fresh_restores
+def test_the_verdict_on_training(given, says):
+    (told,) = training(after(**given))
+    assert told.diverged == given.get("diverged", 0)
+    assert told.seeds == 5 - told.diverged
     assert verdict([], [], [told]).training == says
-    other = dataclasses.replace(told, parametrisation="standard", after=(9.0, 8.0, 10.0))
-    if says == "survives":
-        assert verdict([], [], [told, other]).training == "survives in part"
+    lost = dataclasses.replace(told, parametrisation="standard", growth=(9.0, 8.0, 10.0))
+    both = "survives in part" if says == "survives" else says
+    assert verdict([], [], [told, lost]).training == both
+
+
+def test_growth_is_compared_within_seeds():
+    frame = after(1.5, 0.05)
+    frame["same.raw"] *= 2.0 ** frame["seed"]  # seeds differ sixteenfold, their growth does not
+    (told,) = training(frame)
+    assert told.growth == pytest.approx((1.5, 1.5, 1.5))
+
+
+def test_the_growth_is_the_product_of_its_steps():
+    frame = after(3.0, 0.05, noise=0.4)
+    (chain,), (told,) = chains(frame), training(frame)
+    wanted = {"alignment": 1 / 0.6, "rows": 0.6 / 0.3, "entries": 0.3 / 0.2, "features": 0.2 * told.growth[0]}
+    assert {step: chain.factors[step][0] for step in STEPS} == pytest.approx(wanted)
+    assert np.prod([factor[0] for factor in chain.factors.values()]) == pytest.approx(told.growth[0])
+    assert chain.errors["columns"] == pytest.approx(0.6 * told.after[0])
+    assert chain.before == pytest.approx(0.1)
+    assert numbers([chain])["heads.ntk-2.wide"]["rows"] == pytest.approx(2)

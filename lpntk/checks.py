@@ -127,8 +127,7 @@ def _classes(model: nn.Module, x: Tensor) -> int:
             logits = model(x[:1].to(home.device, copy=True))
     except Exception as error:
         raise ValueError(
-            f"the model, whose first parameter is {home.dtype}, cannot take x, of shape {tuple(x.shape)} and dtype "
-            f"{x.dtype}: {error}; "
+            f"the model cannot take x, of shape {tuple(x.shape)} and dtype {x.dtype}: {error}; "
             "give the inputs as the network was trained on"
         ) from error
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 1:

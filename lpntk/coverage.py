@@ -38,7 +38,7 @@ class Coverage:
         tensors: per call, what its layer reads (of the samples tried).
         shapes: per call, the shapes of these without the axis of samples.
         combination: (n,) the random weights e, and ``norm2`` the squared norm of ``sum_i e_i phi_i``.
-        saved_bytes: what autograd keeps of one sample between forward and backward pass.
+        saved_bytes: what autograd keeps of one sample between forward and backward pass, in double precision.
     """
 
     modules: dict[str, nn.Module]
@@ -130,7 +130,7 @@ def cover(model: nn.Module, direction: Callable[[Tensor, Tensor], Tensor], x: Te
     tensors = [layer.tensors(call, n) if layer else () for call, layer in zip(calls, layers, strict=True)]
     shapes = [[t.shape[1:] for t in read] for read in tensors]
     norm2 = sum(gradient.square().sum() for gradient in truth.gradients.values())
-    saved = truth.saved_bytes // n  # in double, which is more than it will be
+    saved = truth.saved_bytes // n
     return Coverage(owners, signatures, layers, uses, whole, tensors, shapes, e, norm2, saved)
 
 
@@ -147,7 +147,7 @@ def _layers(calls: list[Call], n: int, params: dict[str, nn.Parameter]) -> list[
     found = []
     for call in calls:
         own = {key: named[id(p)] for key, p in call.module._parameters.items() if id(p) in named}
-        flows = any(grad is not None for grad in call.grads)
+        flows = any(grad is not None and grad.numel() for grad in call.grads)  # no row: nothing to learn from
         found.append((layer_for(call, n, list(own)) if flows else None, own))
     return found
 

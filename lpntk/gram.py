@@ -238,7 +238,8 @@ class LayerwiseGram:
         """Return samples per forward pass: few enough for the cache, yet enough to use each weight more than once."""
         held = sum(t.numel() * t.element_size() for tensors in self._coverage.tensors for t in tensors)
         per_sample = max(1, 3 * held // len(self._coverage.combination))  # autograd keeps about as much again, twice
-        return max(1, min(max(SMALLEST_CHUNK, cached // per_sample), memory // per_sample))
+        saved = self._coverage.saved_bytes * self._like.element_size() // 8  # of layers without parameters, too
+        return max(1, min(max(SMALLEST_CHUNK, cached // per_sample), memory // (per_sample + saved)))
 
     def _check(self, x: Tensor, y: Tensor) -> None:
         """Compare the norm of a random combination of gradients with autograd's: the whole path, end to end."""

@@ -389,3 +389,48 @@ def test_a_model_that_draws_random_numbers_is_refused():
     model = nn.Sequential(nn.Linear(6, 3), nn.RReLU())
     with pytest.raises(ValueError, match="is random"):
         LayerwiseGram(model, sign_vectors, torch.randn(4, 6), torch.arange(4) % 3)
+
+
+class Experts(nn.Module):
+    """The sign of the first number decides which of two layers a sample passes through."""
+
+    def __init__(self):
+        super().__init__()
+        self.experts, self.out = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4)]), nn.Linear(4, 3)
+
+    def forward(self, x):
+        h = torch.zeros_like(x)
+        for expert, chosen in zip(self.experts, (x[:, 0] > 0, x[:, 0] <= 0), strict=True):
+            h = h.index_put((chosen,), torch.tanh(expert(x[chosen])))
+        return self.out(h)
+
+
+def test_a_layer_that_no_sample_tried_passes_through_is_no_division_by_zero():
+    x, y = torch.rand(9, 4) + 0.1, torch.arange(9) % 3
+    model = Experts()
+    engine = LayerwiseGram(model, sign_vectors, x, y)
+    a = engine.features(x, y)
+    assert relative_error(engine.gram(a, a), oracle_kernel(model, x, y)) < 1e-5
+    x[5:, 0] = -1
+    with pytest.raises(ValueError, match="other shapes|branch"):
+        engine.features(x, y)
+
+
+class SelfAttention(nn.Module):
+    """Keeps T x T numbers that no layer with parameters sees."""
+
+    def __init__(self):
+        super().__init__()
+        self.q, self.head = nn.Linear(4, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        q = self.q(x)
+        return self.head((torch.softmax(q @ q.mT, -1) @ q).mean(1))
+
+
+def test_activations_between_the_layers_count_in_the_memory():
+    x, y, memory = torch.randn(40, 100, 4), torch.arange(40) % 3, 2**20
+    engine, kept = LayerwiseGram(SelfAttention(), sign_vectors, x, y, memory=memory), []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.nbytes) or t, lambda t: t):
+        engine.features(x[: engine._chunk], y[: engine._chunk])
+    assert 0 < sum(kept) <= memory

@@ -165,7 +165,7 @@ def _combined_by_layers(
             except RuntimeError as error:
                 log.debug("gradient of %r failed: %s", attribute, error)
                 return torch.full_like(like, torch.nan), scale
-            total += weight * phi
+            total.add_(phi, alpha=float(weight))
             scale = scale + weight.abs() * phi.norm()
     return total, scale
 

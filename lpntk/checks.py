@@ -1,5 +1,7 @@
 """What must hold before a kernel is computed? Each message says what was expected, what came and how to mend it."""
 
+import operator
+
 import torch
 from torch import Tensor, nn
 
@@ -15,16 +17,8 @@ def check_inputs(model: nn.Module, x: Tensor, y: Tensor, x2: Tensor | None, y2: 
     Raises:
         ValueError: with a message that names the fault and its fix.
     """
+    check_types(model, x, y, x2, y2)
     check_model(model)
-    for name, t in {"x": x, "y": y, "x2": x2, "y2": y2}.items():
-        if not isinstance(t, Tensor | None) or (isinstance(t, Tensor) and t.ndim == 0) or (t is None and name in "xy"):
-            raise ValueError(
-                f"{name} must be a torch.Tensor whose first axis counts the samples; "
-                f"got {'a single number' if isinstance(t, Tensor) else type(t).__name__}; use torch.as_tensor"
-            )
-    if (x2 is None) != (y2 is None):
-        missing = "x2" if x2 is None else "y2"
-        raise ValueError(f"x2 and y2 go together, but {missing} is missing; give both or neither")
     k = _classes(model, x)
     check_labels(x, y, k, "x", "y")
     if x2 is not None:
@@ -34,6 +28,39 @@ def check_inputs(model: nn.Module, x: Tensor, y: Tensor, x2: Tensor | None, y2: 
                 f"got {tuple(x2.shape[1:])} {x2.dtype}"
             )
         check_labels(x2, y2, k, "x2", "y2")
+
+
+def check_types(model: nn.Module, x: Tensor, y: Tensor, x2: Tensor | None, y2: Tensor | None) -> None:
+    """Check that there are a module and tensors.
+
+    Raises:
+        ValueError: with a message that names what is something else.
+    """
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model must be a torch.nn.Module; got {type(model).__name__}")
+    for name, t in {"x": x, "y": y, "x2": x2, "y2": y2}.items():
+        if not isinstance(t, Tensor | None) or (isinstance(t, Tensor) and t.ndim == 0) or (t is None and name in "xy"):
+            raise ValueError(
+                f"{name} must be a torch.Tensor whose first axis counts the samples; "
+                f"got {'a single number' if isinstance(t, Tensor) else type(t).__name__}; use torch.as_tensor"
+            )
+    if (x2 is None) != (y2 is None):
+        missing = "x2" if x2 is None else "y2"
+        raise ValueError(f"x2 and y2 go together, but {missing} is missing; give both or neither")
+
+
+def check_number(name: str, value: object) -> int:
+    """Return an option that counts something as an int.
+
+    Raises:
+        ValueError: if it is not a whole number.
+    """
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(int(value) if isinstance(value, float) and value.is_integer() else value)
+    except TypeError as error:
+        raise ValueError(f"{name} must be a whole number; got {value!r}") from error
 
 
 def check_model(model: nn.Module) -> None:
@@ -47,6 +74,13 @@ def check_model(model: nn.Module) -> None:
     for name, p in model.named_parameters():
         if not torch.isfinite(p).all():
             raise ValueError(f"parameter {name!r} holds NaN or infinity; the training diverged: use another checkpoint")
+    for name, buffer in model.named_buffers():
+        if buffer.is_floating_point() and torch.isnan(buffer).any():
+            owner = model.get_submodule(name.rpartition(".")[0])
+            raise ValueError(
+                f"buffer {name!r} of a {type(owner).__name__} holds NaN; running statistics of a training that "
+                "diverged: use another checkpoint"
+            )
     for name, module in model.named_modules():
         stochastic = isinstance(module, DROPOUTS) and module.p > 0
         if isinstance(module, BATCH_NORMS) and module.running_mean is None:
@@ -88,11 +122,9 @@ def _classes(model: nn.Module, x: Tensor) -> int:
     if len(x) == 0:
         raise ValueError("x holds no sample; give at least one")
     home = next(model.parameters())
-    if x.is_floating_point() and x.dtype != home.dtype:
-        raise ValueError(f"x has dtype {x.dtype} but the parameters {home.dtype}; convert one of them")
     try:
         with torch.no_grad():
-            logits = model(x[:1].to(home.device))
+            logits = model(x[:1].to(home.device, copy=True))
     except Exception as error:
         raise ValueError(
             f"the model cannot take x, of shape {tuple(x.shape)} and dtype {x.dtype}: {error}; "

@@ -1,8 +1,9 @@
 """Do the watched layers explain every gradient? Tried on a few samples, because a hook misses functional uses.
 
 ``F.linear(x, layer.weight)``, a parametrised weight or the output projection of ``nn.MultiheadAttention`` bypass the
-module that owns the parameter. So the sum ``sum_i e_i phi_i`` with random ``e`` is formed twice, by autograd and from
-what the layers recorded; a parameter for which the two differ is left to ``torch.func`` on the whole model.
+module that owns the parameter. Such parameters are left to ``torch.func`` on the whole model. Whether the others are
+explained is seen from the sum ``sum_i e_i phi_i`` with random ``e``, formed twice: by autograd, and from what the
+layers recorded. Both are taken in double precision (``trial.py``) where the model can be.
 """
 
 import logging
@@ -17,6 +18,7 @@ from lpntk.capture import Call, record
 from lpntk.dispatch import layer_for
 from lpntk.gradients import per_sample_gradients, trainable
 from lpntk.layers import Layer
+from lpntk.trial import check_fixed, combined, in_double
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +36,9 @@ class Coverage:
         uses: for every parameter that layers explain, the calls that used it.
         whole: the parameters left to the whole model.
         tensors: per call, what its layer reads (of the samples tried).
+        shapes: per call, the shapes of these without the axis of samples.
         combination: (n,) the random weights e, and ``norm2`` the squared norm of ``sum_i e_i phi_i``.
+        saved_bytes: what autograd keeps of one sample between forward and backward pass, in double precision.
     """
 
     modules: dict[str, nn.Module]
@@ -43,8 +47,29 @@ class Coverage:
     uses: dict[str, list[Use]]
     whole: list[str]
     tensors: list[tuple[Tensor, ...]]
+    shapes: list[list[torch.Size]]
     combination: Tensor
     norm2: Tensor
+    saved_bytes: int
+
+    def read(self, i: int, call: Call, n: int) -> tuple[Tensor, ...]:
+        """Return what the layer of call ``i`` reads of a batch of n samples.
+
+        Raises:
+            ValueError: if the shapes are not those of the samples first tried, so that rows may belong elsewhere.
+        """
+        try:
+            tensors = self.layers[i].tensors(call, n)
+            if [t.shape for t in tensors] == [(n, *shape) for shape in self.shapes[i]]:
+                return tensors
+            raise ValueError(
+                f"{[tuple(t.shape[1:]) for t in tensors]} a sample, not {list(map(tuple, self.shapes[i]))}"
+            )
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"{call.name!r} gets other shapes here than for the first samples ({error}); pad the inputs alike, and "
+                "let every sample pass through every layer as often as the others"
+            ) from error
 
 
 def signature(call: Call) -> tuple:
@@ -62,36 +87,58 @@ def cover(model: nn.Module, direction: Callable[[Tensor, Tensor], Tensor], x: Te
         y: (n,) labels.
 
     Raises:
-        ValueError: if the model mixes the samples of a batch, or nothing explains the gradient of some parameter.
+        ValueError: if the model is random or mixes the samples of a batch, or nothing explains the gradient of some
+            parameter.
     """
     if len(x) == 1:
         x, y = x.repeat(2, *[1] * (x.ndim - 1)), y.repeat(2)
-    n, params = len(x), trainable(model)
-    _check_samples_apart(model, x)
-    owners = {name: m for name, m in model.named_modules() if any(p.requires_grad for p in m.parameters(recurse=False))}
-    calls, s = record(model, owners, x, lambda logits: direction(logits, y))
+    n, toward = len(x), lambda logits: direction(logits, y)
+    owners, calls, found, _ = _recorded(model, x, toward)
+    double, x2 = in_double(model, x)
+    modules, calls2, tried, s = _recorded(double, x2, toward)
+    params = trainable(double)
     e = torch.randn(n, generator=torch.Generator().manual_seed(0)).to(s)
-    truth = _combined_by_autograd(model, x, s, e, params)
-    floor = 30 * torch.finfo(s.dtype).eps * torch.stack([t.norm() for t in truth.values()]).norm()
+    truth = combined(double, x2, s, e, params, modules)
+    check_fixed(double, x2, truth.tolerance)
+    floor = 30 * torch.finfo(s.dtype).eps * torch.stack([t.norm() for t in truth.gradients.values()]).norm()
 
-    found = _layers(calls, n, params)
-    uses = {name: [] for name in params}
+    def close(got: Tensor, want: Tensor, scale: Tensor) -> bool:
+        return bool((got - want).norm() <= truth.tolerance * scale + floor)
+
+    signatures = [signature(call) for call in calls]
+    if signatures != [signature(call) for call in calls2]:
+        raise ValueError("the model runs other layers in double precision; it must not branch on values or dtypes")
+    uses, whole = {name: [] for name in params}, set(truth.outside)
     for i, (layer, attributes) in enumerate(found):
-        for attribute, name in attributes.items() if layer else ():
-            uses[name].append((i, attribute))
-    tensors = [layer.tensors(call, n) if layer else () for call, (layer, _) in zip(calls, found, strict=True)]
-    layers = [layer for layer, _ in found]
-    whole = []
-    for name, want in truth.items():
-        got, scale = _combined_by_layers(layers, tensors, uses[name], e, want)
-        if not _close(got, want, scale, floor):
-            whole.append(name)
-            del uses[name]
-    uses = {name: where for name, where in uses.items() if where}  # the rest does not influence the output
-    _report(layers, calls, uses, whole)
-    _check_whole(model, x, s, e, {name: params[name] for name in whole}, truth, floor)
-    norm2 = sum(want.square().sum() for want in truth.values())
-    return Coverage(owners, [signature(c) for c in calls], layers, uses, whole, tensors, e, norm2)
+        for attribute, name in attributes.items():
+            if layer is not None:
+                uses[name].append((i, attribute))
+            elif any(signatures[i][1]):
+                whole.add(name)  # it is used here, but no rule can tell whose row is whose
+    tensors2 = [layer.tensors(call, n) if layer else () for call, (layer, _) in zip(calls2, tried, strict=True)]
+    for name in params.keys() - whole:
+        got, scale = _combined_by_layers([layer for layer, _ in tried], tensors2, uses[name], e, truth.gradients[name])
+        if not close(got, truth.gradients[name], scale):
+            whole.add(name)
+    uses = {name: where for name, where in uses.items() if where and name not in whole}  # others have no influence
+    whole = [name for name in params if name in whole]
+    _report(found, calls, uses, whole)
+    for name in whole:
+        _check_whole(double, x2, s, e, name, params[name], truth.gradients[name], close)
+    used = {i for where in uses.values() for i, _ in where}
+    layers = [layer if i in used else None for i, (layer, _) in enumerate(found)]
+    tensors = [layer.tensors(call, n) if layer else () for call, layer in zip(calls, layers, strict=True)]
+    shapes = [[t.shape[1:] for t in read] for read in tensors]
+    norm2 = sum(gradient.square().sum() for gradient in truth.gradients.values())
+    saved = truth.saved_bytes // n
+    return Coverage(owners, signatures, layers, uses, whole, tensors, shapes, e, norm2, saved)
+
+
+def _recorded(model: nn.Module, x: Tensor, direction: Callable[[Tensor], Tensor]) -> tuple:
+    """Return the modules with trainable parameters, their calls, the layers of these, and the vectors ``s``."""
+    owners = {name: m for name, m in model.named_modules() if any(p.requires_grad for p in m.parameters(recurse=False))}
+    calls, s = record(model, owners, x, direction)
+    return owners, calls, _layers(calls, len(x), trainable(model)), s
 
 
 def _layers(calls: list[Call], n: int, params: dict[str, nn.Parameter]) -> list[tuple[Layer | None, dict[str, str]]]:
@@ -100,19 +147,9 @@ def _layers(calls: list[Call], n: int, params: dict[str, nn.Parameter]) -> list[
     found = []
     for call in calls:
         own = {key: named[id(p)] for key, p in call.module._parameters.items() if id(p) in named}
-        flows = any(grad is not None for grad in call.grads)
+        flows = any(grad is not None and grad.numel() for grad in call.grads)  # no row: nothing to learn from
         found.append((layer_for(call, n, list(own)) if flows else None, own))
     return found
-
-
-def _combined_by_autograd(
-    model: nn.Module, x: Tensor, s: Tensor, e: Tensor, params: dict[str, nn.Parameter]
-) -> dict[str, Tensor]:
-    with torch.enable_grad():
-        total = (model(x) * s * e[:, None]).sum()
-        grads = torch.autograd.grad(total, list(params.values()), allow_unused=True)
-    grads = [torch.zeros_like(p) if g is None else g for p, g in zip(params.values(), grads, strict=True)]
-    return {name: g.to_dense() for name, g in zip(params, grads, strict=True)}
 
 
 def _combined_by_layers(
@@ -128,53 +165,40 @@ def _combined_by_layers(
             except RuntimeError as error:
                 log.debug("gradient of %r failed: %s", attribute, error)
                 return torch.full_like(like, torch.nan), scale
-            total += weight * phi
+            total.add_(phi, alpha=float(weight))
             scale = scale + weight.abs() * phi.norm()
     return total, scale
 
 
-def _close(got: Tensor, want: Tensor, scale: Tensor, floor: Tensor) -> bool:
-    return bool((got - want).norm() <= torch.finfo(want.dtype).eps ** 0.5 * scale + floor)
-
-
-def _check_samples_apart(model: nn.Module, x: Tensor) -> None:
-    with torch.no_grad():
-        together = model(x)
-        try:
-            alone = torch.cat([model(x[i : i + 1]) for i in range(len(x))])
-        except (RuntimeError, ValueError) as error:
-            raise ValueError(f"the model cannot take one sample alone, so a sample has no gradient: {error}") from error
-    difference = (together - alone).abs().max()
-    if not difference <= torch.finfo(together.dtype).eps ** 0.5 * together.abs().max():
+def _check_whole(
+    model: nn.Module,
+    x: Tensor,
+    s: Tensor,
+    e: Tensor,
+    name: str,
+    param: nn.Parameter,
+    want: Tensor,
+    close: Callable[[Tensor, Tensor, Tensor], bool],
+) -> None:
+    try:
+        rows = per_sample_gradients(model, x, s, {name: param})  # (n, p)
+    except (RuntimeError, ValueError) as error:
         raise ValueError(
-            f"the model mixes samples: logits of a sample alone and within a batch differ by {float(difference):.2g}; "
-            "call model.eval(), and keep operations (normalisation, attention) off the batch axis"
+            f"no layer explains the gradient of parameter {name!r}, and torch.func cannot differentiate the whole "
+            f"model ({error}); call the module that owns it instead of using the parameter directly, or freeze it"
+        ) from error
+    scale = (e.abs()[:, None] * rows).norm(dim=1).sum()
+    if not close((e @ rows).view_as(param), want, scale):
+        raise ValueError(
+            f"the gradient of parameter {name!r} is not a sum over the samples of the batch; "
+            "the model's output is not a fixed function of one sample, or the parameter is random"
         )
 
 
-def _check_whole(
-    model: nn.Module, x: Tensor, s: Tensor, e: Tensor, params: dict, truth: dict[str, Tensor], floor: Tensor
-) -> None:
-    for name, param in params.items():
-        try:
-            rows = per_sample_gradients(model, x, s, {name: param})  # (n, p)
-        except (RuntimeError, ValueError) as error:
-            raise ValueError(
-                f"no layer explains the gradient of parameter {name!r}, and torch.func cannot differentiate the whole "
-                f"model ({error}); call the module that owns it instead of using the parameter directly, or freeze it"
-            ) from error
-        scale = (e.abs()[:, None] * rows).norm(dim=1).sum()
-        if not _close((e @ rows).view_as(param), truth[name], scale, floor):
-            raise ValueError(
-                f"the gradient of parameter {name!r} is not a sum over the samples of the batch; "
-                "the model's output is not a fixed function of one sample, or the parameter is random"
-            )
-
-
-def _report(layers: list[Layer | None], calls: list[Call], uses: dict[str, list[Use]], whole: list[str]) -> None:
+def _report(found: list[tuple], calls: list[Call], uses: dict[str, list[Use]], whole: list[str]) -> None:
     used = {i for where in uses.values() for i, _ in where}
     for i in sorted(used):
-        if isinstance(layers[i], AnyLayer):
+        if isinstance(found[i][0], AnyLayer):
             log.info(
                 "%s (%s): per-sample gradients by torch.func", calls[i].name or "model", calls[i].module._get_name()
             )

@@ -1,10 +1,13 @@
 """Where does it run? One rule for ``device="auto"`` and one honest description for the manifests."""
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
@@ -34,6 +37,18 @@ def keep_freed_memory(device: torch.device) -> None:
     """
     if device.type == "cpu":
         torch.empty(31 * 2**20, dtype=torch.uint8)
+
+
+@contextmanager
+def recurrent_in_evaluation(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Go without cuDNN where a model holds recurrent layers: it has no backward pass for them in evaluation mode."""
+    before = torch.backends.cudnn.enabled
+    try:
+        if device.type == "cuda" and any(isinstance(module, nn.RNNBase) for module in model.modules()):
+            torch.backends.cudnn.enabled = False
+        yield
+    finally:
+        torch.backends.cudnn.enabled = before
 
 
 def empty(n: int, like: torch.Tensor) -> torch.Tensor:

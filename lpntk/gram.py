@@ -20,7 +20,7 @@ from lpntk.device import empty, keep_freed_memory
 from lpntk.gradients import per_sample_gradients, trainable
 from lpntk.layers import Layer
 from lpntk.plan import Form, Row, make_plan
-from lpntk.precision import product
+from lpntk.precision import kernel_dtype, product, rounding
 
 MIB = 2**20
 TRIED = 4  # samples that the constructor looks at
@@ -81,8 +81,12 @@ class LayerwiseGram:
         self._plan = make_plan(self._coverage, params, samples, form)
         self._whole = {name: params[name] for name in self._coverage.whole}
         tensors, layers = self._coverage.tensors, self._coverage.layers
-        self._like = next(iter(params.values())).new_empty(0, self._plan.width)
-        self._like_packed = [tuple(t[:0].clone() for t in layers[i].packed(tensors[i])) for i in self._plan.pairs]
+        self._like = torch.empty(0, self._plan.width, dtype=kernel_dtype(params.values()), device=x.device)
+        self._like_packed = []
+        for i in self._plan.pairs:
+            layers[i].dtype = self._like.dtype
+            packed = [t[:0].clone() for t in layers[i].packed(tensors[i])]
+            self._like_packed.append(tuple(t.to(self._like.dtype) if t.is_floating_point() else t for t in packed))
         tile, activations = (8 * torch.get_num_threads(), 64) if x.device.type == "cpu" else (256, 2048)  # MiB
         self.scratch_bytes = min(tile * MIB, memory // 4)
         self._chunk = self._chunk_size(activations * MIB, memory // 2)
@@ -158,6 +162,30 @@ class LayerwiseGram:
             total += pairs.diagonal(packed, self.scratch_bytes)
         return total
 
+    def check(self, a: Features, x: Tensor, y: Tensor) -> None:
+        """Compare the norm of one gradient of a block, the middle one, with autograd's of this sample alone.
+
+        Args:
+            a: features of the samples.
+            x: (n, ...) the samples.
+            y: (n,) their labels.
+
+        Raises:
+            ValueError: if they differ: the model treats larger batches otherwise than the few samples first tried.
+        """
+        i = slice(len(x) // 2, len(x) // 2 + 1)
+        with torch.enable_grad():
+            logits = self.model(x[i])
+            s, params = self.direction(logits.detach(), y[i]), list(trainable(self.model).values())
+            found = torch.autograd.grad(logits, params, s, allow_unused=True)
+        want = sum(g.to_dense().to(a.rows).square().sum() for g in found if g is not None)
+        got = self.diagonal(a[i])[0]
+        if not (got - want).abs() <= 10 * rounding(self.model, x.device) ** 0.5 * want:
+            raise ValueError(
+                f"a sample's squared gradient norm is {got:.6g} within a batch of {len(x)}, but {want:.6g} alone: the "
+                "model mixes samples in larger batches, or its layers do not see the same rows of every sample"
+            )
+
     def _write(self, out: Tensor, a: Features, b: Features) -> Tensor:
         product(a.rows, b.rows.T, rounded=self._rounded, out=out)
         for pairs, rows, columns in zip(self._plan.pairs.values(), a.packed, b.packed, strict=True):
@@ -173,9 +201,9 @@ class LayerwiseGram:
         packed = dict(zip(self._plan.pairs, block.packed, strict=True))
         for i, layer in enumerate(self._coverage.layers):
             if layer is not None:
-                tensors = layer.tensors(calls[i], len(x))
-                if i in packed:
-                    _keep(packed[i], layer.packed(tensors), calls[i].name)
+                tensors = self._coverage.read(i, calls[i], len(x))
+                for kept, found in zip(packed.get(i, ()), layer.packed(tensors) if i in packed else (), strict=True):
+                    kept.copy_(found)
                 self._add_gradients(block.rows, i, layer, tensors)
             calls[i] = None  # its memory may go
         if self._whole:
@@ -188,9 +216,11 @@ class LayerwiseGram:
     def _add_gradients(self, rows: Tensor, call: int, layer: Layer, tensors: tuple[Tensor, ...]) -> None:
         wanted = [(columns, key) for columns in self._plan.columns for i, key in columns.uses if i == call]
         step = max(1, self.scratch_bytes // (layer.numbers_in_passing() * rows.element_size()))
+        fits = all(t.dtype == rows.dtype for t in tensors if t.is_floating_point())
+        alone = [(columns, key) for columns, key in wanted if fits and len(columns.uses) == 1]
         for start in range(0, len(rows), step) if wanted else ():
             part = slice(start, start + step)
-            room = {key: rows[part, columns.place] for columns, key in wanted if len(columns.uses) == 1}
+            room = {key: rows[part, columns.place] for columns, key in alone}
             found = layer.gradients(tuple(t[part] for t in tensors), [key for _, key in wanted], room)
             for columns, key in wanted:
                 gradient, target = found[key], rows[part, columns.place]
@@ -208,7 +238,8 @@ class LayerwiseGram:
         """Return samples per forward pass: few enough for the cache, yet enough to use each weight more than once."""
         held = sum(t.numel() * t.element_size() for tensors in self._coverage.tensors for t in tensors)
         per_sample = max(1, 3 * held // len(self._coverage.combination))  # autograd keeps about as much again, twice
-        return max(1, min(max(SMALLEST_CHUNK, cached // per_sample), memory // per_sample))
+        saved = self._coverage.saved_bytes * self._like.element_size() // 8  # of layers without parameters, too
+        return max(1, min(max(SMALLEST_CHUNK, cached // per_sample), memory // (per_sample + saved)))
 
     def _check(self, x: Tensor, y: Tensor) -> None:
         """Compare the norm of a random combination of gradients with autograd's: the whole path, end to end."""
@@ -217,16 +248,10 @@ class LayerwiseGram:
         if len(x) < len(coverage.combination):  # the one sample stood for two
             e = coverage.combination.sum(0, keepdim=True)
         kappa = self.gram(block, block)
+        e = e.to(kappa)
         got, scale = e @ kappa @ e, e.abs() @ kappa.abs() @ e.abs()
-        if not (got - coverage.norm2).abs() <= 10 * torch.finfo(kappa.dtype).eps ** 0.5 * scale:
+        if not (got - coverage.norm2).abs() <= 10 * rounding(self.model, x.device) ** 0.5 * scale:
             raise ValueError(
                 f"the layer-wise kernel disagrees with autograd on the first samples: {got:.6g}, {coverage.norm2:.6g}; "
                 "the model is not a fixed function of one sample, or a layer behaves unlike its type"
             )
-
-
-def _keep(kept: tuple[Tensor, Tensor], found: tuple[Tensor, Tensor], name: str) -> None:
-    for target, tensor in zip(kept, found, strict=True):
-        if target.shape != tensor.shape:
-            raise ValueError(f"{name!r} gets other shapes here than for the first samples; pad the inputs alike")
-        target.copy_(tensor)

@@ -9,7 +9,7 @@ Theta are never formed.
 
 import copy
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import groupby
 
@@ -19,10 +19,11 @@ from tqdm.auto import tqdm
 
 from lpntk import distributed
 from lpntk.blocks import GIB, cut
-from lpntk.checks import check_inputs
-from lpntk.device import resolve_device
+from lpntk.checks import check_inputs, check_number, check_types
+from lpntk.device import recurrent_in_evaluation, resolve_device
+from lpntk.gradients import trainable
 from lpntk.gram import LayerwiseGram
-from lpntk.precision import Precision, cast, matmul_precision
+from lpntk.precision import Precision, cast, kernel_dtype, matmul_precision
 from lpntk.signs import Signs, sign_vectors
 from lpntk.sketch import Sketch, SketchedGram
 from lpntk.store import KernelFile, Memory, Tile, identity
@@ -76,19 +77,34 @@ def kernel_matrix(
     """
     rank, size = distributed.world()
     device = resolve_device(distributed.local_device(device))
-    check_inputs(model, x, y, x2, y2)
+    memory_budget = check_number("memory_budget", memory_budget)
+    if sketch is not None and not isinstance(sketch, Sketch):
+        sketch = check_number("sketch", sketch)
+    if torch.is_inference_mode_enabled():
+        raise ValueError("a kernel is made of gradients, which torch.inference_mode forbids; call it outside")
+    check_types(model, x, y, x2, y2)
     if size > 1 and out is None:
         raise ValueError(f"{size} processes share this kernel through a file: give out='somewhere/kappa.npy'")
     model, x, x2 = cast(copy.deepcopy(model).to(device), x, x2, precision, device)
     symmetric = x2 is None
-    rows, columns = (x, y), (x, y) if symmetric else (x2, y2)
-    with matmul_precision(None, device):
+    with matmul_precision(None, device), recurrent_in_evaluation(model, device):
+        check_inputs(model, x, y, x2, y2)
+        rows, columns = (x, y), (x, y) if symmetric else (x2, y2)
+        layout = _prepare(model, x[:2], device)
         engine = _engine(
-            model, signs, rows, columns, memory_budget // 4, device, rounded=precision == "bf16", sketch=sketch
+            model,
+            signs,
+            rows,
+            columns,
+            memory_budget // 4,
+            device,
+            rounded=precision == "bf16",
+            sketch=sketch,
+            layout=layout,
         )
     n, n2 = len(x), len(columns[0])
     plan = cut(n, n2, symmetric, engine.bytes_per_sample, memory_budget - memory_budget // 4, parts=size)
-    dtype = next(model.parameters()).dtype
+    dtype = kernel_dtype(trainable(model).values())
     if out is None:
         store = Memory(n, n2, dtype)
     else:
@@ -100,8 +116,10 @@ def kernel_matrix(
     missing = store.missing(plan.tiles())
     distributed.wait_for_all(size)  # nobody logs a tile before everybody has read the logs
     own = distributed.share(missing, rank, size)
-    with matmul_precision(precision, device), _bar(own, progress and rank == 0) as bar:
-        for tile, block in _blocks(engine, own, rows, columns, symmetric, normalize, device):
+    place = partial(_placed, device=device, layout=layout)
+    exact = matmul_precision(precision, device), recurrent_in_evaluation(model, device)
+    with exact[0], exact[1], _bar(own, progress and rank == 0) as bar:
+        for tile, block in _blocks(engine, own, rows, columns, symmetric, normalize, place):
             _put(store.kappa, tile, block, symmetric)
             store.finished(tile)
             bar.update(_pairs(tile))
@@ -117,20 +135,24 @@ def _blocks(
     columns: tuple[Tensor, Tensor],
     symmetric: bool,
     normalize: bool,
-    device: torch.device,
+    place: Callable[[Tensor], Tensor],
 ) -> Iterator[tuple[Tile, Tensor]]:
     """Yield every tile and its block of the kernel, making the features of a row block once."""
 
-    def features(samples: tuple[Tensor, Tensor], start: int, stop: int):
-        found = engine.features(*(_placed(t[start:stop], device) for t in samples))
+    def features(samples: tuple[Tensor, Tensor], start: int, stop: int, check: bool):
+        x, y = (place(t[start:stop]) for t in samples)
+        found = engine.features(x, y)
+        if check and isinstance(engine, LayerwiseGram):
+            engine.check(found, x, y)
         return found, engine.diagonal(found).clamp_min(TINY).rsqrt() if normalize else None
 
     for (top, bottom), group in groupby(tiles, key=lambda tile: tile[:2]):
-        a, a_scale = features(rows, top, bottom)
+        a, a_scale = features(rows, top, bottom, check=True)
         for tile in group:
             _, _, left, right = tile
             diagonal = symmetric and (left, right) == (top, bottom)
-            b, b_scale = (a, a_scale) if diagonal else features(columns, left, right)
+            new = not symmetric and top == tiles[0][0]  # columns come again with every row block
+            b, b_scale = (a, a_scale) if diagonal else features(columns, left, right, check=new)
             block = engine.gram(a, b)
             if normalize:
                 block *= a_scale[:, None]
@@ -146,6 +168,31 @@ def _put(kappa: Tensor, tile: Tile, block: Tensor, symmetric: bool) -> None:
         kappa[left:right, top:bottom] = block.T
 
 
+def _prepare(model: nn.Module, x: Tensor, device: torch.device) -> torch.memory_format:
+    """Return the memory format that samples shall have, and make the model ready for it and for being run again.
+
+    On the CPU convolutions, pooling and patches run faster on channels last, but ``.view`` may refuse that.
+    """
+    layout, convs = torch.preserve_format, [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+    if device.type == "cpu" and convs:
+        layout = torch.channels_last
+        for conv in convs:
+            conv.to(memory_format=layout)
+        try:
+            with torch.no_grad():
+                model(_placed(x, device, layout).clone())
+        except RuntimeError:
+            layout = torch.contiguous_format
+            for conv in convs:
+                conv.to(memory_format=layout)
+    given = _placed(x, device, layout).clone()
+    with torch.no_grad():
+        model(given)
+    if given._version:  # changed in place, as by ReLU(inplace=True) in front
+        model.register_forward_pre_hook(lambda _, args: (args[0].clone(), *args[1:]), prepend=True)
+    return layout
+
+
 def _engine(
     model: nn.Module,
     signs: Signs,
@@ -155,25 +202,24 @@ def _engine(
     device: torch.device,
     rounded: bool,
     sketch: Sketch | int | None,
+    layout: torch.memory_format = torch.preserve_format,
 ) -> LayerwiseGram | SketchedGram:
     """Make the engine, tried on some rows and some columns."""
-    if device.type == "cpu":
-        for module in model.modules():
-            if isinstance(module, nn.Conv2d):  # convolutions, pooling and patches run faster so
-                module.to(memory_format=torch.channels_last)
-    few = [_placed(torch.cat([a[:2], b[-2:]]), device) for a, b in zip(rows, columns, strict=True)]
+    few = [
+        torch.cat([_placed(a[:2], device, layout), _placed(b[-2:], device, layout)])
+        for a, b in zip(rows, columns, strict=True)
+    ]
     samples = len(columns[0])
     direction = partial(sign_vectors, signs=signs)
     if sketch is not None:
-        sketch = Sketch(sketch) if isinstance(sketch, int) else sketch
+        sketch = sketch if isinstance(sketch, Sketch) else Sketch(sketch)
         return SketchedGram(model, direction, *few, sketch=sketch, memory=memory)
     return LayerwiseGram(model, direction, *few, samples=samples, memory=memory, rounded=rounded)
 
 
-def _placed(t: Tensor, device: torch.device) -> Tensor:
-    """Move samples to the device, images on the CPU channels last."""
-    images = t.ndim == 4 and device.type == "cpu"
-    return t.to(device, memory_format=torch.channels_last if images else torch.preserve_format)
+def _placed(t: Tensor, device: torch.device, layout: torch.memory_format) -> Tensor:
+    """Move samples to the device, images in a memory format."""
+    return t.to(device, memory_format=layout if t.ndim == 4 else torch.preserve_format)
 
 
 def _pairs(tile: Tile) -> int:

@@ -62,10 +62,11 @@ class PatchLayer(Layer):
     """A layer whose weight gradient is ``sum_t d_t p_t^T``, in ``groups`` independent parts.
 
     Attributes (set from the first call): ``t`` positions, ``q`` numbers in a patch, ``k`` outputs per position and
-    group.
+    group. ``dtype`` is that of the kernel.
     """
 
     groups, t, q, k = 1, 1, 1, 1
+    dtype = torch.float32
     axes: tuple[Axis, ...] = ()  # geometry of a convolution
 
     def macs(self, name: str) -> int:

@@ -1,7 +1,8 @@
 """How exactly are products taken? In the numbers of the model, in double, or rounded on a CUDA device."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import reduce
 from typing import Literal
 
 import torch
@@ -48,18 +49,32 @@ def cast(
     return model.to(dtype), to(x), to(x2)
 
 
+def kernel_dtype(params: Iterable[Tensor]) -> torch.dtype:
+    """Return the numbers of a kernel: those that hold the gradients of all parameters, float32 or wider."""
+    return reduce(torch.promote_types, (p.dtype for p in params), torch.float32)
+
+
+def rounding(model: nn.Module, device: torch.device) -> float:
+    """Return the relative rounding error of the coarsest numbers that the model's products are taken in."""
+    reduced = device.type == "cuda" and torch.backends.cuda.matmul.fp32_precision == "tf32"
+    return max(torch.finfo(p.dtype).eps if not reduced else 2**-11 for p in model.parameters())
+
+
 @contextmanager
 def matmul_precision(precision: Precision | None, device: torch.device) -> Iterator[None]:
-    """Let float32 products on CUDA be taken in TensorFloat-32 for ``tf32``, and never otherwise."""
-    if device.type != "cuda":
-        yield
-        return
-    flags = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = [flag.allow_tf32 for flag in flags]
+    """Take products of float32 numbers in float32, whatever the surroundings ask for; on CUDA in ``tf32`` if wanted.
+
+    Every backend has its own setting and the older switches (``allow_tf32``, ``set_float32_matmul_precision``) write to
+    the same ones, so the settings are what is saved and put back.
+    """
+    b = torch.backends
+    backends = (b.cuda.matmul, b.cudnn.conv, b.cudnn.rnn, b.mkldnn.matmul, b.mkldnn.conv, b.mkldnn.rnn)
+    before = [backend.fp32_precision for backend in backends]
     try:
-        for flag in flags:
-            flag.allow_tf32 = precision == "tf32"
-        yield
+        for i, backend in enumerate(backends):
+            backend.fp32_precision = "tf32" if precision == "tf32" and i < 3 else "ieee"
+        with torch.autocast(device.type, enabled=False):
+            yield
     finally:
-        for flag, value in zip(flags, before, strict=True):
-            flag.allow_tf32 = value
+        for backend, value in zip(backends, before, strict=True):
+            backend.fp32_precision = value

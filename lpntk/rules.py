@@ -179,7 +179,7 @@ class Embedding(PatchLayer):
 
     def patch_products(self, a: Tensor, b: Tensor, bias: bool, rounded: bool = False) -> Tensor:
         """Return 1 where two tokens agree: (1, i, 1) and (1, j, 1) give (1, i, j)."""
-        return (a == b.mT).to(self.module.weight.dtype)
+        return (a == b.mT).to(self.dtype)
 
 
 class Norm(Layer):

@@ -125,6 +125,19 @@ class Recurrent(nn.Module):
         return self.head(output[:, -1] if self.last == "output" else hidden[0])
 
 
+class Viewed(nn.Module):
+    """Flattens with ``.view``, which refuses channels last: the features of a convolution, or the input."""
+
+    def __init__(self, features=True):
+        super().__init__()
+        self.conv, self.features = nn.Conv2d(2, 4, 3), features
+        self.fc = nn.Linear(100 if features else 98, 3)
+
+    def forward(self, x):
+        h = torch.tanh(self.conv(x))
+        return self.fc(h.view(len(x), -1) if self.features else x.view(len(x), -1) * h.mean((1, 2, 3))[:, None])
+
+
 class Sided(nn.Module):
     """Bilinear takes two inputs; the same linear layer sees rows that are grouped by sample."""
 
@@ -160,6 +173,8 @@ NETWORKS = [  # name, make, shape of a sample, number of tokens (0: the sample i
     ("conv-circular", conv_net(padding=2, padding_mode="circular", stride=2), IMAGE, 0),
     ("conv-1d", lambda: nn.Sequential(nn.Conv1d(2, 5, 3, 2), nn.Tanh(), nn.Flatten(), nn.Linear(20, 3)), (2, 9), 0),
     ("conv-3d", lambda: nn.Sequential(nn.Conv3d(1, 3, 2), nn.Tanh(), nn.Flatten(), nn.Linear(24, 3)), (1, 3, 3, 3), 0),
+    ("view", Viewed, IMAGE, 0),
+    ("view-of-input", lambda: Viewed(features=False), IMAGE, 0),
     ("norms", Norms, IMAGE, 0),
     ("transformer", Transformer, (5,), 11),
     ("transformer-tied-padding", lambda: Transformer(tied=True, padding=2), (5,), 11),

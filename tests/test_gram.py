@@ -279,3 +279,158 @@ def test_a_parameter_without_influence_adds_nothing():
     model, x, y = Functional(), torch.randn(4, 6), torch.tensor([0, 1, 2, 0])
     engine = LayerwiseGram(model, sign_vectors, x, y)
     assert not any("unused" in name for row in engine.plan() for name in row.parameters)
+
+
+class Dead(nn.Module):
+    """Reads a weight past its module, or through it and past it, with an input that is zero below the threshold."""
+
+    def __init__(self, both):
+        super().__init__()
+        self.fc, self.past = nn.Linear(6, 3), nn.Linear(6, 3)
+        self.both = both
+
+    def forward(self, x):
+        return self.fc(x) + F.linear(F.relu(x - 1), (self.fc if self.both else self.past).weight)
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_a_functional_use_that_is_silent_on_the_samples_tried_is_seen(both):
+    torch.manual_seed(0)
+    x, y = torch.randn(12, 6).clamp(max=0.9), torch.arange(12) % 3
+    x[4:] += 2
+    model = Dead(both)
+    engine = LayerwiseGram(model, sign_vectors, x, y)
+    a = engine.features(x, y)
+    assert relative_error(engine.gram(a, a), oracle_kernel(model, x, y)) < 1e-5
+
+
+class Faint(nn.Module):
+    """A layer whose type promises one gradient and whose forward pass has a slightly different one."""
+
+    def __init__(self, strength):
+        super().__init__()
+        self.fc, self.strength = nn.Linear(6, 3), strength
+        self.fc.register_forward_hook(lambda module, args, out: out + self.strength * F.linear(args[0], module.weight))
+
+    def forward(self, x):
+        return self.fc(x)
+
+
+@pytest.mark.parametrize("strength", [1e-2, 1e-4, 3e-5])
+def test_faint_differences_do_not_hide_in_the_rounding(strength):
+    torch.manual_seed(0)
+    model, x, y = Faint(strength), torch.randn(8, 6), torch.arange(8) % 3
+    engine = LayerwiseGram(model, sign_vectors, x, y)
+    a = engine.features(x, y)
+    assert relative_error(engine.gram(a, a), oracle_kernel(model, x, y)) < 1e-5
+    with pytest.raises(ValueError, match="mixes samples"):
+        LayerwiseGram(Mixing(strength), sign_vectors, x, y)
+
+
+class Dealt(nn.Module):
+    """Only some tokens of a sample pass through the layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.expert, self.out = nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, x):
+        chosen = x[..., 0] > 0
+        h = x.index_put((chosen,), torch.tanh(self.expert(x[chosen])))
+        return self.out(h.mean(1))
+
+
+@pytest.mark.parametrize("tokens", [20, 21])
+def test_rows_that_are_dealt_otherwise_than_on_the_samples_tried_are_refused(tokens):
+    x, y = torch.rand(20, 2, 6) + 0.1, torch.arange(20) % 3
+    flat = x[4:].reshape(-1, 6)
+    flat[: 40 - tokens, 0] = -1  # the first four samples keep both tokens
+    x[4:] = flat.view(16, 2, 6)
+    engine = LayerwiseGram(Dealt(), sign_vectors, x, y)
+    with pytest.raises(ValueError, match="'expert' gets other shapes"):
+        engine.features(x, y)
+
+
+class Late(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(6, 3)
+
+    def forward(self, x):
+        h = self.fc(x)
+        return h if len(x) <= 4 else h - 0.5 * h.mean(0)
+
+
+def test_mixing_that_begins_with_larger_batches_is_seen():
+    x, y = torch.randn(9, 6), torch.arange(9) % 3
+    engine = LayerwiseGram(Late(), sign_vectors, x, y)
+    with pytest.raises(ValueError, match="in larger batches"):
+        engine.check(engine.features(x, y), x, y)
+
+
+class SequenceFirst(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm, self.head = nn.LayerNorm(4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.head(self.norm(x.transpose(0, 1)).mean(0))
+
+
+@pytest.mark.parametrize("length", [3, 4, 5])
+def test_a_sequence_as_long_as_the_trial_is_no_batch(length):
+    model, x, y = SequenceFirst(), torch.randn(9, length, 4), torch.arange(9) % 3
+    engine = LayerwiseGram(model, sign_vectors, x, y)
+    a = engine.features(x, y)
+    assert relative_error(engine.gram(a, a), oracle_kernel(model, x, y)) < 1e-5
+
+
+def test_a_model_that_draws_random_numbers_is_refused():
+    model = nn.Sequential(nn.Linear(6, 3), nn.RReLU())
+    with pytest.raises(ValueError, match="is random"):
+        LayerwiseGram(model, sign_vectors, torch.randn(4, 6), torch.arange(4) % 3)
+
+
+class Experts(nn.Module):
+    """The sign of the first number decides which of two layers a sample passes through."""
+
+    def __init__(self):
+        super().__init__()
+        self.experts, self.out = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4)]), nn.Linear(4, 3)
+
+    def forward(self, x):
+        h = torch.zeros_like(x)
+        for expert, chosen in zip(self.experts, (x[:, 0] > 0, x[:, 0] <= 0), strict=True):
+            h = h.index_put((chosen,), torch.tanh(expert(x[chosen])))
+        return self.out(h)
+
+
+def test_a_layer_that_no_sample_tried_passes_through_is_no_division_by_zero():
+    x, y = torch.rand(9, 4) + 0.1, torch.arange(9) % 3
+    model = Experts()
+    engine = LayerwiseGram(model, sign_vectors, x, y)
+    a = engine.features(x, y)
+    assert relative_error(engine.gram(a, a), oracle_kernel(model, x, y)) < 1e-5
+    x[5:, 0] = -1
+    with pytest.raises(ValueError, match=r"other (shapes|layers)"):
+        engine.features(x, y)
+
+
+class SelfAttention(nn.Module):
+    """Keeps T x T numbers that no layer with parameters sees."""
+
+    def __init__(self):
+        super().__init__()
+        self.q, self.head = nn.Linear(4, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        q = self.q(x)
+        return self.head((torch.softmax(q @ q.mT, -1) @ q).mean(1))
+
+
+def test_activations_between_the_layers_count_in_the_memory():
+    x, y, memory = torch.randn(40, 100, 4), torch.arange(40) % 3, 2**20
+    engine, kept = LayerwiseGram(SelfAttention(), sign_vectors, x, y, memory=memory), []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.nbytes) or t, lambda t: t):
+        engine.features(x[: engine._chunk], y[: engine._chunk])
+    assert 0 < sum(kept) <= memory

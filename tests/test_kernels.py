@@ -1,12 +1,15 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from cases import CASES, samples
 from oracle import oracle_kernel, relative_error
 from torch import nn
 
+from lpntk.device import recurrent_in_evaluation
 from lpntk.kernels import kernel_matrix
+from lpntk.precision import matmul_precision
 from lpntk.signs import SIGNS
 
 TOLERANCE = 1e-5  # relative Frobenius error in float32
@@ -154,3 +157,112 @@ def frozen_model():
 def test_bad_input_says_what_and_how_to_mend_it(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+class LowBase(nn.Module):
+    """A frozen base in bfloat16 below a head in float32."""
+
+    def __init__(self):
+        super().__init__()
+        self.base = nn.Linear(3, 3).bfloat16().requires_grad_(False)
+        self.head = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.head(self.base(x.to(self.base.weight.dtype)).to(self.head.weight.dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_kernel_has_the_numbers_of_the_trainable_parameters(dtype):
+    torch.manual_seed(0)
+    model, x = LowBase(), X.to(dtype)
+    kappa = kernel_matrix(model, x, Y)
+    h = model.base(x.bfloat16()).float()
+    signs = 2 * torch.eye(3)[Y] - 1
+    assert kappa.dtype == torch.float32
+    assert relative_error(kappa, ((h @ h.T + 1) * (signs @ signs.T) / 3).double()) < TOLERANCE
+    assert kernel_matrix(nn.Linear(3, 3).bfloat16(), X.bfloat16(), Y).dtype == torch.float32
+
+
+def test_the_surroundings_do_not_round_the_products():
+    torch.manual_seed(0)
+    model, x, y = nn.Sequential(nn.Linear(40, 50), nn.Tanh(), nn.Linear(50, 3)), torch.randn(8, 40), torch.arange(8) % 3
+    want = oracle_kernel(model, x, y)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        assert relative_error(kernel_matrix(model, x, y), want) < TOLERANCE
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    with torch.autocast("cpu", torch.bfloat16):
+        assert relative_error(kernel_matrix(model, x, y), want) < TOLERANCE
+
+
+def test_settings_of_either_kind_are_put_back():
+    setting = torch.backends.cuda.matmul
+    setting.fp32_precision = "tf32"  # makes the older allow_tf32 unreadable
+    try:
+        with matmul_precision(None, torch.device("cuda")):
+            assert setting.fp32_precision == "ieee"
+        assert setting.fp32_precision == "tf32"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+def test_recurrent_layers_go_without_cudnn():
+    for model, enabled in ((nn.LSTM(2, 2), False), (nn.Linear(2, 2), True)):
+        with recurrent_in_evaluation(model, torch.device("cuda")):
+            assert torch.backends.cudnn.enabled is enabled
+        assert torch.backends.cudnn.enabled
+
+
+def test_neither_model_nor_samples_are_changed():
+    model = nn.Sequential(
+        nn.ReLU(inplace=True), nn.Conv2d(2, 3, 3), nn.InstanceNorm2d(3, track_running_stats=True), nn.Flatten()
+    )
+    model.append(nn.Linear(27, 3))
+    x = torch.randn(4, 2, 5, 5)
+    before, mean = x.clone(), model[2].running_mean.clone()
+    kernel_matrix(model.train(), x, Y)
+    assert torch.equal(x, before)
+    assert torch.equal(model[2].running_mean, mean)
+
+
+def test_mixing_in_larger_batches_is_refused():
+    class Late(nn.Module):
+        def forward(self, h):
+            return h if len(h) <= 4 else h - 0.5 * h.mean(0)
+
+    with pytest.raises(ValueError, match="in larger batches"):
+        kernel_matrix(nn.Sequential(nn.Linear(3, 3), Late()), torch.randn(9, 3), torch.arange(9) % 3)
+
+
+def nan_statistics():
+    model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)).eval()
+    model[1].running_var[0] = float("nan")
+    return model
+
+
+@torch.inference_mode()
+def in_inference_mode():
+    kernel_matrix(nn.Linear(3, 3), X, Y)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: kernel_matrix(nan_statistics(), X, Y), r"buffer '1.running_var' of a BatchNorm1d holds NaN"),
+        (lambda: kernel_matrix(nn.Linear(3, 3), X, Y, sketch=1.5), "sketch must be a whole number; got 1.5"),
+        (lambda: kernel_matrix(nn.Linear(3, 3), X, Y, memory_budget="2GiB"), "memory_budget must be a whole number"),
+        (lambda: kernel_matrix(lambda x: x, X, Y), "model must be a torch.nn.Module"),
+        (in_inference_mode, "inference_mode"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_named(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def test_numpy_and_round_numbers_count_as_numbers():
+    model = nn.Linear(3, 3)
+    want = kernel_matrix(model, X, Y, sketch=8)
+    assert torch.equal(kernel_matrix(model, X, Y, sketch=np.int64(8), memory_budget=4e9), want)

@@ -7,7 +7,7 @@ symmetric matrix needs only the columns from the row block on.
 
 from dataclasses import dataclass
 
-from lpntk.store import Tile
+from lpntk.tiles import Tile
 
 COLUMN_SHARE = 8  # a column block gets one part in eight; smaller ones would slow the matrix products
 GIB = 2**30

@@ -3,8 +3,10 @@ r"""And beyond one machine? The same call under ``torchrun``: row blocks are sha
     torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint first-machine:29500 \
         -m lpntk.distributed --dataset mnist --model lenet --weights lenet.pt --out shared/kappa.npy
 
-The file must lie where all machines can write. No tile is sent between processes: each writes its own, and logs it.
-If a process dies, the same command goes on where it stopped, with any number of processes.
+The file must lie where all machines can write. No tile is sent between processes: each appends its own to a file that
+only it writes, and the first puts them together once all stand. So a network file system is safe as long as a file that
+was synced and closed can be read on the other machines (NFS: yes). If a process dies, the same command goes on where it
+stopped, with any number of processes.
 """
 
 import argparse
@@ -15,7 +17,7 @@ from contextlib import contextmanager
 import torch
 import torch.distributed as dist
 
-from lpntk.store import Tile
+from lpntk.tiles import Tile
 
 
 def world() -> tuple[int, int]:

@@ -23,9 +23,11 @@ from lpntk.checks import check_inputs
 from lpntk.device import resolve_device
 from lpntk.gram import LayerwiseGram
 from lpntk.precision import Precision, cast, matmul_precision
+from lpntk.reuse import identity
 from lpntk.signs import Signs, sign_vectors
 from lpntk.sketch import Sketch, SketchedGram
-from lpntk.store import KernelFile, Memory, Tile, identity
+from lpntk.store import KernelFile, Memory
+from lpntk.tiles import Tile
 
 
 def kernel_matrix(
@@ -64,15 +66,17 @@ def kernel_matrix(
         device: ``auto``, ``cpu`` or ``cuda[:i]``.
         precision: ``float32``, ``float64``, ``tf32`` (CUDA only) or ``bf16`` (fast on CUDA); by default as the
             parameters are. The last two multiply rounded numbers and sum in float32, ``bf16`` in the Gram matrix only.
-        out: an ``.npy`` to write to, memory-mapped. A run that was killed goes on from its last finished tile.
+        out: an ``.npy`` to write to. A run that was killed goes on from its last finished tile.
         progress: show a bar with rate and time left.
 
     Returns:
-        (n, n2) tensor on the CPU, memory-mapped if ``out`` is given, in the dtype of the parameters or ``precision``.
+        (n, n2) tensor on the CPU in the dtype of the parameters or ``precision``. With ``out`` it is mapped from the
+        file, copy-on-write: editing it leaves the file as it is.
 
     Raises:
         ValueError: if model, inputs, labels or budget cannot give a kernel, or ``out`` holds another one; the message
             says what, where and how to mend it.
+        OSError: if the disk of ``out`` has not enough room.
     """
     rank, size = distributed.world()
     device = resolve_device(distributed.local_device(device))
@@ -90,24 +94,24 @@ def kernel_matrix(
     plan = cut(n, n2, symmetric, engine.bytes_per_sample, memory_budget - memory_budget // 4, parts=size)
     dtype = next(model.parameters()).dtype
     if out is None:
-        store = Memory(n, n2, dtype)
+        store = Memory(n, n2, dtype, symmetric)
     else:
         told = identity(
             model, {"x": x, "y": y, "x2": x2, "y2": y2}, signs=signs, normalize=normalize, by=precision, sketch=sketch
         )
         with distributed.first_rank_first(rank, size):
-            store = KernelFile(out, n, n2, dtype, told, rank)
-    missing = store.missing(plan.tiles())
+            store = KernelFile(out, n, n2, dtype, symmetric, told, rank)
+    tiles = plan.tiles()
+    missing = store.missing(tiles)
     distributed.wait_for_all(size)  # nobody logs a tile before everybody has read the logs
     own = distributed.share(missing, rank, size)
     with matmul_precision(precision, device), _bar(own, progress and rank == 0) as bar:
         for tile, block in _blocks(engine, own, rows, columns, symmetric, normalize, device):
-            _put(store.kappa, tile, block, symmetric)
-            store.finished(tile)
+            store.put(tile, block)
             bar.update(_pairs(tile))
     distributed.wait_for_all(size)
     with distributed.first_rank_first(rank, size):
-        return store.close() if rank == 0 else store.kappa
+        return store.close(tiles)
 
 
 def _blocks(
@@ -137,13 +141,6 @@ def _blocks(
                 block *= b_scale[None, :]
             yield tile, block
             del b, block  # before the next column block is made
-
-
-def _put(kappa: Tensor, tile: Tile, block: Tensor, symmetric: bool) -> None:
-    top, bottom, left, right = tile
-    kappa[top:bottom, left:right] = block
-    if symmetric and left != top:
-        kappa[left:right, top:bottom] = block.T
 
 
 def _engine(

@@ -1,4 +1,8 @@
 import json
+import os
+import shutil
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,10 +10,11 @@ import torch
 from cases import CASES, samples
 from oracle import oracle_kernel, relative_error
 
-from lpntk import distributed, kernels
+from lpntk import distributed, kernels, npy, store
 from lpntk.blocks import cut
 from lpntk.kernels import kernel_matrix
 from lpntk.models import build
+from lpntk.reuse import identity
 from lpntk.store import KernelFile
 
 MODEL = build("mlp", (1, 4, 4), 3, seed=0, hidden=(8,))
@@ -17,6 +22,8 @@ X = torch.randn(23, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 Y = torch.randint(3, (23,), generator=torch.Generator().manual_seed(1))
 BYTES = 4 * sum(p.numel() for p in MODEL.parameters())  # so small that every layer keeps its gradients
 SMALL = 8 * BYTES * 4 // 3 + 8  # eight samples' features
+TILES = cut(23, 23, True, BYTES, SMALL - SMALL // 4).tiles()
+IDENTITY = identity(MODEL, {"x": X, "y": Y}, signs="label", normalize=False, by=None, sketch=None)
 
 
 class Killed(Exception):
@@ -58,45 +65,135 @@ def test_a_file_holds_what_memory_holds(tmp_path, normalize):
     assert torch.equal(again, got)
 
 
-def test_a_killed_run_goes_on_at_its_last_finished_tile(tmp_path, monkeypatch):
-    path = tmp_path / "kappa.npy"
-    computed = []
-    finished = KernelFile.finished
+def killed(monkeypatch, after, call):
+    """Kill a run once ``after`` tiles stand."""
+    put, stood = KernelFile.put, []
 
-    def dies_after_four(store, tile):
-        finished(store, tile)
-        computed.append(tile)
-        if len(computed) == 4:
+    def dies(store, tile, block):
+        put(store, tile, block)
+        stood.append(tile)
+        if len(stood) == after:
             raise Killed
 
-    monkeypatch.setattr(KernelFile, "finished", dies_after_four)
-    with pytest.raises(Killed):
-        kernel_matrix(MODEL, X, Y, memory_budget=SMALL, out=path)
-    assert not path.exists()
-    log = tmp_path / "kappa.partial.0.tiles"
-    log.write_text(log.read_text() + "14 20 1")  # a line cut short by the kill
-    total = len(cut(23, 23, True, BYTES, SMALL - SMALL // 4).tiles())
-    assert total > 8
+    with monkeypatch.context() as patch:
+        patch.setattr(KernelFile, "put", dies)
+        with pytest.raises(Killed):
+            call()
 
-    monkeypatch.setattr(KernelFile, "finished", lambda store, tile: (computed.append(tile), finished(store, tile)))
+
+def test_a_killed_run_goes_on_at_its_last_finished_tile(tmp_path, monkeypatch):
+    path, log = tmp_path / "kappa.npy", tmp_path / "kappa.partial.0.tiles"
+    call = partial(kernel_matrix, MODEL, X, Y, memory_budget=SMALL, out=path)
+    killed(monkeypatch, 4, call)
+    assert not path.exists()
+    whole = log.read_bytes()
+    for cut_short in (whole[:-1], whole[:-1] + b"?", whole + whole[-50:-20]):  # what a kill or a crash may leave
+        log.write_bytes(cut_short)
+        killed(monkeypatch, 1, call)
+        missing_now = KernelFile(path, 23, 23, torch.float32, True, IDENTITY).missing(TILES)
+        assert len(missing_now) == len(TILES) - (5 if cut_short.startswith(whole) else 4)
+    computed, put = [], KernelFile.put
+    monkeypatch.setattr(KernelFile, "put", lambda *a: (computed.append(a[1]), put(*a)))
+    assert relative_error(call(), oracle_kernel(MODEL, X, Y)) < 1e-5
+    assert len(computed) == len(TILES) - 5  # none twice
+
+
+def test_tiles_of_another_kernel_never_count(tmp_path, monkeypatch):
+    path = tmp_path / "kappa.npy"
+    killed(monkeypatch, 6, partial(kernel_matrix, MODEL, X, Y, memory_budget=SMALL, out=path))
+    other = partial(kernel_matrix, MODEL, 2 * X, Y, memory_budget=SMALL, out=path)
+    with pytest.raises(ValueError, match="holds another kernel: x differs; delete it") as refused:
+        other()
+    (tmp_path / str(refused.value).split()[0]).unlink()  # as told
+    killed(monkeypatch, 1, other)
+    assert relative_error(other(), oracle_kernel(MODEL, 2 * X, Y)) < 1e-5
+
+
+@pytest.mark.parametrize("step", ["begin", "write_json", "replace"])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_kill_between_any_two_steps_resumes(tmp_path, monkeypatch, step, late):
+    path = tmp_path / "kappa.npy"
+    module = store.os if step == "replace" else store
+    does = getattr(module, step)
+
+    def dies(*arguments):
+        if late:
+            does(*arguments)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, step, dies)
+        with pytest.raises(Killed):
+            kernel_matrix(MODEL, X, Y, memory_budget=SMALL, out=path)
     got = kernel_matrix(MODEL, X, Y, memory_budget=SMALL, out=path)
-    assert len(computed) == total  # none twice
     assert relative_error(got, oracle_kernel(MODEL, X, Y)) < 1e-5
+    assert [p.name for p in sorted(tmp_path.iterdir())] == ["kappa.json", "kappa.npy"]
+
+
+def test_a_name_with_brackets_leaves_nothing_behind(tmp_path):
+    kernel_matrix(MODEL, X, Y, out=tmp_path / "k[1].npy")
+    assert [p.name for p in sorted(tmp_path.iterdir())] == ["k[1].json", "k[1].npy"]
+
+
+def test_no_file_has_two_writers(tmp_path):
+    """Two machines that see each other's files only when all is done lose nothing."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    whole = torch.randn(23, 23)
+    whole += whole.T.clone()
+    for rank, folder in enumerate([first, second]):
+        KernelFile(folder / "kappa.npy", 23, 23, torch.float32, True, IDENTITY, rank)
+    stores = [
+        KernelFile(folder / "kappa.npy", 23, 23, torch.float32, True, IDENTITY, rank)
+        for rank, folder in enumerate([first, second])
+    ]
+    for i, (top, bottom, left, right) in enumerate(TILES):
+        stores[i % 2].put((top, bottom, left, right), whole[top:bottom, left:right])
+    written = [{p.name for p in folder.iterdir()} for folder in (first, second)]
+    assert not written[0] & written[1]
+    shutil.copytree(second, first, dirs_exist_ok=True)
+    assert torch.equal(stores[0].close(TILES), whole)
+
+
+def test_tiles_that_do_not_appear_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "SEEN_LATE", 0)
+    file = KernelFile(tmp_path / "kappa.npy", 23, 23, torch.float32, True, IDENTITY)
+    with pytest.raises(RuntimeError, match="tiles of other processes did not appear"):
+        file.close(TILES)
+
+
+def test_a_disk_without_room_is_told_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(npy.shutil, "disk_usage", lambda path: SimpleNamespace(free=4 * (23 * 12 + 23 * 23) - 1))
+    with pytest.raises(OSError, match=r"make room or give out another disk"):
+        kernel_matrix(MODEL, X, Y, out=tmp_path / "kappa.npy")
+    monkeypatch.setattr(npy.shutil, "disk_usage", lambda path: SimpleNamespace(free=4 * (23 * 12 + 23 * 23)))
+    kernel_matrix(MODEL, X, Y, out=tmp_path / "kappa.npy")
+
+
+def test_the_whole_result_has_its_room_before_it_is_written(tmp_path):
+    array = npy.create(tmp_path / "a.npy", (512, 512), np.dtype("float32"))
+    assert (tmp_path / "a.npy").stat().st_blocks * 512 >= array.nbytes  # no holes
+
+
+def test_editing_the_result_leaves_the_file(tmp_path):
+    path = tmp_path / "kappa.npy"
+    got = kernel_matrix(MODEL, X, Y, out=path)
+    want = got.clone()
+    got.fill_diagonal_(0)
+    path.chmod(0o444)
+    again = kernel_matrix(MODEL, X, Y, out=path)
+    again.zero_()
+    assert np.array_equal(np.load(path), want.numpy())
+
+
+def test_a_result_larger_than_memory_can_be_mapped(tmp_path):
+    side = int((4 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) ** 0.5)  # 16 times, as a file of holes
+    np.lib.format.open_memmap(tmp_path / "a.npy", mode="w+", dtype=np.float32, shape=(side, side))[-1, -1] = 3
+    assert npy.read(tmp_path / "a.npy")[-1, -1] == 3
 
 
 def test_a_result_resumes_under_another_budget(tmp_path, monkeypatch):
-    path, finished, seen = tmp_path / "kappa.npy", KernelFile.finished, []
-
-    def dies_late(store, tile):
-        finished(store, tile)
-        seen.append(tile)
-        if len(seen) == 7:
-            raise Killed
-
-    monkeypatch.setattr(KernelFile, "finished", dies_late)
-    with pytest.raises(Killed):
-        kernel_matrix(MODEL, X, Y, memory_budget=SMALL, out=path)
-    monkeypatch.setattr(KernelFile, "finished", finished)
+    path = tmp_path / "kappa.npy"
+    killed(monkeypatch, 7, partial(kernel_matrix, MODEL, X, Y, memory_budget=SMALL, out=path))
     assert relative_error(kernel_matrix(MODEL, X, Y, out=path), oracle_kernel(MODEL, X, Y)) < 1e-5
 
 

@@ -11,7 +11,7 @@ stopped, with any number of processes.
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -46,16 +46,22 @@ def first_rank_first(rank: int, size: int) -> Iterator[None]:
         dist.barrier()
 
 
-def share(tiles: list[Tile], rank: int, size: int) -> list[Tile]:
+def share(tiles: list[Tile], rank: int, size: int, row_block: Callable[[Tile], Hashable]) -> list[Tile]:
     """Return this process's tiles: whole row blocks, the largest first, each to who has least to do.
 
     Every process must call it with the same tiles.
+
+    Args:
+        tiles: of all processes.
+        rank: of this process.
+        size: number of processes.
+        row_block: tells by a tile which row block it is of.
     """
     if size == 1:
         return tiles
-    blocks: dict[int, list[Tile]] = {}
+    blocks: dict[Hashable, list[Tile]] = {}
     for tile in tiles:
-        blocks.setdefault(tile[0], []).append(tile)
+        blocks.setdefault(row_block(tile), []).append(tile)
     load, own = [0] * size, [[] for _ in range(size)]
     for block in sorted(blocks.values(), key=_pairs, reverse=True):
         least = load.index(min(load))

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from lpntk import distributed
-from lpntk.blocks import GIB, cut
+from lpntk.blocks import GIB, Cut, cut
 from lpntk.checks import check_inputs
 from lpntk.device import resolve_device
 from lpntk.gram import LayerwiseGram
@@ -91,8 +91,9 @@ def kernel_matrix(
             model, signs, rows, columns, memory_budget // 4, device, rounded=precision == "bf16", sketch=sketch
         )
     n, n2 = len(x), len(columns[0])
-    plan = cut(n, n2, symmetric, engine.bytes_per_sample, memory_budget - memory_budget // 4, parts=size)
     dtype = next(model.parameters()).dtype
+    memory, per_pair = memory_budget - memory_budget // 4, dtype.itemsize * (2 if precision == "bf16" else 1)
+    plan = cut(n, n2, symmetric, engine.bytes_per_sample, memory, bytes_per_pair=per_pair, parts=size)
     if out is None:
         store = Memory(n, n2, dtype, symmetric)
     else:
@@ -104,9 +105,9 @@ def kernel_matrix(
     tiles = plan.tiles()
     missing = store.missing(tiles)
     distributed.wait_for_all(size)  # nobody logs a tile before everybody has read the logs
-    own = distributed.share(missing, rank, size)
+    own = distributed.share(missing, rank, size, plan.row_block)
     with matmul_precision(precision, device), _bar(own, progress and rank == 0) as bar:
-        for tile, block in _blocks(engine, own, rows, columns, symmetric, normalize, device):
+        for tile, block in _blocks(engine, own, plan, rows, columns, normalize, device):
             store.put(tile, block)
             bar.update(_pairs(tile))
     distributed.wait_for_all(size)
@@ -117,9 +118,9 @@ def kernel_matrix(
 def _blocks(
     engine: LayerwiseGram | SketchedGram,
     tiles: list[Tile],
+    plan: Cut,
     rows: tuple[Tensor, Tensor],
     columns: tuple[Tensor, Tensor],
-    symmetric: bool,
     normalize: bool,
     device: torch.device,
 ) -> Iterator[tuple[Tile, Tensor]]:
@@ -129,18 +130,23 @@ def _blocks(
         found = engine.features(*(_placed(t[start:stop], device) for t in samples))
         return found, engine.diagonal(found).clamp_min(TINY).rsqrt() if normalize else None
 
-    for (top, bottom), group in groupby(tiles, key=lambda tile: tile[:2]):
-        a, a_scale = features(rows, top, bottom)
-        for tile in group:
-            _, _, left, right = tile
-            diagonal = symmetric and (left, right) == (top, bottom)
-            b, b_scale = (a, a_scale) if diagonal else features(columns, left, right)
-            block = engine.gram(a, b)
-            if normalize:
-                block *= a_scale[:, None]
-                block *= b_scale[None, :]
-            yield tile, block
-            del b, block  # before the next column block is made
+    for (start, stop), block_tiles in groupby(tiles, key=plan.row_block):
+        held, held_scale = features(rows, start, stop)
+        for (left, right), column_tiles in groupby(block_tiles, key=lambda tile: tile[2:]):
+            own = slice(left - start, right - start) if plan.symmetric and right <= stop else None
+            if own is None:
+                b, b_scale = features(columns, left, right)
+            else:
+                b, b_scale = held[own], held_scale[own] if normalize else None
+            for tile in column_tiles:
+                part = slice(tile[0] - start, tile[1] - start)
+                block = engine.gram(b if part == own else held[part], b)
+                if normalize:
+                    block *= held_scale[part, None]
+                    block *= b_scale[None, :]
+                yield tile, block
+                del block
+            del b  # before the next column block is made
 
 
 def _engine(

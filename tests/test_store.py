@@ -10,8 +10,9 @@ import torch
 from cases import CASES, samples
 from oracle import oracle_kernel, relative_error
 
-from lpntk import distributed, kernels, npy, store
+from lpntk import blocks, distributed, kernels, npy, store
 from lpntk.blocks import cut
+from lpntk.gram import LayerwiseGram
 from lpntk.kernels import kernel_matrix
 from lpntk.models import build
 from lpntk.reuse import identity
@@ -30,25 +31,78 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize(("n", "n2", "symmetric"), [(23, 23, True), (23, 9, False), (1, 1, True), (5, 40, False)])
-@pytest.mark.parametrize("fits", [2, 3, 8, 17, 100])
+SHAPES = [(23, 23, True), (23, 9, False), (1, 1, True), (5, 40, False)]
+
+
+@pytest.mark.parametrize(("n", "n2", "symmetric"), SHAPES)
+@pytest.mark.parametrize("memory", [30, 60, 200, 1000, 5000])
+@pytest.mark.parametrize("per_sample", [3, 10])
 @pytest.mark.parametrize("parts", [1, 3])
-def test_tiles_cover_each_pair_once_and_fit(n, n2, symmetric, fits, parts):
-    plan = cut(n, n2, symmetric, 10, 10 * fits, parts=parts)
-    count = np.zeros((n, n2), int)
-    for top, bottom, left, right in plan.tiles():
+def test_tiles_cover_each_pair_once_and_fit(n, n2, symmetric, memory, per_sample, parts):
+    plan = cut(n, n2, symmetric, per_sample, memory, bytes_per_pair=2, parts=parts)
+    count, columns_of = np.zeros((n, n2), int), []
+    for tile in plan.tiles():
+        top, bottom, left, right = tile
         count[top:bottom, left:right] += 1
-        diagonal = symmetric and (top, bottom) == (left, right)
-        assert (bottom - top) + (0 if diagonal else right - left) <= max(fits, 1)
-        if symmetric and not diagonal:
+        start, stop = plan.row_block(tile)
+        assert start <= top < bottom <= stop
+        own = symmetric and right <= stop
+        held = (stop - start) + (0 if own else right - left)
+        assert per_sample * held + 2 * (bottom - top) * (right - left) <= memory
+        if symmetric and left != top:
             count[left:right, top:bottom] += 1
+        if (start, left) not in columns_of[-1:]:
+            columns_of.append((start, left))
     assert (count == 1).all()
+    assert len(columns_of) == len(set(columns_of))  # the features of a column are made once per row block
+
+
+def test_large_kernels_of_short_features_have_many_tiles():
+    plan = cut(60000, 60000, True, 4 * 4096, 3 * 2**29)  # a sketch, in the default budget
+    largest = max((bottom - top) * (right - left) for top, bottom, left, right in plan.tiles())
+    assert largest <= 4096**2
+    assert plan.rows == 60000  # and yet every sample's features are made once
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("against", [None, 17])
+def test_every_cut_gives_the_same_kernel(monkeypatch, normalize, against):
+    other = () if against is None else (X[:against] + 1, Y[:against])
+    want = oracle_kernel(MODEL, X, Y, *other)
+    if normalize:
+        norms = [oracle_kernel(MODEL, *of).diagonal().sqrt() for of in [(X, Y), other or (X, Y)]]
+        want /= torch.outer(*norms)
+    sides = []
+    for largest, memory in [(5, 2**20), (5, SMALL), (2, SMALL), (4096, SMALL), (4096, 2**20)]:
+        monkeypatch.setattr(blocks, "LARGEST", largest)
+        got = kernel_matrix(MODEL, X, Y, *other, normalize=normalize, memory_budget=memory)
+        assert relative_error(got, want) < 1e-5
+        sides.append(cut(23, against or 23, against is None, BYTES, memory - memory // 4).side)
+    assert len(set(sides)) >= 4
+
+
+def test_the_tile_counts_in_the_budget(monkeypatch):
+    """Short features: what is computed at a time is more tile than features."""
+    n, budget, gram, seen = 3000, 2 * 2**20, LayerwiseGram.gram, []
+
+    def weighed(engine, a, b):
+        block = gram(engine, a, b)
+        seen.append(block.nbytes + len(b) * engine.bytes_per_sample)
+        return block
+
+    monkeypatch.setattr(LayerwiseGram, "gram", weighed)
+    x, y = torch.randn(n, 8), torch.arange(n) % 3
+    kernel_matrix(torch.nn.Linear(8, 3), x, y, memory_budget=budget)
+    assert max(seen) < budget
 
 
 def test_the_shares_of_all_ranks_are_the_whole_and_balanced():
-    tiles = cut(1000, 1000, True, 1, 200, parts=4).tiles()
-    shares = [distributed.share(tiles, rank, 4) for rank in range(4)]
+    plan = cut(1000, 1000, True, 1, 200, parts=4)
+    tiles = plan.tiles()
+    shares = [distributed.share(tiles, rank, 4, plan.row_block) for rank in range(4)]
     assert sorted(tile for share in shares for tile in share) == sorted(tiles)
+    starts = [{plan.row_block(tile) for tile in share} for share in shares]
+    assert sum(map(len, starts)) == len(set().union(*starts))  # whole row blocks
     work = [sum((b - t) * (r - x) for t, b, x, r in share) for share in shares]
     assert max(work) < 1.3 * min(work)
 

@@ -13,11 +13,27 @@ import argparse
 import os
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from functools import cache
 
 import torch
 import torch.distributed as dist
 
 from lpntk.tiles import Tile
+
+# Processes only wait for each other, and who has least to do waits longest. gloo does that anywhere; nccl, made to send
+# tensors between devices, needs a device for each process and gives up after ten minutes.
+PATIENCE = timedelta(days=7)
+
+
+@cache
+def _patient(joined: "dist.ProcessGroup") -> "dist.ProcessGroup":
+    """Return a group of the same processes to wait in, whatever the backend and patience of theirs."""
+    return dist.new_group(backend="gloo", timeout=PATIENCE)
+
+
+def _wait() -> None:
+    dist.barrier(_patient(dist.group.WORLD))
 
 
 def world() -> tuple[int, int]:
@@ -25,14 +41,18 @@ def world() -> tuple[int, int]:
     if not dist.is_available():
         return 0, 1
     if not dist.is_initialized() and dist.is_torchelastic_launched():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        dist.init_process_group("gloo", timeout=PATIENCE)
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
 def local_device(device: str | torch.device) -> str | torch.device:
-    """Return the CUDA device of this process's own where ``auto`` was asked for and several share a machine."""
-    if device == "auto" and torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
-        return f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
+    """Return the CUDA device of this process's own, and make it the current one, if ``auto`` or ``cuda`` is asked for.
+
+    Where a machine has more processes than devices they share them.
+    """
+    if str(device) in ("auto", "cuda") and torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+        torch.cuda.set_device(device)
     return device
 
 
@@ -40,10 +60,10 @@ def local_device(device: str | torch.device) -> str | torch.device:
 def first_rank_first(rank: int, size: int) -> Iterator[None]:
     """Let rank 0 through the block before the others: it creates what they open."""
     if size > 1 and rank > 0:
-        dist.barrier()
+        _wait()
     yield
     if size > 1 and rank == 0:
-        dist.barrier()
+        _wait()
 
 
 def share(tiles: list[Tile], rank: int, size: int, row_block: Callable[[Tile], Hashable]) -> list[Tile]:
@@ -73,7 +93,7 @@ def share(tiles: list[Tile], rank: int, size: int, row_block: Callable[[Tile], H
 def wait_for_all(size: int) -> None:
     """Return once every process is here."""
     if size > 1:
-        dist.barrier()
+        _wait()
 
 
 def _pairs(tiles: list[Tile]) -> int:

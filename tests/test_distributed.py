@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lpntk import data, models
+from lpntk import data, distributed, models
 from lpntk.distributed import main
 from lpntk.kernels import kernel_matrix
 from lpntk.tiles import read_places
@@ -62,9 +62,48 @@ def test_a_rank_that_dies_leaves_a_result_that_resumes(tmp_path, want):
     ran = torchrun(script, *CALL, "--out", out)
     assert ran.returncode != 0
     assert not out.exists()
+    assert "exitcode  : 3" in ran.stderr, ran.stderr[-2000:]
     log = out.parent / "kappa.partial.1.tiles"
     assert len(read_places(log, np.float32)[0]) == 2
 
     main([*CALL, "--out", str(out)])  # one process takes over
     got = torch.from_numpy(np.load(out))
     assert torch.allclose(got, want, rtol=1e-5, atol=1e-5 * float(want.abs().max()))
+
+
+# somebody else's group gives up after two seconds; the kernel's processes may be further apart
+APART = """
+import os, time
+from datetime import timedelta
+import torch.distributed as dist
+from lpntk import distributed
+dist.init_process_group("gloo", timeout=timedelta(seconds=2))
+rank, size = distributed.world()
+distributed.wait_for_all(size)
+time.sleep(4 * rank)
+distributed.wait_for_all(size)
+print("together", flush=True)
+os._exit(0)
+"""
+
+
+def test_a_process_that_is_done_early_waits(tmp_path):
+    (tmp_path / "apart.py").write_text(APART)
+    ran = torchrun(tmp_path / "apart.py")
+    assert ran.stdout.count("together") == 2, ran.stderr[-2000:]
+
+
+def test_no_process_needs_a_device_of_its_own(monkeypatch):
+    joined, current = [], []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    monkeypatch.setattr(distributed.dist, "is_torchelastic_launched", lambda: True)
+    monkeypatch.setattr(distributed.dist, "init_process_group", lambda *a, **k: joined.append((*a, k["timeout"])))
+    distributed.world()
+    assert joined == [("gloo", distributed.PATIENCE)]
+    monkeypatch.setenv("LOCAL_RANK", "5")  # the sixth process on two devices
+    assert distributed.local_device("auto") == distributed.local_device("cuda") == torch.device("cuda", 1)
+    assert current == [torch.device("cuda", 1)] * 2
+    assert distributed.local_device("cpu") == "cpu"
+    assert distributed.local_device("cuda:0") == "cuda:0"

@@ -83,7 +83,7 @@ def test_every_cut_gives_the_same_kernel(monkeypatch, normalize, against):
 
 def test_the_tile_counts_in_the_budget(monkeypatch):
     """Short features: what is computed at a time is more tile than features."""
-    n, budget, gram, seen = 3000, 2 * 2**20, LayerwiseGram.gram, []
+    n, budget, gram, seen = 1000, 2**19, LayerwiseGram.gram, []
 
     def weighed(engine, a, b):
         block = gram(engine, a, b)

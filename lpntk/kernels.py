@@ -23,7 +23,7 @@ from lpntk.checks import check_inputs
 from lpntk.device import resolve_device
 from lpntk.gram import LayerwiseGram
 from lpntk.precision import Precision, cast, matmul_precision
-from lpntk.reuse import identity
+from lpntk.reuse import identity, recheck
 from lpntk.signs import Signs, sign_vectors
 from lpntk.sketch import Sketch, SketchedGram
 from lpntk.store import KernelFile, Memory
@@ -79,6 +79,7 @@ def kernel_matrix(
         OSError: if the disk of ``out`` has not enough room.
     """
     rank, size = distributed.world()
+    sketch = Sketch(sketch) if isinstance(sketch, int) else sketch
     device = resolve_device(distributed.local_device(device))
     check_inputs(model, x, y, x2, y2)
     if size > 1 and out is None:
@@ -97,11 +98,16 @@ def kernel_matrix(
     if out is None:
         store = Memory(n, n2, dtype, symmetric)
     else:
-        told = identity(
-            model, {"x": x, "y": y, "x2": x2, "y2": y2}, signs=signs, normalize=normalize, by=precision, sketch=sketch
-        )
+        samples = {"x": x, "y": y, "x2": x2, "y2": y2}
+        by = f"{precision}, drawn on {device.type}" if sketch else precision  # a sketch's numbers depend on the device
+        told = identity(model, samples, signs=signs, normalize=normalize, by=by, sketch=sketch)
         with distributed.first_rank_first(rank, size):
             store = KernelFile(out, n, n2, dtype, symmetric, told, rank)
+        few = lambda side, start, stop: engine.features(
+            *(_placed(t[start:stop], device) for t in (rows, columns)[side])
+        )
+        with matmul_precision(precision, device):
+            recheck(store.known(), engine, few, normalize=normalize, precision=precision, name=store.holder)
     tiles = plan.tiles()
     missing = store.missing(tiles)
     distributed.wait_for_all(size)  # nobody logs a tile before everybody has read the logs
@@ -168,7 +174,6 @@ def _engine(
     samples = len(columns[0])
     direction = partial(sign_vectors, signs=signs)
     if sketch is not None:
-        sketch = Sketch(sketch) if isinstance(sketch, int) else sketch
         return SketchedGram(model, direction, *few, sketch=sketch, memory=memory)
     return LayerwiseGram(model, direction, *few, samples=samples, memory=memory, rounded=rounded)
 

@@ -16,6 +16,7 @@ from lpntk.gram import LayerwiseGram
 from lpntk.kernels import kernel_matrix
 from lpntk.models import build
 from lpntk.reuse import identity
+from lpntk.sketch import Sketch
 from lpntk.store import KernelFile
 
 MODEL = build("mlp", (1, 4, 4), 3, seed=0, hidden=(8,))
@@ -270,6 +271,67 @@ def test_a_file_of_another_kernel_is_refused(tmp_path, change, words):
     with pytest.raises(ValueError, match=words):
         kernel_matrix(call.pop("model"), call.pop("x"), call.pop("y"), out=path, **call)
     assert path.read_bytes() == before
+
+
+class Scaled(torch.nn.Module):
+    def __init__(self, scale):
+        super().__init__()
+        self.body, self.scale = MODEL, scale
+
+    def forward(self, x):
+        return self.scale * self.body(x)
+
+
+@pytest.mark.parametrize("kind", [{}, {"normalize": True, "signs": "error"}, {"sketch": 64}, {"precision": "bf16"}])
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_number_that_no_hash_knows_is_found_out(tmp_path, monkeypatch, kind, finished):
+    path = tmp_path / "kappa.npy"
+    call = partial(kernel_matrix, memory_budget=SMALL if not kind.get("sketch") else 4000, out=path, **kind)
+    if finished:
+        call(Scaled(1), X, Y)
+    else:
+        killed(monkeypatch, 2, partial(call, Scaled(1), X, Y))
+    with pytest.raises(ValueError, match="with the same parameters and modules: computed again"):
+        call(Scaled(5), X, Y)
+    call(Scaled(1), X, Y)
+
+
+def test_a_reused_file_of_few_or_orthogonal_samples_is_itself(tmp_path):
+    for n, other in [(1, ()), (2, (X[:1], Y[:1])), (3, (0 * X[:5], Y[:5]))]:
+        path = tmp_path / f"{n}.npy"
+        want = kernel_matrix(MODEL, X[:n], Y[:n], *other, out=path)
+        assert torch.equal(kernel_matrix(MODEL, X[:n], Y[:n], *other, out=path), want)
+
+
+def test_a_sketch_is_the_same_by_number_and_by_name(tmp_path):
+    want = kernel_matrix(MODEL, X, Y, sketch=8, out=tmp_path / "kappa.npy")
+    assert torch.equal(kernel_matrix(MODEL, X, Y, sketch=Sketch(8), out=tmp_path / "kappa.npy"), want)
+    with pytest.raises(ValueError, match="sketch differs"):
+        kernel_matrix(MODEL, X, Y, sketch=Sketch(8, seed=1), out=tmp_path / "kappa.npy")
+    assert "cpu" in json.loads((tmp_path / "kappa.json").read_text())["by"]
+
+
+def test_extra_state_decides_the_kernel(tmp_path):
+    class Extra(torch.nn.Linear):
+        state = 1
+
+        def get_extra_state(self):
+            return {"state": self.state, "more": [torch.ones(2)]}
+
+        def set_extra_state(self, state):
+            pass
+
+    model = Extra(16, 3)
+    kernel_matrix(model, X.flatten(1), Y, out=tmp_path / "kappa.npy")
+    kernel_matrix(model, X.flatten(1), Y, out=tmp_path / "kappa.npy")
+    model.state = 2
+    with pytest.raises(ValueError, match="model differs"):
+        kernel_matrix(model, X.flatten(1), Y, out=tmp_path / "kappa.npy")
+
+
+def test_numbers_that_no_file_takes_are_told(tmp_path):
+    with pytest.raises(ValueError, match=r"out takes float32 or float64, not torch\.bfloat16"):
+        KernelFile(tmp_path / "kappa.npy", 2, 2, torch.bfloat16, True, IDENTITY)
 
 
 def test_an_unknown_file_is_not_overwritten(tmp_path):

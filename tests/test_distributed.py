@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ distributed.main(sys.argv[1:])
 
 
 def torchrun(*command):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
     return subprocess.run(
         [*RUN, *map(str, command)], env=environment, capture_output=True, text=True, timeout=120, check=False
     )

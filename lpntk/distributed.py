@@ -3,19 +3,37 @@ r"""And beyond one machine? The same call under ``torchrun``: row blocks are sha
     torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint first-machine:29500 \
         -m lpntk.distributed --dataset mnist --model lenet --weights lenet.pt --out shared/kappa.npy
 
-The file must lie where all machines can write. No tile is sent between processes: each writes its own, and logs it.
-If a process dies, the same command goes on where it stopped, with any number of processes.
+The file must lie where all machines can write. No tile is sent between processes: each appends its own to a file that
+only it writes, and the first puts them together once all stand. So a network file system is safe as long as a file that
+was synced and closed can be read on the other machines (NFS: yes). If a process dies, the same command goes on where it
+stopped, with any number of processes.
 """
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from functools import cache
 
 import torch
 import torch.distributed as dist
 
-from lpntk.store import Tile
+from lpntk.tiles import Tile
+
+# Processes only wait for each other, and who has least to do waits longest. gloo does that anywhere; nccl, made to send
+# tensors between devices, needs a device for each process and gives up after ten minutes.
+PATIENCE = timedelta(days=7)
+
+
+@cache
+def _patient(joined: "dist.ProcessGroup") -> "dist.ProcessGroup":
+    """Return a group of the same processes to wait in, whatever the backend and patience of theirs."""
+    return dist.new_group(backend="gloo", timeout=PATIENCE)
+
+
+def _wait() -> None:
+    dist.barrier(_patient(dist.group.WORLD))
 
 
 def world() -> tuple[int, int]:
@@ -23,14 +41,18 @@ def world() -> tuple[int, int]:
     if not dist.is_available():
         return 0, 1
     if not dist.is_initialized() and dist.is_torchelastic_launched():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        dist.init_process_group("gloo", timeout=PATIENCE)
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
 def local_device(device: str | torch.device) -> str | torch.device:
-    """Return the CUDA device of this process's own where ``auto`` was asked for and several share a machine."""
-    if device == "auto" and torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
-        return f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
+    """Return the CUDA device of this process's own, and make it the current one, if ``auto`` or ``cuda`` is asked for.
+
+    Where a machine has more processes than devices they share them.
+    """
+    if str(device) in ("auto", "cuda") and torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+        torch.cuda.set_device(device)
     return device
 
 
@@ -38,22 +60,28 @@ def local_device(device: str | torch.device) -> str | torch.device:
 def first_rank_first(rank: int, size: int) -> Iterator[None]:
     """Let rank 0 through the block before the others: it creates what they open."""
     if size > 1 and rank > 0:
-        dist.barrier()
+        _wait()
     yield
     if size > 1 and rank == 0:
-        dist.barrier()
+        _wait()
 
 
-def share(tiles: list[Tile], rank: int, size: int) -> list[Tile]:
+def share(tiles: list[Tile], rank: int, size: int, row_block: Callable[[Tile], Hashable]) -> list[Tile]:
     """Return this process's tiles: whole row blocks, the largest first, each to who has least to do.
 
     Every process must call it with the same tiles.
+
+    Args:
+        tiles: of all processes.
+        rank: of this process.
+        size: number of processes.
+        row_block: tells by a tile which row block it is of.
     """
     if size == 1:
         return tiles
-    blocks: dict[int, list[Tile]] = {}
+    blocks: dict[Hashable, list[Tile]] = {}
     for tile in tiles:
-        blocks.setdefault(tile[0], []).append(tile)
+        blocks.setdefault(row_block(tile), []).append(tile)
     load, own = [0] * size, [[] for _ in range(size)]
     for block in sorted(blocks.values(), key=_pairs, reverse=True):
         least = load.index(min(load))
@@ -65,7 +93,7 @@ def share(tiles: list[Tile], rank: int, size: int) -> list[Tile]:
 def wait_for_all(size: int) -> None:
     """Return once every process is here."""
     if size > 1:
-        dist.barrier()
+        _wait()
 
 
 def _pairs(tiles: list[Tile]) -> int:

@@ -18,15 +18,17 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from lpntk import distributed
-from lpntk.blocks import GIB, cut
+from lpntk.blocks import GIB, Cut, cut
 from lpntk.checks import check_inputs, check_number, check_types
 from lpntk.device import recurrent_in_evaluation, resolve_device
 from lpntk.gradients import trainable
 from lpntk.gram import LayerwiseGram
 from lpntk.precision import Precision, cast, kernel_dtype, matmul_precision
+from lpntk.reuse import identity, recheck
 from lpntk.signs import Signs, sign_vectors
 from lpntk.sketch import Sketch, SketchedGram
-from lpntk.store import KernelFile, Memory, Tile, identity
+from lpntk.store import KernelFile, Memory
+from lpntk.tiles import Tile
 
 
 def kernel_matrix(
@@ -65,21 +67,23 @@ def kernel_matrix(
         device: ``auto``, ``cpu`` or ``cuda[:i]``.
         precision: ``float32``, ``float64``, ``tf32`` (CUDA only) or ``bf16`` (fast on CUDA); by default as the
             parameters are. The last two multiply rounded numbers and sum in float32, ``bf16`` in the Gram matrix only.
-        out: an ``.npy`` to write to, memory-mapped. A run that was killed goes on from its last finished tile.
+        out: an ``.npy`` to write to. A run that was killed goes on from its last finished tile.
         progress: show a bar with rate and time left.
 
     Returns:
-        (n, n2) tensor on the CPU, memory-mapped if ``out`` is given, in the dtype of the parameters or ``precision``.
+        (n, n2) tensor on the CPU in the dtype of the parameters or ``precision``. With ``out`` it is mapped from the
+        file, copy-on-write: editing it leaves the file as it is.
 
     Raises:
         ValueError: if model, inputs, labels or budget cannot give a kernel, or ``out`` holds another one; the message
             says what, where and how to mend it.
+        OSError: if the disk of ``out`` has not enough room.
     """
     rank, size = distributed.world()
     device = resolve_device(distributed.local_device(device))
     memory_budget = check_number("memory_budget", memory_budget)
     if sketch is not None and not isinstance(sketch, Sketch):
-        sketch = check_number("sketch", sketch)
+        sketch = Sketch(check_number("sketch", sketch))
     if torch.is_inference_mode_enabled():
         raise ValueError("a kernel is made of gradients, which torch.inference_mode forbids; call it outside")
     check_types(model, x, y, x2, y2)
@@ -103,37 +107,41 @@ def kernel_matrix(
             layout=layout,
         )
     n, n2 = len(x), len(columns[0])
-    plan = cut(n, n2, symmetric, engine.bytes_per_sample, memory_budget - memory_budget // 4, parts=size)
     dtype = kernel_dtype(trainable(model).values())
-    if out is None:
-        store = Memory(n, n2, dtype)
-    else:
-        told = identity(
-            model, {"x": x, "y": y, "x2": x2, "y2": y2}, signs=signs, normalize=normalize, by=precision, sketch=sketch
-        )
-        with distributed.first_rank_first(rank, size):
-            store = KernelFile(out, n, n2, dtype, told, rank)
-    missing = store.missing(plan.tiles())
-    distributed.wait_for_all(size)  # nobody logs a tile before everybody has read the logs
-    own = distributed.share(missing, rank, size)
+    memory, per_pair = memory_budget - memory_budget // 4, dtype.itemsize * (2 if precision == "bf16" else 1)
+    plan = cut(n, n2, symmetric, engine.bytes_per_sample, memory, bytes_per_pair=per_pair, parts=size)
     place = partial(_placed, device=device, layout=layout)
+    if out is None:
+        store = Memory(n, n2, dtype, symmetric)
+    else:
+        samples = {"x": x, "y": y, "x2": x2, "y2": y2}
+        by = f"{precision}, drawn on {device.type}" if sketch else precision  # a sketch's numbers depend on the device
+        told = identity(model, samples, signs=signs, normalize=normalize, by=by, sketch=sketch)
+        with distributed.first_rank_first(rank, size):
+            store = KernelFile(out, n, n2, dtype, symmetric, told, rank)
+        few = lambda side, start, stop: engine.features(*(place(t[start:stop]) for t in (rows, columns)[side]))
+        with matmul_precision(precision, device), recurrent_in_evaluation(model, device):
+            recheck(store.known(), engine, few, normalize=normalize, precision=precision, name=store.holder)
+    tiles = plan.tiles()
+    missing = store.missing(tiles)
+    distributed.wait_for_all(size)  # nobody logs a tile before everybody has read the logs
+    own = distributed.share(missing, rank, size, plan.row_block)
     exact = matmul_precision(precision, device), recurrent_in_evaluation(model, device)
     with exact[0], exact[1], _bar(own, progress and rank == 0) as bar:
-        for tile, block in _blocks(engine, own, rows, columns, symmetric, normalize, place):
-            _put(store.kappa, tile, block, symmetric)
-            store.finished(tile)
+        for tile, block in _blocks(engine, own, plan, rows, columns, normalize, place):
+            store.put(tile, block)
             bar.update(_pairs(tile))
     distributed.wait_for_all(size)
     with distributed.first_rank_first(rank, size):
-        return store.close() if rank == 0 else store.kappa
+        return store.close(tiles)
 
 
 def _blocks(
     engine: LayerwiseGram | SketchedGram,
     tiles: list[Tile],
+    plan: Cut,
     rows: tuple[Tensor, Tensor],
     columns: tuple[Tensor, Tensor],
-    symmetric: bool,
     normalize: bool,
     place: Callable[[Tensor], Tensor],
 ) -> Iterator[tuple[Tile, Tensor]]:
@@ -146,26 +154,24 @@ def _blocks(
             engine.check(found, x, y)
         return found, engine.diagonal(found).clamp_min(TINY).rsqrt() if normalize else None
 
-    for (top, bottom), group in groupby(tiles, key=lambda tile: tile[:2]):
-        a, a_scale = features(rows, top, bottom, check=True)
-        for tile in group:
-            _, _, left, right = tile
-            diagonal = symmetric and (left, right) == (top, bottom)
-            new = not symmetric and top == tiles[0][0]  # columns come again with every row block
-            b, b_scale = (a, a_scale) if diagonal else features(columns, left, right, check=new)
-            block = engine.gram(a, b)
-            if normalize:
-                block *= a_scale[:, None]
-                block *= b_scale[None, :]
-            yield tile, block
-            del b, block  # before the next column block is made
-
-
-def _put(kappa: Tensor, tile: Tile, block: Tensor, symmetric: bool) -> None:
-    top, bottom, left, right = tile
-    kappa[top:bottom, left:right] = block
-    if symmetric and left != top:
-        kappa[left:right, top:bottom] = block.T
+    for (start, stop), block_tiles in groupby(tiles, key=plan.row_block):
+        held, held_scale = features(rows, start, stop, check=True)
+        for (left, right), column_tiles in groupby(block_tiles, key=lambda tile: tile[2:]):
+            own = slice(left - start, right - start) if plan.symmetric and right <= stop else None
+            if own is None:
+                new = not plan.symmetric and start == tiles[0][0]  # columns come again with every row block
+                b, b_scale = features(columns, left, right, check=new)
+            else:
+                b, b_scale = held[own], held_scale[own] if normalize else None
+            for tile in column_tiles:
+                part = slice(tile[0] - start, tile[1] - start)
+                block = engine.gram(b if part == own else held[part], b)
+                if normalize:
+                    block *= held_scale[part, None]
+                    block *= b_scale[None, :]
+                yield tile, block
+                del block
+            del b  # before the next column block is made
 
 
 def _prepare(model: nn.Module, x: Tensor, device: torch.device) -> torch.memory_format:
@@ -201,7 +207,7 @@ def _engine(
     memory: int,
     device: torch.device,
     rounded: bool,
-    sketch: Sketch | int | None,
+    sketch: Sketch | None,
     layout: torch.memory_format = torch.preserve_format,
 ) -> LayerwiseGram | SketchedGram:
     """Make the engine, tried on some rows and some columns."""
@@ -212,7 +218,6 @@ def _engine(
     samples = len(columns[0])
     direction = partial(sign_vectors, signs=signs)
     if sketch is not None:
-        sketch = sketch if isinstance(sketch, Sketch) else Sketch(sketch)
         return SketchedGram(model, direction, *few, sketch=sketch, memory=memory)
     return LayerwiseGram(model, direction, *few, samples=samples, memory=memory, rounded=rounded)
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from lpntk import data, models
+from lpntk import data, distributed, models
 from lpntk.distributed import main
 from lpntk.kernels import kernel_matrix
+from lpntk.tiles import read_places
 
 N = 60
 RUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29613"]
@@ -21,21 +22,21 @@ CALL = ["--dataset", "digits", "--model", "mlp", "--samples", str(N), "--memory-
 DYING = """
 import os, sys
 from lpntk import distributed, store
-finished = store.KernelFile.finished
+put = store.KernelFile.put
 count = 0
-def dies(self, tile):
+def dies(self, tile, block):
     global count
-    finished(self, tile)
+    put(self, tile, block)
     count += 1
     if count == 2 and os.environ["RANK"] == "1":
         os._exit(3)
-store.KernelFile.finished = dies
+store.KernelFile.put = dies
 distributed.main(sys.argv[1:])
 """
 
 
 def torchrun(*command):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
     return subprocess.run(
         [*RUN, *map(str, command)], env=environment, capture_output=True, text=True, timeout=120, check=False
     )
@@ -62,11 +63,48 @@ def test_a_rank_that_dies_leaves_a_result_that_resumes(tmp_path, want):
     ran = torchrun(script, *CALL, "--out", out)
     assert ran.returncode != 0
     assert not out.exists()
-    tiles = [line for log in out.parent.glob("*.tiles") for line in log.read_text().splitlines()]
-    assert len(tiles) >= 2
-    stamp = Path(out.parent / "kappa.partial.1.tiles").read_text()
-    assert len(stamp.splitlines()) == 2
+    assert "exitcode  : 3" in ran.stderr, ran.stderr[-2000:]
+    log = out.parent / "kappa.partial.1.tiles"
+    assert len(read_places(log, np.float32)[0]) == 2
 
     main([*CALL, "--out", str(out)])  # one process takes over
     got = torch.from_numpy(np.load(out))
     assert torch.allclose(got, want, rtol=1e-5, atol=1e-5 * float(want.abs().max()))
+
+
+# somebody else's group gives up after two seconds; the kernel's processes may be further apart
+APART = """
+import os, time
+from datetime import timedelta
+import torch.distributed as dist
+from lpntk import distributed
+dist.init_process_group("gloo", timeout=timedelta(seconds=2))
+rank, size = distributed.world()
+distributed.wait_for_all(size)
+time.sleep(4 * rank)
+distributed.wait_for_all(size)
+print("together", flush=True)
+os._exit(0)
+"""
+
+
+def test_a_process_that_is_done_early_waits(tmp_path):
+    (tmp_path / "apart.py").write_text(APART)
+    ran = torchrun(tmp_path / "apart.py")
+    assert ran.stdout.count("together") == 2, ran.stderr[-2000:]
+
+
+def test_no_process_needs_a_device_of_its_own(monkeypatch):
+    joined, current = [], []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    monkeypatch.setattr(distributed.dist, "is_torchelastic_launched", lambda: True)
+    monkeypatch.setattr(distributed.dist, "init_process_group", lambda *a, **k: joined.append((*a, k["timeout"])))
+    distributed.world()
+    assert joined == [("gloo", distributed.PATIENCE)]
+    monkeypatch.setenv("LOCAL_RANK", "5")  # the sixth process on two devices
+    assert distributed.local_device("auto") == distributed.local_device("cuda") == torch.device("cuda", 1)
+    assert current == [torch.device("cuda", 1)] * 2
+    assert distributed.local_device("cpu") == "cpu"
+    assert distributed.local_device("cuda:0") == "cuda:0"

@@ -1,4 +1,8 @@
 import json
+import os
+import shutil
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,10 +10,13 @@ import torch
 from cases import CASES, samples
 from oracle import oracle_kernel, relative_error
 
-from lpntk import distributed, kernels
+from lpntk import blocks, distributed, kernels, npy, store
 from lpntk.blocks import cut
+from lpntk.gram import LayerwiseGram
 from lpntk.kernels import kernel_matrix
 from lpntk.models import build
+from lpntk.reuse import identity
+from lpntk.sketch import Sketch
 from lpntk.store import KernelFile
 
 MODEL = build("mlp", (1, 4, 4), 3, seed=0, hidden=(8,))
@@ -17,31 +24,86 @@ X = torch.randn(23, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 Y = torch.randint(3, (23,), generator=torch.Generator().manual_seed(1))
 BYTES = 4 * sum(p.numel() for p in MODEL.parameters())  # so small that every layer keeps its gradients
 SMALL = 8 * BYTES * 4 // 3 + 8  # eight samples' features
+TILES = cut(23, 23, True, BYTES, SMALL - SMALL // 4).tiles()
+IDENTITY = identity(MODEL, {"x": X, "y": Y}, signs="label", normalize=False, by=None, sketch=None)
 
 
 class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize(("n", "n2", "symmetric"), [(23, 23, True), (23, 9, False), (1, 1, True), (5, 40, False)])
-@pytest.mark.parametrize("fits", [2, 3, 8, 17, 100])
+SHAPES = [(23, 23, True), (23, 9, False), (1, 1, True), (5, 40, False)]
+
+
+@pytest.mark.parametrize(("n", "n2", "symmetric"), SHAPES)
+@pytest.mark.parametrize("memory", [30, 60, 200, 1000, 5000])
+@pytest.mark.parametrize("per_sample", [3, 10])
 @pytest.mark.parametrize("parts", [1, 3])
-def test_tiles_cover_each_pair_once_and_fit(n, n2, symmetric, fits, parts):
-    plan = cut(n, n2, symmetric, 10, 10 * fits, parts=parts)
-    count = np.zeros((n, n2), int)
-    for top, bottom, left, right in plan.tiles():
+def test_tiles_cover_each_pair_once_and_fit(n, n2, symmetric, memory, per_sample, parts):
+    plan = cut(n, n2, symmetric, per_sample, memory, bytes_per_pair=2, parts=parts)
+    count, columns_of = np.zeros((n, n2), int), []
+    for tile in plan.tiles():
+        top, bottom, left, right = tile
         count[top:bottom, left:right] += 1
-        diagonal = symmetric and (top, bottom) == (left, right)
-        assert (bottom - top) + (0 if diagonal else right - left) <= max(fits, 1)
-        if symmetric and not diagonal:
+        start, stop = plan.row_block(tile)
+        assert start <= top < bottom <= stop
+        own = symmetric and right <= stop
+        held = (stop - start) + (0 if own else right - left)
+        assert per_sample * held + 2 * (bottom - top) * (right - left) <= memory
+        if symmetric and left != top:
             count[left:right, top:bottom] += 1
+        if (start, left) not in columns_of[-1:]:
+            columns_of.append((start, left))
     assert (count == 1).all()
+    assert len(columns_of) == len(set(columns_of))  # the features of a column are made once per row block
+
+
+def test_large_kernels_of_short_features_have_many_tiles():
+    plan = cut(60000, 60000, True, 4 * 4096, 3 * 2**29)  # a sketch, in the default budget
+    largest = max((bottom - top) * (right - left) for top, bottom, left, right in plan.tiles())
+    assert largest <= 4096**2
+    assert plan.rows == 60000  # and yet every sample's features are made once
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("against", [None, 17])
+def test_every_cut_gives_the_same_kernel(monkeypatch, normalize, against):
+    other = () if against is None else (X[:against] + 1, Y[:against])
+    want = oracle_kernel(MODEL, X, Y, *other)
+    if normalize:
+        norms = [oracle_kernel(MODEL, *of).diagonal().sqrt() for of in [(X, Y), other or (X, Y)]]
+        want /= torch.outer(*norms)
+    sides = []
+    for largest, memory in [(5, 2**20), (5, SMALL), (2, SMALL), (4096, SMALL), (4096, 2**20)]:
+        monkeypatch.setattr(blocks, "LARGEST", largest)
+        got = kernel_matrix(MODEL, X, Y, *other, normalize=normalize, memory_budget=memory)
+        assert relative_error(got, want) < 1e-5
+        sides.append(cut(23, against or 23, against is None, BYTES, memory - memory // 4).side)
+    assert len(set(sides)) >= 4
+
+
+def test_the_tile_counts_in_the_budget(monkeypatch):
+    """Short features: what is computed at a time is more tile than features."""
+    n, budget, gram, seen = 1000, 2**19, LayerwiseGram.gram, []
+
+    def weighed(engine, a, b):
+        block = gram(engine, a, b)
+        seen.append(block.nbytes + len(b) * engine.bytes_per_sample)
+        return block
+
+    monkeypatch.setattr(LayerwiseGram, "gram", weighed)
+    x, y = torch.randn(n, 8), torch.arange(n) % 3
+    kernel_matrix(torch.nn.Linear(8, 3), x, y, memory_budget=budget)
+    assert max(seen) < budget
 
 
 def test_the_shares_of_all_ranks_are_the_whole_and_balanced():
-    tiles = cut(1000, 1000, True, 1, 200, parts=4).tiles()
-    shares = [distributed.share(tiles, rank, 4) for rank in range(4)]
+    plan = cut(1000, 1000, True, 1, 200, parts=4)
+    tiles = plan.tiles()
+    shares = [distributed.share(tiles, rank, 4, plan.row_block) for rank in range(4)]
     assert sorted(tile for share in shares for tile in share) == sorted(tiles)
+    starts = [{plan.row_block(tile) for tile in share} for share in shares]
+    assert sum(map(len, starts)) == len(set().union(*starts))  # whole row blocks
     work = [sum((b - t) * (r - x) for t, b, x, r in share) for share in shares]
     assert max(work) < 1.3 * min(work)
 
@@ -58,45 +120,135 @@ def test_a_file_holds_what_memory_holds(tmp_path, normalize):
     assert torch.equal(again, got)
 
 
-def test_a_killed_run_goes_on_at_its_last_finished_tile(tmp_path, monkeypatch):
-    path = tmp_path / "kappa.npy"
-    computed = []
-    finished = KernelFile.finished
+def killed(monkeypatch, after, call):
+    """Kill a run once ``after`` tiles stand."""
+    put, stood = KernelFile.put, []
 
-    def dies_after_four(store, tile):
-        finished(store, tile)
-        computed.append(tile)
-        if len(computed) == 4:
+    def dies(store, tile, block):
+        put(store, tile, block)
+        stood.append(tile)
+        if len(stood) == after:
             raise Killed
 
-    monkeypatch.setattr(KernelFile, "finished", dies_after_four)
-    with pytest.raises(Killed):
-        kernel_matrix(MODEL, X, Y, memory_budget=SMALL, out=path)
-    assert not path.exists()
-    log = tmp_path / "kappa.partial.0.tiles"
-    log.write_text(log.read_text() + "14 20 1")  # a line cut short by the kill
-    total = len(cut(23, 23, True, BYTES, SMALL - SMALL // 4).tiles())
-    assert total > 8
+    with monkeypatch.context() as patch:
+        patch.setattr(KernelFile, "put", dies)
+        with pytest.raises(Killed):
+            call()
 
-    monkeypatch.setattr(KernelFile, "finished", lambda store, tile: (computed.append(tile), finished(store, tile)))
+
+def test_a_killed_run_goes_on_at_its_last_finished_tile(tmp_path, monkeypatch):
+    path, log = tmp_path / "kappa.npy", tmp_path / "kappa.partial.0.tiles"
+    call = partial(kernel_matrix, MODEL, X, Y, memory_budget=SMALL, out=path)
+    killed(monkeypatch, 4, call)
+    assert not path.exists()
+    whole = log.read_bytes()
+    for cut_short in (whole[:-1], whole[:-1] + b"?", whole + whole[-50:-20]):  # what a kill or a crash may leave
+        log.write_bytes(cut_short)
+        killed(monkeypatch, 1, call)
+        missing_now = KernelFile(path, 23, 23, torch.float32, True, IDENTITY).missing(TILES)
+        assert len(missing_now) == len(TILES) - (5 if cut_short.startswith(whole) else 4)
+    computed, put = [], KernelFile.put
+    monkeypatch.setattr(KernelFile, "put", lambda *a: (computed.append(a[1]), put(*a)))
+    assert relative_error(call(), oracle_kernel(MODEL, X, Y)) < 1e-5
+    assert len(computed) == len(TILES) - 5  # none twice
+
+
+def test_tiles_of_another_kernel_never_count(tmp_path, monkeypatch):
+    path = tmp_path / "kappa.npy"
+    killed(monkeypatch, 6, partial(kernel_matrix, MODEL, X, Y, memory_budget=SMALL, out=path))
+    other = partial(kernel_matrix, MODEL, 2 * X, Y, memory_budget=SMALL, out=path)
+    with pytest.raises(ValueError, match="holds another kernel: x differs; delete it") as refused:
+        other()
+    (tmp_path / str(refused.value).split()[0]).unlink()  # as told
+    killed(monkeypatch, 1, other)
+    assert relative_error(other(), oracle_kernel(MODEL, 2 * X, Y)) < 1e-5
+
+
+@pytest.mark.parametrize("step", ["begin", "write_json", "replace"])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_kill_between_any_two_steps_resumes(tmp_path, monkeypatch, step, late):
+    path = tmp_path / "kappa.npy"
+    module = store.os if step == "replace" else store
+    does = getattr(module, step)
+
+    def dies(*arguments):
+        if late:
+            does(*arguments)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, step, dies)
+        with pytest.raises(Killed):
+            kernel_matrix(MODEL, X, Y, memory_budget=SMALL, out=path)
     got = kernel_matrix(MODEL, X, Y, memory_budget=SMALL, out=path)
-    assert len(computed) == total  # none twice
     assert relative_error(got, oracle_kernel(MODEL, X, Y)) < 1e-5
+    assert [p.name for p in sorted(tmp_path.iterdir())] == ["kappa.json", "kappa.npy"]
+
+
+def test_a_name_with_brackets_leaves_nothing_behind(tmp_path):
+    kernel_matrix(MODEL, X, Y, out=tmp_path / "k[1].npy")
+    assert [p.name for p in sorted(tmp_path.iterdir())] == ["k[1].json", "k[1].npy"]
+
+
+def test_no_file_has_two_writers(tmp_path):
+    """Two machines that see each other's files only when all is done lose nothing."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    whole = torch.randn(23, 23)
+    whole += whole.T.clone()
+    for rank, folder in enumerate([first, second]):
+        KernelFile(folder / "kappa.npy", 23, 23, torch.float32, True, IDENTITY, rank)
+    stores = [
+        KernelFile(folder / "kappa.npy", 23, 23, torch.float32, True, IDENTITY, rank)
+        for rank, folder in enumerate([first, second])
+    ]
+    for i, (top, bottom, left, right) in enumerate(TILES):
+        stores[i % 2].put((top, bottom, left, right), whole[top:bottom, left:right])
+    written = [{p.name for p in folder.iterdir()} for folder in (first, second)]
+    assert not written[0] & written[1]
+    shutil.copytree(second, first, dirs_exist_ok=True)
+    assert torch.equal(stores[0].close(TILES), whole)
+
+
+def test_tiles_that_do_not_appear_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "SEEN_LATE", 0)
+    file = KernelFile(tmp_path / "kappa.npy", 23, 23, torch.float32, True, IDENTITY)
+    with pytest.raises(RuntimeError, match="tiles of other processes did not appear"):
+        file.close(TILES)
+
+
+def test_a_disk_without_room_is_told_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(npy.shutil, "disk_usage", lambda path: SimpleNamespace(free=4 * (23 * 12 + 23 * 23) - 1))
+    with pytest.raises(OSError, match=r"make room or give out another disk"):
+        kernel_matrix(MODEL, X, Y, out=tmp_path / "kappa.npy")
+    monkeypatch.setattr(npy.shutil, "disk_usage", lambda path: SimpleNamespace(free=4 * (23 * 12 + 23 * 23)))
+    kernel_matrix(MODEL, X, Y, out=tmp_path / "kappa.npy")
+
+
+def test_the_whole_result_has_its_room_before_it_is_written(tmp_path):
+    array = npy.create(tmp_path / "a.npy", (512, 512), np.dtype("float32"))
+    assert (tmp_path / "a.npy").stat().st_blocks * 512 >= array.nbytes  # no holes
+
+
+def test_editing_the_result_leaves_the_file(tmp_path):
+    path = tmp_path / "kappa.npy"
+    got = kernel_matrix(MODEL, X, Y, out=path)
+    want = got.clone()
+    got.fill_diagonal_(0)
+    path.chmod(0o444)
+    again = kernel_matrix(MODEL, X, Y, out=path)
+    again.zero_()
+    assert np.array_equal(np.load(path), want.numpy())
+
+
+def test_a_result_larger_than_memory_can_be_mapped(tmp_path):
+    side = int((4 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) ** 0.5)  # 16 times, as a file of holes
+    np.lib.format.open_memmap(tmp_path / "a.npy", mode="w+", dtype=np.float32, shape=(side, side))[-1, -1] = 3
+    assert npy.read(tmp_path / "a.npy")[-1, -1] == 3
 
 
 def test_a_result_resumes_under_another_budget(tmp_path, monkeypatch):
-    path, finished, seen = tmp_path / "kappa.npy", KernelFile.finished, []
-
-    def dies_late(store, tile):
-        finished(store, tile)
-        seen.append(tile)
-        if len(seen) == 7:
-            raise Killed
-
-    monkeypatch.setattr(KernelFile, "finished", dies_late)
-    with pytest.raises(Killed):
-        kernel_matrix(MODEL, X, Y, memory_budget=SMALL, out=path)
-    monkeypatch.setattr(KernelFile, "finished", finished)
+    path = tmp_path / "kappa.npy"
+    killed(monkeypatch, 7, partial(kernel_matrix, MODEL, X, Y, memory_budget=SMALL, out=path))
     assert relative_error(kernel_matrix(MODEL, X, Y, out=path), oracle_kernel(MODEL, X, Y)) < 1e-5
 
 
@@ -119,6 +271,67 @@ def test_a_file_of_another_kernel_is_refused(tmp_path, change, words):
     with pytest.raises(ValueError, match=words):
         kernel_matrix(call.pop("model"), call.pop("x"), call.pop("y"), out=path, **call)
     assert path.read_bytes() == before
+
+
+class Scaled(torch.nn.Module):
+    def __init__(self, scale):
+        super().__init__()
+        self.body, self.scale = MODEL, scale
+
+    def forward(self, x):
+        return self.scale * self.body(x)
+
+
+@pytest.mark.parametrize("kind", [{}, {"normalize": True, "signs": "error"}, {"sketch": 64}, {"precision": "bf16"}])
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_number_that_no_hash_knows_is_found_out(tmp_path, monkeypatch, kind, finished):
+    path = tmp_path / "kappa.npy"
+    call = partial(kernel_matrix, memory_budget=SMALL if not kind.get("sketch") else 4000, out=path, **kind)
+    if finished:
+        call(Scaled(1), X, Y)
+    else:
+        killed(monkeypatch, 2, partial(call, Scaled(1), X, Y))
+    with pytest.raises(ValueError, match="with the same parameters and modules: computed again"):
+        call(Scaled(5), X, Y)
+    call(Scaled(1), X, Y)
+
+
+def test_a_reused_file_of_few_or_orthogonal_samples_is_itself(tmp_path):
+    for n, other in [(1, ()), (2, (X[:1], Y[:1])), (3, (0 * X[:5], Y[:5]))]:
+        path = tmp_path / f"{n}.npy"
+        want = kernel_matrix(MODEL, X[:n], Y[:n], *other, out=path)
+        assert torch.equal(kernel_matrix(MODEL, X[:n], Y[:n], *other, out=path), want)
+
+
+def test_a_sketch_is_the_same_by_number_and_by_name(tmp_path):
+    want = kernel_matrix(MODEL, X, Y, sketch=8, out=tmp_path / "kappa.npy")
+    assert torch.equal(kernel_matrix(MODEL, X, Y, sketch=Sketch(8), out=tmp_path / "kappa.npy"), want)
+    with pytest.raises(ValueError, match="sketch differs"):
+        kernel_matrix(MODEL, X, Y, sketch=Sketch(8, seed=1), out=tmp_path / "kappa.npy")
+    assert "cpu" in json.loads((tmp_path / "kappa.json").read_text())["by"]
+
+
+def test_extra_state_decides_the_kernel(tmp_path):
+    class Extra(torch.nn.Linear):
+        state = 1
+
+        def get_extra_state(self):
+            return {"state": self.state, "more": [torch.ones(2)]}
+
+        def set_extra_state(self, state):
+            pass
+
+    model = Extra(16, 3)
+    kernel_matrix(model, X.flatten(1), Y, out=tmp_path / "kappa.npy")
+    kernel_matrix(model, X.flatten(1), Y, out=tmp_path / "kappa.npy")
+    model.state = 2
+    with pytest.raises(ValueError, match="model differs"):
+        kernel_matrix(model, X.flatten(1), Y, out=tmp_path / "kappa.npy")
+
+
+def test_numbers_that_no_file_takes_are_told(tmp_path):
+    with pytest.raises(ValueError, match=r"out takes float32 or float64, not torch\.bfloat16"):
+        KernelFile(tmp_path / "kappa.npy", 2, 2, torch.bfloat16, True, IDENTITY)
 
 
 def test_an_unknown_file_is_not_overwritten(tmp_path):

@@ -1,0 +1,71 @@
+"""Is a file on disk the kernel that is asked for? By hashes of what decides it, and by a few entries computed again.
+
+The hashes know parameters, buffers, modules and options; a number that ``forward`` reads from elsewhere they miss.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+
+from lpntk.tiles import Tile
+
+ROUNDED = {"bf16": 0.05, "tf32": 0.01}  # of the product of two norms
+
+
+def recheck(
+    known: Iterable[tuple[Tile, Tensor]],
+    engine: object,
+    features: Callable[[int, int, int], object],
+    *,
+    normalize: bool,
+    precision: str | None,
+    name: str,
+) -> None:
+    """Compute known blocks of a kernel again and compare.
+
+    Args:
+        known: blocks (rows, columns) and their places; small ones are enough.
+        engine: that has ``gram`` and ``diagonal``.
+        features: maps (0 for rows or 1 for columns, first, end) to the features of these samples.
+        normalize: whether the kernel is divided by the norms.
+        precision: that it is computed in.
+        name: of the file, for the message.
+
+    Raises:
+        ValueError: if they differ by more than rounding.
+    """
+    for (top, bottom, left, right), block in known:
+        a, b = features(0, top, bottom), features(1, left, right)
+        norms = torch.outer(engine.diagonal(a).sqrt(), engine.diagonal(b).sqrt()).cpu()
+        got, want = engine.gram(a, b).cpu(), block * norms if normalize else block
+        tolerance = ROUNDED.get(precision, torch.finfo(got.dtype).eps ** 0.5)
+        if not ((got - want).abs() <= tolerance * norms).all():
+            raise ValueError(
+                f"{name} holds another kernel of a model with the same parameters and modules: computed again, "
+                f"({top}, {left}) is {got[0, 0]:.6g} where it was {want[0, 0]:.6g}; something else that the model "
+                "reads has changed, perhaps a plain attribute; delete it or give another out"
+            )
+
+
+def identity(model: nn.Module, tensors: dict[str, Tensor | None], **options: object) -> dict[str, object]:
+    """Return what decides a kernel: hashes of the model and of the samples, and the options as they are."""
+    weights = hashlib.sha256(repr(model).encode())
+    for name, value in model.state_dict().items():
+        weights.update(name.encode())
+        weights.update(_bytes(value))
+    frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
+    samples = {name: hashlib.sha256(_bytes(t)).hexdigest() for name, t in tensors.items() if t is not None}
+    return {"model": weights.hexdigest(), "frozen": frozen, **samples, **{k: str(v) for k, v in options.items()}}
+
+
+def _bytes(value: object) -> bytes:
+    if isinstance(value, dict):  # of a module's get_extra_state
+        value = [part for item in value.items() for part in item]
+    if isinstance(value, list | tuple):
+        return b"(" + b",".join(map(_bytes, value)) + b")"
+    if not isinstance(value, Tensor):
+        return repr(value).encode()
+    header = f"{value.dtype} {tuple(value.shape)} ".encode()
+    return header + value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()

@@ -94,12 +94,12 @@ def cover(model: nn.Module, direction: Callable[[Tensor, Tensor], Tensor], x: Te
         x, y = x.repeat(2, *[1] * (x.ndim - 1)), y.repeat(2)
     n, toward = len(x), lambda logits: direction(logits, y)
     owners, calls, found, _ = _recorded(model, x, toward)
-    double, x2 = in_double(model, x)
+    double, x2, logits = in_double(model, x)
     modules, calls2, tried, s = _recorded(double, x2, toward)
     params = trainable(double)
     e = torch.randn(n, generator=torch.Generator().manual_seed(0)).to(s)
     truth = combined(double, x2, s, e, params, modules)
-    check_fixed(double, x2, truth.tolerance)
+    check_fixed(double, x2, logits, truth.logits, truth.tolerance)
     floor = 30 * torch.finfo(s.dtype).eps * torch.stack([t.norm() for t in truth.gradients.values()]).norm()
 
     def close(got: Tensor, want: Tensor, scale: Tensor) -> bool:

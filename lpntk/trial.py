@@ -26,24 +26,27 @@ class Truth:
         outside: parameters that are read past their modules.
         tolerance: relative error that rounding explains.
         saved_bytes: what autograd keeps for the backward pass, parameters not counted.
+        logits: (n, k) of the pass that was differentiated.
     """
 
     gradients: dict[str, Tensor]
     outside: set[str]
     tolerance: float
     saved_bytes: int
+    logits: Tensor
 
 
-def in_double(model: nn.Module, x: Tensor) -> tuple[nn.Module, Tensor]:
-    """Return a copy of model and samples in float64; the originals where the model cannot be taken there."""
-    try:
-        double, x2 = copy.deepcopy(model).double(), x.double() if x.is_floating_point() else x
-        with torch.no_grad():
-            if double(x2).dtype == torch.float64:
-                return double, x2
-    except (RuntimeError, ValueError, TypeError):  # a dtype written into its code
-        pass
-    return model, x
+def in_double(model: nn.Module, x: Tensor) -> tuple[nn.Module, Tensor, Tensor]:
+    """Return a copy of model and samples in float64, and its logits; the originals if it cannot be taken there."""
+    with torch.no_grad():
+        try:
+            double, x2 = copy.deepcopy(model).double(), x.double() if x.is_floating_point() else x
+            logits = double(x2)
+            if logits.dtype == torch.float64:
+                return double, x2, logits
+        except (RuntimeError, ValueError, TypeError):  # a dtype written into its code
+            pass
+        return model, x, model(x)
 
 
 def combined(
@@ -62,7 +65,8 @@ def combined(
 
     with torch.enable_grad(), _stand_ins(modules, params) as stand_ins:
         with saved_tensors_hooks(keep, lambda t: t):
-            total = (model(x) * s * e[:, None]).sum()
+            logits = model(x)
+            total = (logits * s * e[:, None]).sum()
         asked = [*params.values(), *(stand_in for _, stand_in in stand_ins)]
         found = torch.autograd.grad(total, asked, allow_unused=True)
     gradients = {name: torch.zeros_like(p) for name, p in params.items()}
@@ -73,17 +77,24 @@ def combined(
     own = {t.untyped_storage().data_ptr() for t in (*params.values(), *model.buffers())}
     own |= {stand_in.untyped_storage().data_ptr() for _, stand_in in stand_ins}
     kept = [t for place, t in saved.items() if place not in own]
-    return Truth(gradients, outside, _tolerance(kept, s), sum(t.untyped_storage().nbytes() for t in kept))
+    bytes_kept = sum(t.untyped_storage().nbytes() for t in kept)
+    return Truth(gradients, outside, _tolerance(kept, s), bytes_kept, logits.detach())
 
 
-def check_fixed(model: nn.Module, x: Tensor, tolerance: float) -> None:
+def check_fixed(model: nn.Module, x: Tensor, together: Tensor, again: Tensor, tolerance: float) -> None:
     """Check that the logits of a sample depend on nothing but the sample.
+
+    Args:
+        model: network.
+        x: (n, ...) samples.
+        together: (n, k) their logits in one pass.
+        again: (n, k) the same in another.
+        tolerance: relative difference that rounding explains.
 
     Raises:
         ValueError: if they are random, or differ alone and within a batch.
     """
     with torch.no_grad():
-        together, again = model(x), model(x)
         try:
             alone = torch.cat([model(x[i : i + 1]) for i in range(len(x))])
         except (RuntimeError, ValueError) as error:

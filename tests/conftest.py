@@ -1,7 +1,8 @@
 import os
 
-workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))  # before torch is imported
+# before torch is imported: two files run at a time, with processes of their own, and threads that wait for a core
+# while they hold another slow everything down many times
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import matplotlib  # noqa: E402
 

@@ -4,6 +4,6 @@ import os
 # while they hold another slow everything down many times
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import matplotlib  # noqa: E402
+import matplotlib
 
 matplotlib.use("Agg")

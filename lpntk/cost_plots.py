@@ -10,6 +10,8 @@ from lpntk.benchmarks import Timing, threads
 from lpntk.fidelity import Trial
 from lpntk.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 
+COLORS = (BLUE, ORANGE, GREEN, VERMILION, GREY, SKY, PURPLE, "black", "tan", "#7F3B08", "#542788", "#4D9221")
+
 
 def sketch_panels(trials: Sequence[Trial], exact_seconds: float, title: str) -> Figure:
     """Draw error, order, neighbours and seconds against the size of the sketch; bars span the seeds.
@@ -61,7 +63,7 @@ def benchmark(timings: Sequence[Timing]) -> Figure:
     for t in sorted(timings, key=lambda t: (t.parameters, t.threads, t.n)):
         problems.setdefault((t.network, t.parameters, t.threads), []).append(t)
     variants = sorted({t.variant for t in timings}, key=lambda name: (name != "ours", name))
-    cycle = zip("osD^vP*X<", (BLUE, ORANGE, GREEN, VERMILION, GREY, SKY, PURPLE, "black", "tan"), strict=True)
+    cycle = zip("osD^vP*X<>hp", COLORS, strict=True)
     look = {
         variant: {"marker": marker, "color": color, "ms": 5}
         for variant, (marker, color) in zip(variants, itertools.cycle(cycle), strict=False)

@@ -16,6 +16,7 @@ from bench.problem import NETWORKS, QUICK, problem
 from bench.registry import VARIANTS, never_run
 from bench.report import cores, environment, table
 from bench.variants import Variant
+from lpntk.files import write_text
 
 
 def main(arguments: Sequence[str] | None = None, variants: Sequence[Variant] = tuple(VARIANTS)) -> dict:
@@ -69,7 +70,7 @@ def _with_memory(record: Record, options: argparse.Namespace, say: callable) -> 
 
 def _write(out: Path | None, report: dict) -> None:
     if out is not None:
-        out.write_text(json.dumps(report, indent=1) + "\n")
+        write_text(out, json.dumps(report, indent=1) + "\n")
 
 
 def _settings(options: argparse.Namespace) -> dict:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.cost import gemm_peak
+from bench.measure import GIB
 from bench.memory import peak_bytes
 from bench.problem import Problem
 from bench.reference import Reference
@@ -32,7 +33,6 @@ from lpntk.models import build, count_parameters
 from lpntk.sweep import sweep
 from lpntk.training import accuracy, train
 
-GIB = 2**30
 K = 10
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from lpntk.law import label_factor
+from lpntk.identity import factor
 from lpntk.plots import BLUE, GREEN, GREY, ORANGE, VERMILION
 
 GROUPS = {
@@ -29,7 +29,7 @@ def by_classes(table: pd.DataFrame) -> Figure:
         right.plot(at, rows.contradictory, marker, ms=6, alpha=0.7, color=color, label=name)
         mean = rows.groupby("classes").predicted.mean()
         right.plot([ks.index(k) + shift for k in mean.index], mean, "_", ms=22, mew=2, color=color)
-    left.plot(range(len(ks)), [label_factor(k) for k in ks], "k_", ms=34, mew=1.5, zorder=0)
+    left.plot(range(len(ks)), [factor(k) for k in ks], "k_", ms=34, mew=1.5, zorder=0)
     left.plot([], [], "k_", ms=16, mew=2, label="law (right: from the kernel under one label)")
     left.axhline(0, color=GREY, lw=0.6)
     left.set_ylabel("kernel over kernel under one label")

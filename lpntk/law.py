@@ -8,17 +8,13 @@ The counterpart of theta in a network of finite width is the kernel that the sam
 import torch
 from torch import Tensor, nn
 
+from lpntk.identity import factor
 from lpntk.kernels import kernel_matrix
 from lpntk.relations import UNRELATED, Pairs
 
 
-def label_factor(k: int) -> float:
-    """Return what a pair of different labels keeps of theta in the wide limit: 1 - 4/K (ours, book/relations)."""
-    return 1 - 4 / k
-
-
 def centred_factor(k: int) -> float:
-    """Return the same for centred signs, relative to a pair of one label: -1/(K - 1) (ours, book/relations)."""
+    """Return ``identity.factor`` for centred signs, relative to a pair of one label: -1/(K - 1) (book/relations)."""
     return -1 / (k - 1)
 
 
@@ -56,4 +52,4 @@ def predicted_contradiction(one_label: Pairs, k: int, threshold: float = UNRELAT
         k: classes.
         threshold: a pair is contradictory if its cosine is at most minus this.
     """
-    return float((label_factor(k) * one_label.different <= -threshold).float().mean())
+    return float((factor(k) * one_label.different <= -threshold).float().mean())

@@ -6,7 +6,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from lpntk.law import as_one_label, label_factor, measured_factor, predicted_contradiction
+from lpntk.identity import factor
+from lpntk.law import as_one_label, measured_factor, predicted_contradiction
 from lpntk.relations import cosine, own_nearest, pairs, self_similarity, separation, shares
 from lpntk.relations_study import Trial, finished
 
@@ -61,7 +62,7 @@ def law_table(trials: Sequence[Trial]) -> pd.DataFrame:
             rows.append(
                 {
                     "classes": k, "moment": moment, "seed": trial.run.seed,
-                    "factor": measured_factor(pairs(kappa, trial.y), pairs(one, trial.y)), "law": label_factor(k),
+                    "factor": measured_factor(pairs(kappa, trial.y), pairs(one, trial.y)), "law": factor(k),
                     "one_label_negative": float((pairs(one, trial.y).different < 0).double().mean()),
                     "predicted": predicted_contradiction(pairs(_scaled(one, kappa), trial.y), k),
                     **_told(split.different), "all": _told(torch.cat([split.same, split.different]))["contradictory"],

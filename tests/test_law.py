@@ -3,9 +3,10 @@ import torch
 from oracle import jacobian, oracle_kernel, sign_vector
 
 from lpntk import data
+from lpntk.identity import factor
 from lpntk.kernels import kernel_matrix
 from lpntk.labels import flip, part, random_classes, restrict
-from lpntk.law import as_one_label, centred_factor, label_factor, measured_factor, predicted_contradiction
+from lpntk.law import as_one_label, centred_factor, measured_factor, predicted_contradiction
 from lpntk.models import build
 from lpntk.relations import Pairs, pairs
 
@@ -21,7 +22,7 @@ def small(k, n=6):
 def test_the_factors_are_products_of_sign_vectors(k):
     logits = torch.zeros(k, dtype=torch.float64)
     s, t = (sign_vector(logits, label, "label") for label in (0, 1))
-    assert float(s @ t / (s @ s)) == pytest.approx(label_factor(k))
+    assert float(s @ t / (s @ s)) == pytest.approx(factor(k))
     s, t = (sign_vector(logits, label, "centred") for label in (0, 1))
     assert float(s @ t / (s @ s)) == pytest.approx(centred_factor(k))
     assert float(s @ s) == pytest.approx(4 * (k - 1) / k**2)
@@ -44,14 +45,14 @@ def test_a_wide_network_follows_the_law(k):
     generator = torch.Generator().manual_seed(0)
     x, y = torch.randn(30, 1, 4, 4, generator=generator) + 0.5, torch.arange(30) % k
 
-    def factor(width):
+    def found(width):
         model = build("mlp", (1, 4, 4), k, seed=0, hidden=(width,)).eval()
         kappa, one = kernel_matrix(model, x, y, device="cpu"), as_one_label(model, x, y, device="cpu")
         return measured_factor(pairs(kappa, y), pairs(one, y))
 
-    assert factor(4096) == pytest.approx(label_factor(k), abs=0.02)
+    assert found(4096) == pytest.approx(factor(k), abs=0.02)
     if k > 2:  # with two classes it is an identity at any width
-        assert abs(factor(4) - label_factor(k)) > 0.03
+        assert abs(found(4) - factor(k)) > 0.03
 
 
 def test_the_measured_factor_is_a_least_squares_slope():

@@ -7,8 +7,8 @@ import torch
 from lpntk import data, relations_authors, relations_study, relations_verdicts, spread
 from lpntk import relations_tables as tables
 from lpntk.cache import Cache
+from lpntk.identity import factor
 from lpntk.labels import part
-from lpntk.law import label_factor
 from lpntk.relations_study import Study
 
 Y = torch.tensor([0, 0, 1, 1])
@@ -66,7 +66,7 @@ def test_mean_and_spread_over_seeds():
 def law_frame(**changed):
     shares = {2: 0.9, 3: 0.8, 4: 0.3, 10: 0.0}
     rows = [
-        {"moment": moment, "classes": k, "factor": label_factor(k) + 0.01, "law": label_factor(k), "contradictory": c,
+        {"moment": moment, "classes": k, "factor": factor(k) + 0.01, "law": factor(k), "contradictory": c,
          "predicted": c - k / 100}
         for k, c in shares.items()
         for moment in ("initial", "trained")

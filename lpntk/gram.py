@@ -7,7 +7,6 @@ per-sample gradients, all joined into one matrix and one product; large ones are
 linear layer's share is ``(a . a') (d . d')``.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,15 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from lpntk.capture import record
-from lpntk.coverage import Coverage, cover, signature
+from lpntk.cover import cover
+from lpntk.coverage import TRIED, Coverage, Direction
 from lpntk.device import empty, keep_freed_memory
-from lpntk.gradients import per_sample_gradients, trainable
+from lpntk.gradients import trainable
 from lpntk.layers import Layer
 from lpntk.plan import Form, Row, make_plan
 from lpntk.precision import kernel_dtype, product, rounding
 
 MIB = 2**20
-TRIED = 4  # samples that the constructor looks at
 STRIPS = 16  # of a symmetric matrix; each starts at the diagonal, so 1/32 of the work is done twice
 SMALLEST_CHUNK = 16  # samples in a forward pass, where memory allows
 SMALLEST_STRIP = 128  # rows: thinner matrix products lose more than the triangle saves
@@ -64,7 +63,7 @@ class LayerwiseGram:
     def __init__(
         self,
         model: nn.Module,
-        direction: Callable[[Tensor, Tensor], Tensor],
+        direction: Direction,
         x: Tensor,
         y: Tensor,
         *,
@@ -79,7 +78,6 @@ class LayerwiseGram:
         self._first = x[:1], y[:1]
         self._coverage = cover(model, direction, x, y)
         self._plan = make_plan(self._coverage, params, samples, form)
-        self._whole = {name: params[name] for name in self._coverage.whole}
         tensors, layers = self._coverage.tensors, self._coverage.layers
         self._like = torch.empty(0, self._plan.width, dtype=kernel_dtype(params.values()), device=x.device)
         self._like_packed = []
@@ -107,7 +105,7 @@ class LayerwiseGram:
 
         with FlopCounterMode(display=False) as counter:
             record(self.model, self._coverage.modules, self._first[0], lambda z: self.direction(z, self._first[1]))
-        passes = counter.get_total_flops() * (2 if self._whole else 1)
+        passes = counter.get_total_flops() * (2 if self._coverage.whole else 1)
         pairs, samples = (n * (n + 1) // 2, n) if n2 is None else (n * n2, n + n2)
         per_pair = sum(row.macs_per_pair for row in self.plan())
         per_sample = sum(row.macs_per_sample for row in self.plan())
@@ -193,11 +191,7 @@ class LayerwiseGram:
         return out
 
     def _fill(self, block: Features, x: Tensor, y: Tensor) -> None:
-        calls, s = record(self.model, self._coverage.modules, x, lambda logits: self.direction(logits, y))
-        if [signature(call) for call in calls] != self._coverage.calls:
-            raise ValueError(
-                "the model runs other layers for these samples than for the first ones; it must not branch"
-            )
+        calls, s = self._coverage.run(self.model, self.direction, x, y)
         packed = dict(zip(self._plan.pairs, block.packed, strict=True))
         for i, layer in enumerate(self._coverage.layers):
             if layer is not None:
@@ -206,12 +200,10 @@ class LayerwiseGram:
                     kept.copy_(found)
                 self._add_gradients(block.rows, i, layer, tensors)
             calls[i] = None  # its memory may go
-        if self._whole:
-            places = [columns.place for columns in self._plan.columns if columns.name in self._whole]
-            rows = per_sample_gradients(self.model, x, s, self._whole)  # (n, p)
-            parts = rows.split([place.stop - place.start for place in places], dim=1)
-            for place, part in zip(places, parts, strict=True):
-                block.rows[:, place] = part
+        whole = self._coverage.whole_gradients(self.model, x, s)
+        for columns in self._plan.columns:
+            if columns.name in whole:
+                block.rows[:, columns.place] = whole[columns.name]
 
     def _add_gradients(self, rows: Tensor, call: int, layer: Layer, tensors: tuple[Tensor, ...]) -> None:
         wanted = [(columns, key) for columns in self._plan.columns for i, key in columns.uses if i == call]
@@ -236,8 +228,7 @@ class LayerwiseGram:
 
     def _chunk_size(self, cached: int, memory: int) -> int:
         """Return samples per forward pass: few enough for the cache, yet enough to use each weight more than once."""
-        held = sum(t.numel() * t.element_size() for tensors in self._coverage.tensors for t in tensors)
-        per_sample = max(1, 3 * held // len(self._coverage.combination))  # autograd keeps about as much again, twice
+        per_sample = max(1, self._coverage.bytes_in_passing())
         saved = self._coverage.saved_bytes * self._like.element_size() // 8  # of layers without parameters, too
         return max(1, min(max(SMALLEST_CHUNK, cached // per_sample), memory // (per_sample + saved)))
 

@@ -73,19 +73,16 @@ def make_plan(coverage: Coverage, params: dict[str, nn.Parameter], samples: int,
         samples: how many samples each will meet.
         form: taken wherever a layer has it, instead of the cheapest.
     """
-    single = {uses[0]: name for name, uses in coverage.uses.items() if len(uses) == 1}
     pairs, rows, done = {}, [], set()
-    for i, layer in enumerate(coverage.layers):
-        if not isinstance(layer, PatchLayer) or (i, "weight") not in single:
-            continue
+    for i, served in coverage.patch_layers().items():
+        layer = coverage.layers[i]
         chosen = form if form in _forms(layer) else choose(layer, samples)
         if chosen == "gradient":
             continue
-        served = tuple(single[i, key] for key in ("weight", "bias") if (i, key) in single)
         pairs[i] = Pairs(layer, chosen, bias=len(served) == 2)
         done |= set(served)
         stored = sum(t[0].numel() for t in layer.packed(coverage.tensors[i]))
-        rows.append(Row(coverage.calls[i][0], served, chosen, macs_per_pair(layer, chosen)[0], 0, stored))
+        rows.append(Row(coverage.calls[i][0], tuple(served), chosen, macs_per_pair(layer, chosen)[0], 0, stored))
     columns, start = [], 0
     for name, p in params.items():
         uses = coverage.uses.get(name, [])

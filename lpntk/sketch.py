@@ -7,23 +7,21 @@ one product (n, m)(m, n), at any P. The error of an entry is about ``|phi_i| |ph
 the entry: large ones come out well, those near zero do not keep their sign.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from lpntk.capture import Call, record
-from lpntk.coverage import Coverage, cover, signature
-from lpntk.gradients import per_sample_gradients, trainable
-from lpntk.layers import PatchLayer
+from lpntk.capture import Call
+from lpntk.cover import cover
+from lpntk.coverage import TRIED, Direction
+from lpntk.gradients import trainable
 from lpntk.projections import Dense, Kronecker, shares
 
 Kind = Literal["kronecker", "gaussian", "rademacher"]
 
 MIB = 2**20
-TRIED = 4  # samples that the constructor looks at
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ class SketchedGram:
     def __init__(
         self,
         model: nn.Module,
-        direction: Callable[[Tensor, Tensor], Tensor],
+        direction: Direction,
         x: Tensor,
         y: Tensor,
         *,
@@ -121,13 +119,12 @@ class SketchedGram:
         """
         out = self._like.new_zeros(len(x), self.width)
         for rows, labels, inputs in zip(*(t.split(self._chunk) for t in (out, y, x)), strict=True):
-            calls, s = self._record(inputs, labels)
-            whole = self._whole_gradients(inputs, s)
+            calls, s = self._coverage.run(self.model, self.direction, inputs, labels)
+            whole = self._coverage.whole_gradients(self.model, inputs, s)
             for part in self._parts:
                 columns = rows[:, part.place]
                 if part.call is not None:
-                    layer = self._coverage.layers[part.call]
-                    part.map.add(columns, layer.tensors(calls[part.call], len(rows)))
+                    part.map.add(columns, self._coverage.read(part.call, calls[part.call], len(rows)))
                 else:
                     for name in part.names:
                         part.map.add(columns, name, self._gradient(name, calls, whole, len(rows)))
@@ -141,26 +138,11 @@ class SketchedGram:
         """Return the (n_a,) squared norms."""
         return torch.linalg.vector_norm(a, dim=1).square()
 
-    def _record(self, x: Tensor, y: Tensor) -> tuple[list[Call], Tensor]:
-        calls, s = record(self.model, self._coverage.modules, x, lambda logits: self.direction(logits, y))
-        if [signature(call) for call in calls] != self._coverage.calls:
-            raise ValueError(
-                "the model runs other layers for these samples than for the first ones; it must not branch"
-            )
-        return calls, s
-
-    def _whole_gradients(self, x: Tensor, s: Tensor) -> dict[str, Tensor]:
-        """Return the gradients (n, p) of the parameters that no layer explains."""
-        if not self._whole:
-            return {}
-        rows = per_sample_gradients(self.model, x, s, self._whole)
-        return dict(zip(self._whole, rows.split([p.numel() for p in self._whole.values()], dim=1), strict=True))
-
     def _gradient(self, name: str, calls: list[Call], whole: dict[str, Tensor], n: int) -> Tensor:
         if name in whole:
             return whole[name]
         return sum(
-            self._coverage.layers[i].gradients(self._coverage.layers[i].tensors(calls[i], n), [key])[key].flatten(1)
+            self._coverage.layers[i].gradients(self._coverage.read(i, calls[i], n), [key])[key].flatten(1)
             for i, key in self._coverage.uses[name]
         )
 
@@ -168,14 +150,15 @@ class SketchedGram:
         """Return the mean squared norm of every parameter's gradient, one sample at a time: it may be large."""
         total = dict.fromkeys([*self._coverage.uses, *self._whole], 0.0)
         for i in range(len(x)):
-            calls, s = self._record(x[i : i + 1], y[i : i + 1])
-            whole = self._whole_gradients(x[i : i + 1], s)
+            one = slice(i, i + 1)
+            calls, s = self._coverage.run(self.model, self.direction, x[one], y[one])
+            whole = self._coverage.whole_gradients(self.model, x[one], s)
             for name in total:
                 total[name] += float(self._gradient(name, calls, whole, 1).square().sum()) / len(x)
         return total
 
     def _make_parts(self, sketch: Sketch, params: dict[str, Tensor], norms: dict[str, float]) -> list[Part]:
-        groups = _groups(self._coverage) if sketch.kind == "kronecker" else {}
+        groups = self._coverage.patch_layers() if sketch.kind == "kronecker" else {}
         taken = {name for names in groups.values() for name in names}
         groups[None] = [name for name in params if name in norms and name not in taken]
         groups = {call: names for call, names in groups.items() if names}
@@ -197,20 +180,9 @@ class SketchedGram:
     def _chunk_size(self, memory: int) -> int:
         """Return samples per forward pass. Dense matrices are drawn once a pass, so passes are as large as may be."""
         coverage, item = self._coverage, self._like.element_size()
-        held = sum(t.numel() * t.element_size() for tensors in coverage.tensors for t in tensors)
         passing = [part.map.numbers_in_passing() for part in self._parts if part.call is not None]
         joined = [name for part in self._parts if part.call is None for name in part.names]
         passing += [coverage.layers[i].numbers_in_passing() for name in joined for i, _ in coverage.uses.get(name, [])]
         whole = sum(p.numel() for p in self._whole.values())
-        per_sample = 3 * held // len(coverage.combination) + item * (max(passing, default=0) + 2 * whole)
+        per_sample = coverage.bytes_in_passing() + item * (max(passing, default=0) + 2 * whole)
         return max(1, memory // max(1, per_sample))
-
-
-def _groups(coverage: Coverage) -> dict[int | None, list[str]]:
-    """Return, by call, the weight (and bias) that only this call of a layer with positions uses."""
-    single = {uses[0]: name for name, uses in coverage.uses.items() if len(uses) == 1}
-    return {
-        i: [single[i, key] for key in ("weight", "bias") if (i, key) in single]
-        for i, layer in enumerate(coverage.layers)
-        if isinstance(layer, PatchLayer) and (i, "weight") in single
-    }

@@ -6,11 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from lpntk.batched import multiply
 from lpntk.capture import Call
 from lpntk.layers import NO_ROOM, Layer, PatchLayer, Room, Tensors, UnsupportedLayerError
 from lpntk.windows import Axis, pad_and_window
 
-LONG_ENOUGH = 32  # positions; below, a product for every row of the kernel costs more than copying less saves
+# a product for every row of the kernel costs more than copying less saves, where products are smaller than this
+LONG_ENOUGH = 32  # positions
+WIDE_ENOUGH = 16  # entries of a patch in one row of the kernel
 
 
 class Linear(PatchLayer):
@@ -31,9 +34,9 @@ class Linear(PatchLayer):
         a, d = tensors
         found = {}
         if "weight" in names:
-            place = room["weight"].view(len(d), self.k, self.q) if "weight" in room else None
-            product = torch.bmm(d.mT, a, out=place)  # (n, k, q)
-            found["weight"] = room.get("weight", product)
+            weight = room["weight"] if "weight" in room else d.new_empty(len(d), self.k * self.q)
+            multiply(d.mT, a, weight.view(len(d), self.k, self.q))
+            found["weight"] = room.get("weight", weight.view(len(d), self.k, self.q))
         if "bias" in names:
             found["bias"] = torch.sum(d, 1, out=room.get("bias"))
         return found
@@ -86,9 +89,9 @@ class Conv(PatchLayer):
                 strips, step = self._strips(a)  # (n * g, rows, inner)
                 for i in range(first):
                     start = i * step
-                    torch.bmm(d_parts.mT, strips[:, start : start + self.t], out=weight[:, :, i])
+                    multiply(d_parts.mT, strips[:, start : start + self.t], weight[:, :, i])
             else:
-                torch.bmm(d_parts.mT, self._patches(a), out=weight.flatten(2))
+                multiply(d_parts.mT, self._patches(a), weight.flatten(2))
         if "bias" in names:
             found["bias"] = torch.sum(d.flatten(2), 2, out=room.get("bias"))
         return found
@@ -96,7 +99,8 @@ class Conv(PatchLayer):
     @property
     def _in_runs(self) -> bool:
         """Whether moving down by one kernel row is moving on by a run of rows of ``_strips``."""
-        return self.axes[0].stride == 1 and self.t >= LONG_ENOUGH
+        top = self.axes[0]
+        return top.stride == 1 and self.t >= LONG_ENOUGH and self.q // top.kernel >= WIDE_ENOUGH
 
     def _strips(self, a: Tensor) -> tuple[Tensor, int]:
         """Return patches without the first kernel axis, (n * g, rows, inner), and the rows from one offset to the next.

@@ -185,3 +185,13 @@ Markdown(
     f"{record.numbers['cosine.trained.different.negative']:.2%} of the pairs of two labels and "
     f"{record.numbers['cosine.trained.same.negative']:.2%} of those of one."
 )
+
+# %% [markdown]
+# ## Where it is computed
+#
+# | quantity | function | test |
+# |---|---|---|
+# | signs $s(y)$ | [`lpntk/signs.py`](../lpntk/signs.py) | [`tests/test_kernels.py`](../tests/test_kernels.py) against the definition |
+# | $\kappa$, normalised or not | `kernel_matrix` in [`lpntk/kernels.py`](../lpntk/kernels.py) | [`tests/test_kernels.py`](../tests/test_kernels.py): `test_symmetric_kernel_is_the_oracles`, all $K \times K$ blocks in float64 |
+# | its layers' shares | `LayerwiseGram` in [`lpntk/gram.py`](../lpntk/gram.py) | [`tests/test_gram.py`](../tests/test_gram.py): `test_every_form_gives_the_kernel_of_plain_per_sample_gradients` |
+# | cosine, neighbours, separation | `cosine`, `neighbours`, `separation` in [`lpntk/relations.py`](../lpntk/relations.py) | [`tests/test_relations.py`](../tests/test_relations.py) by hand |

@@ -33,12 +33,9 @@
 # universal set is learned again with another seed, and the correlation between these two runs is the **noise ceiling**,
 # what chance alone leaves of a perfect agreement. It is a reference, not a bound: the small sets have a noise of their own,
 # which this page does not measure and which lowers $\rho$ too, most of all at the smallest sizes. Nor does a small set get
-# as many updates as a large one in the same number of epochs, so size and number of updates change together. And a set on which nothing was learned has no difficulty worth the name: a size
-# **learned** if the mean loss at its last presentation is at most half of that at the first, and where it did not it
-# counts as *starved*, no evidence.
-#
-# Code: `lpntk.difficulty` (splits and runs), `lpntk.correlations` (statistics and verdict), `lpntk.training` (hundreds
-# of models at once). Tests: `tests/test_difficulty.py`, `tests/test_training.py`.
+# as many updates as a large one in the same number of epochs, so size and number of updates change together. And a set on
+# which nothing was learned has no difficulty worth the name: a size has **learned** if the mean loss at its last
+# presentation is at most half of that at the first, and where it has not it counts as *starved*, no evidence.
 
 # %% tags=["parameters"]
 dataset = "digits"  # or "mnist", "cifar10", or the path of your own .npz
@@ -177,3 +174,15 @@ Markdown(
     )
     + f"\n\nOn {dataset} with the {model}, in the first case by {measure}, the decline with the set size **{rhos[main, measure].verdict}**."
 )
+
+# %% [markdown]
+# ## Where it is computed
+#
+# | quantity | function | test |
+# |---|---|---|
+# | loss and distance of every presentation | `train` in [`lpntk/training.py`](../lpntk/training.py), `measure` in [`lpntk/steps.py`](../lpntk/steps.py) | [`tests/test_training.py`](../tests/test_training.py): `test_history_of_one_presentation`, `test_a_stack_learns_what_single_models_learn` |
+# | difficulty | `summarise` in [`lpntk/difficulty.py`](../lpntk/difficulty.py) | [`tests/test_difficulty.py`](../tests/test_difficulty.py): `test_difficulty_of_a_hand_made_history` |
+# | nested subsets, both readings of size | `nested_subsets`, `universal_set` in [`lpntk/difficulty.py`](../lpntk/difficulty.py) | `test_nested_subsets_are_disjoint_nested_and_cover`, `test_both_readings_of_size` |
+# | what a size learned | `learned` in [`lpntk/difficulty.py`](../lpntk/difficulty.py) | `test_the_experiment_is_seeded_and_complete` |
+# | $\rho$, its interval, the ceiling | `correlations`, `bootstrap_interval` in [`lpntk/correlations.py`](../lpntk/correlations.py) | `test_a_planted_correlation_is_found_inside_its_interval`, `test_a_planted_decline_is_found_by_the_statistics` |
+# | verdict | `Correlations` in [`lpntk/correlations.py`](../lpntk/correlations.py) | `test_the_verdict_follows_its_rule` |

@@ -217,3 +217,15 @@ if rows:
         pd.DataFrame(rows).style.format(precision=0).format("{:.0%}", subset="share of the GEMM peak")
         .format("{:.1f}", subset="resident GiB").format("{:.0e}", subset="error").hide(axis="index")
     )  # fmt: skip
+
+# %% [markdown]
+# ## Where it is computed
+#
+# | quantity | function | test |
+# |---|---|---|
+# | the kernel in three ways | `by_layers`, `by_gradients`, `by_jacobians` in [`lpntk/cost.py`](../lpntk/cost.py) | [`tests/test_cost.py`](../tests/test_cost.py): `test_every_way_gives_the_kernel` |
+# | operations of each layer | `plan` in [`lpntk/cost.py`](../lpntk/cost.py), `make_plan` in [`lpntk/plan.py`](../lpntk/plan.py) | [`tests/test_gram.py`](../tests/test_gram.py): `test_bytes_and_flops_are_those_of_the_plan` |
+# | sketched kernel | `SketchedGram` in [`lpntk/sketch.py`](../lpntk/sketch.py) | [`tests/test_sketch.py`](../tests/test_sketch.py): unbiased, variance as documented |
+# | error, ranks, neighbours of a sketch | `fidelity` in [`lpntk/fidelity.py`](../lpntk/fidelity.py) | [`tests/test_cost.py`](../tests/test_cost.py): `test_fidelity_is_perfect_for_the_same_matrix_and_not_for_another` |
+# | verdict | `verdict` in [`lpntk/fidelity.py`](../lpntk/fidelity.py) | `test_the_verdict_needs_every_larger_size_and_every_seed` |
+# | records of the benchmark | `read`, `whole_mnist` in [`lpntk/benchmarks.py`](../lpntk/benchmarks.py); written by [`bench/run.py`](../bench/run.py), [`bench/mnist.py`](../bench/mnist.py) | `test_benchmark_records_are_read_and_marked`, [`tests/test_bench.py`](../tests/test_bench.py) |

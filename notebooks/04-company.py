@@ -32,9 +32,6 @@
 # In the authors' public code the sets are returned as most, middle, least and unpacked as most, least, middle, so the
 # labels of two of the three published curves may be exchanged. Here each group is named by its kernel, which the table
 # shows.
-#
-# Code: `lpntk.company` (targets, groups, runs), `lpntk.company_order` (tests and verdict). Tests:
-# `tests/test_company.py`.
 
 # %% tags=["parameters"]
 dataset = "digits"  # or "mnist", "cifar10", or the path of your own .npz
@@ -165,3 +162,14 @@ Markdown(
     + f". The order **{order.verdict}**. In random company it is {record.numbers['random.difficulty']:.2f}, alone "
     f"{record.numbers['alone.difficulty']:.2f}, in contradictory company {record.numbers['contradictory.difficulty']:.2f}."
 )
+
+# %% [markdown]
+# ## Where it is computed
+#
+# | quantity | function | test |
+# |---|---|---|
+# | kernel of a trained network | `reference_kernel` in [`lpntk/reference.py`](../lpntk/reference.py) | [`tests/test_company.py`](../tests/test_company.py): `test_the_experiment_pairs_its_runs` |
+# | targets, company | `targets`, `company` in [`lpntk/company.py`](../lpntk/company.py) | `test_a_target_is_the_head_of_its_class_s_most_similar_pair`, `test_company_is_what_its_name_says` |
+# | runs as one stack, their losses | `keep_company` in [`lpntk/company.py`](../lpntk/company.py), `train` in [`lpntk/training.py`](../lpntk/training.py) | `test_the_experiment_pairs_its_runs`, [`tests/test_training.py`](../tests/test_training.py) |
+# | paired tests | `compare` in [`lpntk/company_order.py`](../lpntk/company_order.py) | `test_a_planted_order_is_found`, `test_no_order_is_no_order` |
+# | verdict | `order` in [`lpntk/company_order.py`](../lpntk/company_order.py) | `test_targets_that_were_not_learned_cannot_be_judged`, `test_diverged_runs_are_left_out` |

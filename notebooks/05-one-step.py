@@ -213,9 +213,9 @@ table(one_step_numbers.verdicts(followed), index="step", formats={"direction kep
 #
 # | quantity | function | test |
 # |---|---|---|
-# | $A\,\Theta\,(e-q)$ without blocks | `logit_velocity`, `softmax_velocity` in `lpntk/one_step.py` | against explicit blocks, `tests/test_one_step.py` |
-# | error vector and its substitutes | `forces` in `lpntk/one_step.py` | by hand |
-# | the true step | `sgd_step` in `lpntk/one_step.py` | formula against finite difference; slope 2 |
-# | cosine, rank correlation, error | `readings`, `errors` in `lpntk/one_step_readings.py` | against plain formulas, `tests/test_one_step_study.py` |
-# | which samples meet a kink | `switches`, `local_slopes` in `lpntk/one_step_kinks.py` | by hand; planted slopes |
-# | slopes, verdicts | `Sweep`, `Along` in `lpntk/one_step_summary.py` | planted slopes and cosines |
+# | $A\,\Theta\,(e-q)$ without blocks | `logit_velocity`, `softmax_velocity` in [`lpntk/one_step.py`](../lpntk/one_step.py) | against explicit blocks, [`tests/test_one_step.py`](../tests/test_one_step.py) |
+# | error vector and its substitutes | `forces` in [`lpntk/one_step.py`](../lpntk/one_step.py) | by hand |
+# | the true step | `sgd_step` in [`lpntk/one_step.py`](../lpntk/one_step.py) | formula against finite difference; slope 2 |
+# | cosine, rank correlation, error | `readings`, `errors` in [`lpntk/one_step_readings.py`](../lpntk/one_step_readings.py) | against plain formulas, [`tests/test_one_step_study.py`](../tests/test_one_step_study.py) |
+# | which samples meet a kink | `switches`, `local_slopes` in [`lpntk/one_step_kinks.py`](../lpntk/one_step_kinks.py) | by hand; planted slopes |
+# | slopes, verdicts | `Sweep`, `Along` in [`lpntk/one_step_summary.py`](../lpntk/one_step_summary.py) | planted slopes and cosines |

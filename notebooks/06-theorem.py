@@ -211,13 +211,13 @@ Markdown(width_tables.in_words(verdict, rates, factors, aftermath, seeds))
 #
 # | quantity | function | test |
 # |---|---|---|
-# | exact blocks $\Theta$, layer by layer | `lpntk/width.py`: `layer_grams` | `tests/test_width.py`: against literal Jacobians in float64 |
-# | $\theta$, $\kappa$, pNTK, relative errors | `lpntk/identity.py`: `read`, `Readings.error` | `tests/test_width.py`: against the definitions |
-# | exact second moments, the bound | `lpntk/identity.py`: `Moments`, `bound` | `tests/test_width.py`: by enumeration of all last layers |
-# | factor $1 - 4/K$ | `lpntk/identity.py`: `factor` | `tests/test_width.py`: $K = 2, \dots, 10$ |
-# | slopes and intervals | `lpntk/slopes.py`: `slope` | `tests/test_width.py`: planted slopes, coverage |
-# | networks at initialisation | `lpntk/width_study.py`: `initial` | `tests/test_width_study.py`: against the kernel by its definition |
-# | networks in training | `lpntk/width_training.py`: `trained` | `tests/test_width_study.py` |
-# | permuted last layers | `lpntk/width_heads.py`: `permuted`, `measure_permuted` | `tests/test_width_study.py`: against literal blocks |
-# | what multiplies the error | `lpntk/width_chain.py`: `chains` | `tests/test_width_study.py`: planted |
-# | rates, factors, verdicts | `lpntk/width_report.py`, `lpntk/width_verdict.py` | `tests/test_width_study.py`: planted results |
+# | exact blocks $\Theta$, layer by layer | [`lpntk/width.py`](../lpntk/width.py): `layer_grams` | [`tests/test_width.py`](../tests/test_width.py): against literal Jacobians in float64 |
+# | $\theta$, $\kappa$, pNTK, relative errors | [`lpntk/identity.py`](../lpntk/identity.py): `read`, `Readings.error` | [`tests/test_width.py`](../tests/test_width.py): against the definitions |
+# | exact second moments, the bound | [`lpntk/identity.py`](../lpntk/identity.py): `Moments`, `bound` | [`tests/test_width.py`](../tests/test_width.py): by enumeration of all last layers |
+# | factor $1 - 4/K$ | [`lpntk/identity.py`](../lpntk/identity.py): `factor` | [`tests/test_width.py`](../tests/test_width.py): $K = 2, \dots, 10$ |
+# | slopes and intervals | [`lpntk/slopes.py`](../lpntk/slopes.py): `slope` | [`tests/test_width.py`](../tests/test_width.py): planted slopes, coverage |
+# | networks at initialisation | [`lpntk/width_study.py`](../lpntk/width_study.py): `initial` | [`tests/test_width_study.py`](../tests/test_width_study.py): against the kernel by its definition |
+# | networks in training | [`lpntk/width_training.py`](../lpntk/width_training.py): `trained` | [`tests/test_width_study.py`](../tests/test_width_study.py) |
+# | permuted last layers | [`lpntk/width_heads.py`](../lpntk/width_heads.py): `permuted`, `measure_permuted` | [`tests/test_width_study.py`](../tests/test_width_study.py): against literal blocks |
+# | what multiplies the error | [`lpntk/width_chain.py`](../lpntk/width_chain.py): `chains` | [`tests/test_width_study.py`](../tests/test_width_study.py): planted |
+# | rates, factors, verdicts | [`lpntk/width_report.py`](../lpntk/width_report.py), [`lpntk/width_verdict.py`](../lpntk/width_verdict.py) | [`tests/test_width_study.py`](../tests/test_width_study.py): planted results |

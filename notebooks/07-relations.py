@@ -294,11 +294,11 @@ Markdown(verdicts.in_words(record.numbers))
 #
 # | quantity | function | test |
 # |---|---|---|
-# | cosine, relations, shares | `lpntk/relations.py`: `cosine`, `shares`, `trio` | `tests/test_relations.py` |
-# | shares over training, by signs, of themselves | `lpntk/relations_tables.py`: `relations_table`, `signs_table`, `self_similarity_table` | `tests/test_relations_tables.py` |
-# | authors' numbers and ours | `lpntk/relations_authors.py`: `ours`, `beside_authors` | `tests/test_relations_tables.py` |
-# | the law, the kernel under one label | `lpntk/law.py`: `as_one_label`, `measured_factor` | `tests/test_law.py` |
-# | fewer classes, flipped labels | `lpntk/labels.py`: `restrict`, `flip`; `lpntk/relations_tables.py`: `flips_table` | `tests/test_law.py`, `tests/test_relations_tables.py` |
-# | drift, spectrum, effective rank | `lpntk/drift.py`: `agreement`, `spectrum`, `effective_rank`, `frozen_from` | `tests/test_drift.py` |
-# | networks at several moments | `lpntk/moments.py`: `train_moments` | `tests/test_drift.py` |
-# | verdicts | `lpntk/relations_verdicts.py` | `tests/test_relations_tables.py` |
+# | cosine, relations, shares | [`lpntk/relations.py`](../lpntk/relations.py): `cosine`, `shares`, `trio` | [`tests/test_relations.py`](../tests/test_relations.py) |
+# | shares over training, by signs, of themselves | [`lpntk/relations_tables.py`](../lpntk/relations_tables.py): `relations_table`, `signs_table`, `self_similarity_table` | [`tests/test_relations_tables.py`](../tests/test_relations_tables.py) |
+# | authors' numbers and ours | [`lpntk/relations_authors.py`](../lpntk/relations_authors.py): `ours`, `beside_authors` | [`tests/test_relations_tables.py`](../tests/test_relations_tables.py) |
+# | the law, the kernel under one label | [`lpntk/law.py`](../lpntk/law.py): `as_one_label`, `measured_factor` | [`tests/test_law.py`](../tests/test_law.py) |
+# | fewer classes, flipped labels | [`lpntk/labels.py`](../lpntk/labels.py): `restrict`, `flip`; [`lpntk/relations_tables.py`](../lpntk/relations_tables.py): `flips_table` | [`tests/test_law.py`](../tests/test_law.py), [`tests/test_relations_tables.py`](../tests/test_relations_tables.py) |
+# | drift, spectrum, effective rank | [`lpntk/drift.py`](../lpntk/drift.py): `agreement`, `spectrum`, `effective_rank`, `frozen_from` | [`tests/test_drift.py`](../tests/test_drift.py) |
+# | networks at several moments | [`lpntk/moments.py`](../lpntk/moments.py): `train_moments` | [`tests/test_drift.py`](../tests/test_drift.py) |
+# | verdicts | [`lpntk/relations_verdicts.py`](../lpntk/relations_verdicts.py) | [`tests/test_relations_tables.py`](../tests/test_relations_tables.py) |

@@ -287,11 +287,11 @@ Markdown(
 #
 # | quantity | function | test |
 # |---|---|---|
-# | events, first learned, never forgotten | `lpntk/forgetting.py` `follow`, `counts_at_presentations` | `tests/test_forgetting.py` `test_events_of_sequences_written_by_hand` |
-# | products with the Jacobian, scores | `lpntk/forgetting_predict.py` `pushes`, `changes`, `scores` | `test_the_products_are_those_of_explicit_blocks`, `test_gradient_velocity_and_weights_make_up_the_step` |
-# | precision, recall, F1, thresholds | `lpntk/forgetting_metrics.py` `outcome`, `predict_fitted` | `test_pooled_counts_agree_with_scikit_learn`, `test_no_events_are_undefined_and_not_perfect` |
-# | one training, predicted step by step | `lpntk/forgetting_walk.py` `walk` | `test_a_walk_is_an_ordinary_training_and_tells_what_happened` |
-# | all trainings, resumable | `lpntk/forgetting_study.py` `study` | `test_a_killed_study_resumes_with_the_same_numbers` |
-# | each run judged, on the steps after the burn-in | `lpntk/forgetting_summary.py` `judge` | `tests/test_forgetting_judged.py` `test_all_predictors_are_judged_on_the_same_steps` |
-# | comparisons and verdict | `lpntk/forgetting_compare.py` `compare`, `overall` | `test_a_perfect_predictor_is_better_and_a_useless_one_is_not` |
-# | thirds of a run | `lpntk/forgetting_windows.py` `window_f1`, `window_words` | `test_windows_name_where_the_margin_is_ahead` |
+# | events, first learned, never forgotten | [`lpntk/forgetting.py`](../lpntk/forgetting.py) `follow`, `counts_at_presentations` | [`tests/test_forgetting.py`](../tests/test_forgetting.py) `test_events_of_sequences_written_by_hand` |
+# | products with the Jacobian, scores | [`lpntk/forgetting_predict.py`](../lpntk/forgetting_predict.py) `pushes`, `changes`, `scores` | `test_the_products_are_those_of_explicit_blocks`, `test_gradient_velocity_and_weights_make_up_the_step` |
+# | precision, recall, F1, thresholds | [`lpntk/forgetting_metrics.py`](../lpntk/forgetting_metrics.py) `outcome`, `predict_fitted` | `test_pooled_counts_agree_with_scikit_learn`, `test_no_events_are_undefined_and_not_perfect` |
+# | one training, predicted step by step | [`lpntk/forgetting_walk.py`](../lpntk/forgetting_walk.py) `walk` | `test_a_walk_is_an_ordinary_training_and_tells_what_happened` |
+# | all trainings, resumable | [`lpntk/forgetting_study.py`](../lpntk/forgetting_study.py) `study` | `test_a_killed_study_resumes_with_the_same_numbers` |
+# | each run judged, on the steps after the burn-in | [`lpntk/forgetting_summary.py`](../lpntk/forgetting_summary.py) `judge` | [`tests/test_forgetting_judged.py`](../tests/test_forgetting_judged.py) `test_all_predictors_are_judged_on_the_same_steps` |
+# | comparisons and verdict | [`lpntk/forgetting_compare.py`](../lpntk/forgetting_compare.py) `compare`, `overall` | `test_a_perfect_predictor_is_better_and_a_useless_one_is_not` |
+# | thirds of a run | [`lpntk/forgetting_windows.py`](../lpntk/forgetting_windows.py) `window_f1`, `window_words` | `test_windows_name_where_the_margin_is_ahead` |

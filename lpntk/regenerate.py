@@ -213,7 +213,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--profile", default="quick", help="name of a file in notebooks/profiles (default: quick)")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="beginnings of notebook names, such as 01")
     parser.add_argument("--force", action="store_true", help="run what is unchanged too")
-    parser.add_argument("--jobs", type=int, default=min(2, cores()), help="notebooks at a time (default: two)")
+    parser.add_argument(
+        "--jobs", type=int, default=min(4, cores()), help="notebooks at a time (default: as many as cores, up to four)"
+    )
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="where mnist and cifar10 lie (LPNTK_DATA)")
     options = parser.parse_args(arguments)
     folder = options.data or Path(os.environ.get("LPNTK_DATA") or ".data")

@@ -45,6 +45,16 @@ class Results:
             self._add(f"{prefix}.{key}", value)
         write_json(self.folder / "numbers.json", self.numbers)
 
+    def text(self, key: str, spec: str) -> str:
+        """Return a recorded number as a sentence says it, ``undefined`` where it is none (a mean over nothing, say).
+
+        Args:
+            key: as it was recorded.
+            spec: how to write a number, such as ``.1%``.
+        """
+        value = float(self.numbers[key])
+        return format(value, spec) if math.isfinite(value) else "undefined"
+
     def _add(self, key: str, value: object) -> None:
         if not all(part and part.replace("-", "_").replace("_", "a").isalnum() for part in key.split(".")):
             raise ValueError(f"a key is words of letters, digits, '-' and '_' joined by dots; got {key!r}")

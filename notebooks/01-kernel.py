@@ -36,6 +36,7 @@
 # %% tags=["parameters"]
 dataset = "digits"  # or "mnist", "cifar10", or the path of your own .npz
 model = "mlp"  # or "lenet5", "lenet", "resnet18"
+options = {}  # of the architecture: hidden widths of the mlp, width of the resnet18, ...
 n = 600  # training samples in the kernel
 epochs = 60
 lr = 0.1
@@ -68,7 +69,7 @@ record = Results(results)
 
 # %%
 samples = data.load(dataset)
-initial = models.build(model, samples.in_shape, samples.k, seed=seed).eval()
+initial = models.build(model, samples.in_shape, samples.k, seed=seed, **options).eval()
 trained = copy.deepcopy(initial)
 everything = torch.arange(len(samples.y_train))[None]  # one model, all training samples
 history = train(
@@ -90,8 +91,8 @@ for moment, net in nets.items():
     record.number(f"network.{moment}.train_accuracy", accuracy(net, samples.x_train, samples.y_train))
     record.number(f"network.{moment}.test_accuracy", accuracy(net, samples.x_test, samples.y_test))
     print(
-        f"{moment}: {record.numbers[f'network.{moment}.train_accuracy']:.1%} of {len(samples.y_train)} training and "
-        f"{record.numbers[f'network.{moment}.test_accuracy']:.1%} of {len(samples.y_test)} test samples right"
+        f"{moment}: {record.text(f'network.{moment}.train_accuracy', '.1%')} of {len(samples.y_train)} training and "
+        f"{record.text(f'network.{moment}.test_accuracy', '.1%')} of {len(samples.y_test)} test samples right"
     )
 
 # %% [markdown]
@@ -179,11 +180,11 @@ auc, nearest = record.numbers["separation.trained"], record.numbers["nearest.tra
 record.number("verdict", "sees" if auc >= 0.9 and nearest >= 0.9 else "does not see")
 Markdown(
     f"The kernel of the trained network **{record.numbers['verdict']}** the classes: a pair of one label has the larger "
-    f"cosine with probability {auc:.3f} ({record.numbers['separation.initial']:.3f} at initialisation), and {nearest:.1%} of "
+    f"cosine with probability {auc:.3f} ({record.text('separation.initial', '.3f')} at initialisation), and {nearest:.1%} of "
     f"the {n} samples have their most similar sample in their own class "
-    f"({record.numbers['nearest.initial.same_label']:.1%} at initialisation). Beyond a right angle lie "
-    f"{record.numbers['cosine.trained.different.negative']:.2%} of the pairs of two labels and "
-    f"{record.numbers['cosine.trained.same.negative']:.2%} of those of one."
+    f"({record.text('nearest.initial.same_label', '.1%')} at initialisation). Beyond a right angle lie "
+    f"{record.text('cosine.trained.different.negative', '.2%')} of the pairs of two labels and "
+    f"{record.text('cosine.trained.same.negative', '.2%')} of those of one."
 )
 
 # %% [markdown]

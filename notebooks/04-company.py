@@ -156,11 +156,11 @@ order = company_order.order(kept)
 record.update("order", {"page": order.page, "page_reverse": order.page_reverse, "verdict": order.verdict})
 Markdown(
     f"Over {references * samples.k} targets and {runs} runs of each, the difficulty in most, middle and least interchangeable company is "
-    + ", ".join(f"{record.numbers[f'{group}.difficulty']:.2f}" for group in company.PAPER_GROUPS)
+    + ", ".join(record.text(f"{group}.difficulty", ".2f") for group in company.PAPER_GROUPS)
     + f" nats; Page's test: $p$ = {order.page:.2g} (of the reverse order {order.page_reverse:.2g}), neighbours: "
     + ", ".join(f"{step.easier} below {step.harder} $p$ = {step.p:.2g}" for step in order.steps)
-    + f". The order **{order.verdict}**. In random company it is {record.numbers['random.difficulty']:.2f}, alone "
-    f"{record.numbers['alone.difficulty']:.2f}, in contradictory company {record.numbers['contradictory.difficulty']:.2f}."
+    + f". The order **{order.verdict}**. In random company it is {record.text('random.difficulty', '.2f')}, alone "
+    f"{record.text('alone.difficulty', '.2f')}, in contradictory company {record.text('contradictory.difficulty', '.2f')}."
 )
 
 # %% [markdown]

@@ -97,7 +97,7 @@ for along in followed:
 Markdown(
     f"{len(kept)} of {seeds} networks learned, {seeds - len(kept)} diverged. Test accuracy, mean over seeds, at epochs "
     f"{', '.join(map(str, one_step_summary.moments(checkpoints).values()))}: "
-    + ", ".join(f"{record.numbers[f'accuracy.{m}']:.1%}" for m in ("first", "middle", "last"))
+    + ", ".join(record.text(f"accuracy.{m}", ".1%") for m in ("first", "middle", "last"))
     + f". Below, predictions on {study.followed} test samples of {samples.k} classes are followed."
 )
 
@@ -183,8 +183,8 @@ common = {kind.words: f"{kind.name}.common" for kind in kinds}
 display(table(one_step_numbers.at_moments(record.numbers, common, ".2f"), index="measured", formats={}))
 Markdown(
     "In batches at the last epoch *ones* has a cosine of "
-    f"{record.numbers['batch.cosine.ones.last']:.2f} with the true change, the signs $s(y)$ "
-    f"{record.numbers['batch.cosine.label.last']:.2f}. Where the first is the larger, the signs tell the direction of a "
+    f"{record.text('batch.cosine.ones.last', '.2f')} with the true change, the signs $s(y)$ "
+    f"{record.text('batch.cosine.label.last', '.2f')}. Where the first is the larger, the signs tell the direction of a "
     "batch's step worse than their mean alone."
 )
 
@@ -196,7 +196,7 @@ record.number("verdict.slope", swept.verdict)
 Markdown(
     f"**Equation 1 {swept.verdict} to first order**: slopes "
     + ", ".join(
-        f"{record.numbers[f'slope.smooth.{m}']:.3f} ± {record.numbers[f'slope.smooth.{m}.sd']:.3f}"
+        f"{record.text(f'slope.smooth.{m}', '.3f')} ± {record.text(f'slope.smooth.{m}.sd', '.3f')}"
         for m in ("first", "middle", "last")
     )
     + f" where no kink is met, over {record.numbers['slope.steps']} steps at each epoch."

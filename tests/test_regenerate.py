@@ -181,6 +181,12 @@ def test_the_source_hash_follows_imports(tmp_path):
     assert manifest.source_hash(notebook) != before
 
 
+def test_a_number_that_is_none_is_said_to_be_undefined(tmp_path):
+    record = Results(tmp_path)
+    record.update("slope", {"first": 2.0, "sd": float("nan")})
+    assert [record.text(f"slope.{key}", ".1f") for key in ("first", "sd")] == ["2.0", "undefined"]
+
+
 def test_results_refuse_what_a_page_could_not_show(tmp_path):
     record = Results(tmp_path)
     record.number("a.b", 1.5)

@@ -1,6 +1,7 @@
 """Who is faster? Variants take turns in one process, so that a slow minute of the machine hits them all alike."""
 
 import contextlib
+import math
 import re
 import statistics
 import time
@@ -41,11 +42,13 @@ class Record:
     memory_bytes: int | None = None
     memory_reason: str | None = None
     error: float | None = None
-    spent: float = 0.0  # seconds of the longest run, without extrapolation
+    spent: float = (
+        math.inf
+    )  # seconds of the shortest run, without extrapolation: the machine may have stalled in others
 
     def as_json(self) -> dict:
-        """Return the fields."""
-        return asdict(self)
+        """Return the fields that say something."""
+        return {**asdict(self), "spent": self.spent if self.repeats else None}
 
 
 def measure(
@@ -80,15 +83,18 @@ def measure(
         if not before and records[variant.name].status == "ok":
             _warm_up(variant, problem)
     seconds: dict[str, list[float]] = {v.name: [] for v in variants}
+    used = dict.fromkeys(seconds, 0.0)
     latest: dict[str, Computed] = {}
     for turn in range(repeats):
         first = turn % len(variants)  # nobody always comes after the same neighbour
         for variant in (*variants[first:], *variants[:first]):
             record = records[variant.name]
-            if record.status != "ok" or sum(seconds[variant.name]) >= limit:
+            if record.status != "ok" or used[variant.name] >= limit:
                 continue
             say(f"{problem.network} n={problem.n} threads={threads} round {turn + 1}: {variant.name}")
+            started = time.perf_counter()
             taken = _run(variant, problem, record, latest)
+            used[variant.name] += time.perf_counter() - started
             seconds[variant.name] += [] if taken is None else [taken]
     reference = Reference(problem)
     for variant in variants:
@@ -139,7 +145,7 @@ def _run(variant: Variant, problem: Problem, record: Record, latest: dict[str, C
         return None
     taken = time.perf_counter() - start
     latest[variant.name] = computed
-    record.extrapolated_from, record.spent = computed.extrapolated_from, max(record.spent, taken)
+    record.extrapolated_from, record.spent = computed.extrapolated_from, min(record.spent, taken)
     return taken * computed.of / computed.done
 
 

@@ -14,7 +14,7 @@ from lpntk.tiles import Tile
 COLUMN_SHARE = 8  # a column block gets one part in eight; smaller ones would slow the matrix products
 TILE_SHARE = 8  # and so does the tile
 LARGEST = 4096  # samples on the side of a tile
-GIB = 2**30
+GIB, MIB = 2**30, 2**20
 
 
 @dataclass(frozen=True)
@@ -87,15 +87,19 @@ def cut(
     fits = (memory - bytes_per_pair * min(side * side, n * n2)) // bytes_per_sample
     if fits < 2 and not (symmetric and n == 1 and fits):
         raise ValueError(
-            f"memory_budget leaves {memory / GIB:.3g} GiB for gradients, which is too small for one row block: a "
-            f"sample keeps {bytes_per_sample / GIB:.3g} GiB and two are held at once; "
-            f"give at least {4 * bytes_per_sample} bytes or use a smaller model"
+            f"memory_budget leaves {_said(memory)} for gradients, which is too small for one row block: a "
+            f"sample keeps {_said(bytes_per_sample)} and two are held at once; "
+            f"give at least {4 * bytes_per_sample} bytes ({_said(4 * bytes_per_sample)}) or use a smaller model"
         )
     if symmetric and n <= fits and parts == 1:
         return Cut(n, n2, symmetric, n, min(n, side), side)
     share = n if parts == 1 else max(1, -(-n // (4 * parts)))
     columns = max(1, min(n2, fits // COLUMN_SHARE, side))
     return Cut(n, n2, symmetric, max(1, min(share, fits - columns)), columns, side)
+
+
+def _said(size: int) -> str:
+    return f"{size / GIB:.3g} GiB" if size >= GIB else f"{size / MIB:.3g} MiB"
 
 
 def _spans(start: int, stop: int, step: int) -> list[tuple[int, int]]:

@@ -150,7 +150,7 @@ def _blocks(
     def features(samples: tuple[Tensor, Tensor], start: int, stop: int, check: bool):
         x, y = (place(t[start:stop]) for t in samples)
         found = engine.features(x, y)
-        if check and isinstance(engine, LayerwiseGram):
+        if check:
             engine.check(found, x, y)
         return found, engine.diagonal(found).clamp_min(TINY).rsqrt() if normalize else None
 

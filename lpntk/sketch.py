@@ -17,6 +17,7 @@ from lpntk.capture import Call
 from lpntk.cover import cover
 from lpntk.coverage import TRIED, Direction
 from lpntk.gradients import trainable
+from lpntk.precision import rounding
 from lpntk.projections import Dense, Kronecker, shares
 
 Kind = Literal["kronecker", "gaussian", "rademacher"]
@@ -137,6 +138,29 @@ class SketchedGram:
     def diagonal(self, a: Tensor) -> Tensor:
         """Return the (n_a,) squared norms."""
         return torch.linalg.vector_norm(a, dim=1).square()
+
+    def check(self, a: Tensor, x: Tensor, y: Tensor) -> None:
+        """Compare the logits of one sample of a block, the middle one, with those of this sample alone.
+
+        The sketch of one sample would tell more, but draws all its random numbers again.
+
+        Args:
+            a: features of the samples.
+            x: (n, ...) the samples.
+            y: (n,) their labels.
+
+        Raises:
+            ValueError: if they differ: the model treats larger batches otherwise than the few samples first tried.
+        """
+        batch = x[: self._chunk]
+        i = len(batch) // 2
+        with torch.no_grad():
+            among, alone = self.model(batch)[i], self.model(batch[i : i + 1])[0]
+        if not (among - alone).norm() <= 10 * rounding(self.model, x.device) ** 0.5 * alone.norm():
+            raise ValueError(
+                f"a sample's logits have the norm {among.norm():.6g} within a batch of {len(batch)}, but "
+                f"{alone.norm():.6g} alone: the model mixes samples in larger batches"
+            )
 
     def _gradient(self, name: str, calls: list[Call], whole: dict[str, Tensor], n: int) -> Tensor:
         if name in whole:

@@ -227,13 +227,14 @@ def test_neither_model_nor_samples_are_changed():
     assert torch.equal(model[2].running_mean, mean)
 
 
-def test_mixing_in_larger_batches_is_refused():
+@pytest.mark.parametrize("sketch", [None, 4])
+def test_mixing_in_larger_batches_is_refused(sketch):
     class Late(nn.Module):
         def forward(self, h):
             return h if len(h) <= 4 else h - 0.5 * h.mean(0)
 
     with pytest.raises(ValueError, match="in larger batches"):
-        kernel_matrix(nn.Sequential(nn.Linear(3, 3), Late()), torch.randn(9, 3), torch.arange(9) % 3)
+        kernel_matrix(nn.Sequential(nn.Linear(3, 3), Late()), torch.randn(9, 3), torch.arange(9) % 3, sketch=sketch)
 
 
 def nan_statistics():

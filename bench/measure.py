@@ -6,7 +6,7 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 
@@ -42,9 +42,7 @@ class Record:
     memory_bytes: int | None = None
     memory_reason: str | None = None
     error: float | None = None
-    spent: float = (
-        math.inf
-    )  # seconds of the shortest run, without extrapolation: the machine may have stalled in others
+    spent: float = math.inf  # seconds of the shortest run, not extrapolated; the machine may stall in others
 
     def as_json(self) -> dict:
         """Return the fields that say something."""
@@ -77,6 +75,7 @@ def measure(
         say: told what is being done.
     """
     torch.set_num_threads(threads)
+    problem = replace(problem, budget=budget)
     records = {v.name: Record(problem.network, threads, problem.n, problem.p, v.name) for v in variants}
     for variant in variants:
         _set_aside(records[variant.name], variant, problem, limit, budget, before)

@@ -53,6 +53,7 @@ class Problem:
     y: Tensor
     k: int
     source: str
+    budget: int | None = None  # bytes that a variant may hold; ours is told
 
     @property
     def n(self) -> int:

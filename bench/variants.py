@@ -4,7 +4,6 @@ A variant maps a ``Problem`` to a ``Computed``. One that would take hours comput
 what share of the work that was; its time is then extrapolated and marked so.
 """
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -152,21 +151,23 @@ def vmap_grad(problem: Problem) -> Computed:
 
 def ours(problem: Problem) -> Computed:
     """The package's function as a user calls it."""
-    return Computed(kernel_matrix(problem.model, problem.x, problem.y, device="cpu"))
+    return Computed(_kernel(problem))
 
 
 def ours_in(precision: str) -> Callable[[Problem], Computed]:
     """The same in another precision."""
-    return lambda problem: Computed(
-        kernel_matrix(problem.model, problem.x, problem.y, device="cpu", precision=precision).float()
-    )
+    return lambda problem: Computed(_kernel(problem, precision=precision).float())
 
 
 def ours_sketched(problem: Problem) -> Computed:
     """The package's function with random projections: approximate by design."""
-    if "sketch" not in inspect.signature(kernel_matrix).parameters:
-        raise CannotComputeError("kernel_matrix takes no sketch")
-    return Computed(kernel_matrix(problem.model, problem.x, problem.y, device="cpu", sketch=SKETCH))
+    return Computed(_kernel(problem, sketch=SKETCH))
+
+
+def _kernel(problem: Problem, **options: object) -> Tensor:
+    if problem.budget is not None:
+        options["memory_budget"] = problem.budget
+    return kernel_matrix(problem.model, problem.x, problem.y, device="cpu", **options)
 
 
 OWN = [

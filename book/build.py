@@ -2,7 +2,8 @@
 
     python book/build.py [--profile quick] [--output FOLDER]
 
-At the default profile this is ``jupyter-book build .``; another one shows the results of that profile instead.
+At the default profile this is ``jupyter-book build .``; another one shows the results of that profile instead, and
+those of the default for the notebooks that it has not run.
 """
 
 import argparse
@@ -24,10 +25,22 @@ def for_profile(profile: str, folder: Path) -> list[str]:
     config["sphinx"]["local_extensions"] = {
         name: str(ROOT / path) for name, path in config["sphinx"]["local_extensions"].items()
     }
-    contents = (ROOT / "_toc.yml").read_text().replace(f"results/{DEFAULT}/", f"results/{profile}/")
     (folder / "config.yml").write_text(yaml.safe_dump(config))
-    (folder / "toc.yml").write_text(contents)
+    (folder / "toc.yml").write_text(yaml.safe_dump(contents(profile), sort_keys=False))
     return ["--config", str(folder / "config.yml"), "--toc", str(folder / "toc.yml")]
+
+
+def contents(profile: str) -> dict:
+    """Return the table of contents with the pages of a profile in the place of the default's, and no page twice."""
+    table, seen = yaml.safe_load((ROOT / "_toc.yml").read_text()), set()
+    for part in table["parts"]:
+        for chapter in part["chapters"]:
+            own = chapter["file"].replace(f"results/{DEFAULT}/", f"results/{profile}/")
+            chapter["file"] = own if (ROOT / f"{own}.ipynb").exists() else chapter["file"]
+        part["chapters"] = [c for c in part["chapters"] if c["file"] not in seen]
+        seen |= {chapter["file"] for chapter in part["chapters"]}
+    table["parts"] = [part for part in table["parts"] if part["chapters"]]
+    return table
 
 
 def main() -> int:
@@ -38,6 +51,10 @@ def main() -> int:
     options = parser.parse_args()
     if not (ROOT / "results" / options.profile).exists():
         print(f"no results/{options.profile}: run `make regenerate PROFILE={options.profile}` first", file=sys.stderr)
+        return 1
+    chapters = [chapter["file"] for part in contents(options.profile)["parts"] for chapter in part["chapters"]]
+    if absent := [file for file in chapters if file.startswith("results/") and not (ROOT / f"{file}.ipynb").exists()]:
+        print(f"no {', '.join(absent)}: run `make regenerate PROFILE={DEFAULT}` first", file=sys.stderr)
         return 1
     output = options.output or (ROOT if options.profile == DEFAULT else ROOT / "_build" / options.profile)
     jupyter_book = str(Path(sys.executable).with_name("jupyter-book"))

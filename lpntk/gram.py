@@ -227,10 +227,14 @@ class LayerwiseGram:
                     target += gradient
 
     def _chunk_size(self, cached: int, memory: int) -> int:
-        """Return samples per forward pass: few enough for the cache, yet enough to use each weight more than once."""
+        """Return samples per forward pass: few enough for the cache, yet enough to use each weight more than once.
+
+        A multiple of a power of two where that makes little difference: threads share the samples of a batch.
+        """
         per_sample = max(1, self._coverage.bytes_in_passing())
         saved = self._coverage.saved_bytes * self._like.element_size() // 8  # of layers without parameters, too
-        return max(1, min(max(SMALLEST_CHUNK, cached // per_sample), memory // (per_sample + saved)))
+        wanted = max(1, round(cached / per_sample / SMALLEST_CHUNK)) * SMALLEST_CHUNK
+        return max(1, min(wanted, memory // (per_sample + saved)))
 
     def _check(self, x: Tensor, y: Tensor) -> None:
         """Compare the norm of a random combination of gradients with autograd's: the whole path, end to end."""

@@ -1,5 +1,6 @@
 """The book, built from a smoke run: every link and image resolves, every number comes from a file."""
 
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -40,6 +41,23 @@ def book(tmp_path_factory):
 
 def pages(root):
     return sorted(p for p in (root / HTML).rglob("*.html") if "_static" not in p.parts)
+
+
+def test_a_profile_shows_its_own_pages_and_the_default_s_for_the_rest(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("build", ROOT / "book/build.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    pages = ("results/quick/01-a/notebook", "results/quick/02-b/notebook", "results/own/02-b/notebook")
+    for page in pages:
+        (tmp_path / page).parent.mkdir(parents=True)
+        (tmp_path / f"{page}.ipynb").touch()
+    parts = [{"caption": "all", "chapters": [{"file": pages[0]}, {"file": pages[1]}]},
+             {"caption": "again", "chapters": [{"file": pages[2], "title": "B again"}]}]  # fmt: skip
+    (tmp_path / "_toc.yml").write_text(yaml.safe_dump({"root": "intro", "parts": parts}))
+    shown = {"caption": "all", "chapters": [{"file": pages[0]}, {"file": pages[2]}]}
+    assert module.contents("own") == {"root": "intro", "parts": [shown]}
+    assert module.contents("quick") == {"root": "intro", "parts": parts}
 
 
 def test_every_page_of_the_contents_is_built(book):

@@ -6,8 +6,9 @@
     ```{measured} 01-kernel/matrix             one figure with caption and the scale of its run
     ```{provenance}                            the table of all runs of the profile
 
-A name may begin with a profile (``mnist/01-kernel/...``); otherwise ``lpntk_profile`` of the configuration holds.
-Whatever is missing is a warning, and the build treats warnings as errors.
+A name may begin with a profile (``mnist/01-kernel/...``); otherwise ``lpntk_profile`` of the configuration holds, or
+``lpntk_standard`` for a notebook which that profile did not run. Whatever is missing is a warning, and the build treats
+warnings as errors.
 """
 
 import json
@@ -24,14 +25,20 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 logger = logging.getLogger(__name__)
 
 
-def locate(config, name: str, parts: int) -> tuple[str, list[str]]:
+def locate(env, name: str, parts: int) -> tuple[str, list[str]]:
     """Split ``[profile/]notebook/...`` into the result's folder, relative to the root, and the rest."""
     words = name.split("/")
     if len(words) == parts:
-        words = [config.lpntk_profile, *words]
+        words = [shown(env, words[0]), *words]
     if len(words) != parts + 1:
         raise ValueError(f"expected [profile/]{'/'.join(['notebook', 'name'][:parts])}, got {name!r}")
     return f"results/{words[0]}/{words[1]}", words[2:]
+
+
+def shown(env, notebook: str) -> str:
+    """Return the profile whose result of a notebook the book shows."""
+    own = env.config.lpntk_profile
+    return own if Path(env.srcdir, "results", own, notebook).exists() else env.config.lpntk_standard
 
 
 class Number(SphinxRole):
@@ -40,7 +47,7 @@ class Number(SphinxRole):
     def run(self):
         name, _, spec = self.text.partition(":")
         try:
-            folder, (key,) = locate(self.config, name, 2)
+            folder, (key,) = locate(self.env, name, 2)
             path = Path(self.env.srcdir, folder, "numbers.json")
             self.env.note_dependency(str(path))
             value = json.loads(path.read_text())[key]
@@ -57,7 +64,7 @@ class Shown(SphinxRole):
     def run(self):
         text = self.config.lpntk_profile
         if self.text != "profile":
-            manifest = Path(self.env.srcdir, "results", text, "01-kernel", "manifest.json")
+            manifest = Path(self.env.srcdir, "results", shown(self.env, "01-kernel"), "01-kernel", "manifest.json")
             self.env.note_dependency(str(manifest))
             text = str(json.loads(manifest.read_text())["parameters"][self.text])
         return [nodes.literal(text, text)], []
@@ -67,7 +74,7 @@ class Page(SphinxRole):
     """A link to the page of a notebook at the profile shown, with its title."""
 
     def run(self):
-        folder, _ = locate(self.config, self.text, 1)
+        folder, _ = locate(self.env, self.text, 1)
         link = addnodes.pending_xref(
             self.rawtext,
             nodes.inline(self.text, self.text, classes=["xref", "std", "std-doc"]),
@@ -88,7 +95,7 @@ class Measured(Figure):
     def run(self):
         env = self.state.document.settings.env
         try:
-            folder, (name,) = locate(env.config, self.arguments[0], 2)
+            folder, (name,) = locate(env, self.arguments[0], 2)
             manifest = Path(env.srcdir, folder, "manifest.json")
             env.note_dependency(str(manifest))
             figure = Path(env.srcdir, folder, "figures", f"{name}.png")
@@ -116,12 +123,13 @@ def scale(made_by: dict) -> str:
 
 
 class Provenance(SphinxDirective):
-    """The table of all runs of a profile: what, on which data, at which scale, on which machine, how long."""
+    """The table of all runs that the book shows: what, on which data, at which scale, on which machine, how long."""
 
     def run(self):
-        root = Path(self.env.srcdir, "results", self.config.lpntk_profile)
+        root = Path(self.env.srcdir, "results")
+        found = {p.parent.name for own in self._profiles() for p in root.glob(f"{own}/*/manifest.json")}
         rows = []
-        for path in sorted(root.glob("*/manifest.json")):
+        for path in (root / shown(self.env, name) / name / "manifest.json" for name in sorted(found)):
             self.env.note_dependency(str(path))
             made_by = json.loads(path.read_text())
             page = f"/results/{made_by['profile']}/{path.parent.name}/notebook"
@@ -138,9 +146,13 @@ class Provenance(SphinxDirective):
         self.state.nested_parse(StringList(head + rows, source=str(root)), self.content_offset, container)
         return [container]
 
+    def _profiles(self) -> tuple[str, str]:
+        return self.config.lpntk_profile, self.config.lpntk_standard
+
 
 def setup(app: Sphinx) -> dict:
     app.add_config_value("lpntk_profile", "quick", "env")
+    app.add_config_value("lpntk_standard", "quick", "env")
     app.add_role("num", Number())
     app.add_role("page", Page())
     app.add_role("shown", Shown())

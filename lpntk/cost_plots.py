@@ -28,8 +28,8 @@ def sketch_panels(trials: Sequence[Trial], exact_seconds: float, title: str) -> 
         ("ten nearest neighbours shared", lambda t: t.fidelity.neighbours, "-"),
         ("seconds", lambda t: t.seconds, "-"),
     )
-    fig, axes = plt.subplots(1, 4, figsize=(12.4, 3.5))
-    panels = dict(zip(dict.fromkeys(label for label, *_ in readings), axes, strict=True))
+    fig, axes = plt.subplots(2, 2, figsize=(8, 6.4))
+    panels = dict(zip(dict.fromkeys(label for label, *_ in readings), axes.flat, strict=True))
     sizes = sorted({t.size for t in trials})
     colors = dict(zip(dict.fromkeys(t.kind for t in trials), (BLUE, VERMILION, GREEN), strict=False))
     for label, value, style in readings:

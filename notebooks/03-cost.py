@@ -187,7 +187,7 @@ for report in reports:
     display(Markdown(f"**{report.name}**: {report.hardware}"))
     display(record.figure(f"bench-{report.name}", cost_plots.benchmark(report.timings)))
     display(Markdown("Seconds of ours; of the others, how many times as long."))
-    display(pd.DataFrame(benchmarks.ratios(report.timings)).T.fillna("-"))
+    display(pd.DataFrame(benchmarks.ratios(report.timings)).fillna("-"))
     if report.left_out:
         display(
             pd.DataFrame(report.left_out, columns=["not measured", "network", "n", "reason"]).style.hide(axis="index")

@@ -7,6 +7,7 @@ READY := $(VENV)/.ready
 DATA_FLAG := $(if $(DATA),--data $(DATA))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+.NOTPARALLEL:  # a book is built after its results
 .PHONY: book test lab regenerate html bench pair lint lock clean
 
 book: regenerate html  ## regenerate at PROFILE, then build the HTML

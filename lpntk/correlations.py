@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -73,13 +73,28 @@ class SizeCorrelation:
 
 @dataclass(frozen=True)
 class Correlations:
-    """How well difficulty carries over from the universal set, by size, against the noise ceiling."""
+    """How well difficulty carries over from the universal set, by size, against the noise ceiling.
+
+    Attributes:
+        by_size: what each smaller size gives.
+        ceiling: rho of two runs on the universal set itself, mean over repetitions.
+        ceiling_spread: standard deviation over repetitions; NaN with one.
+        learned: whether the universal set learned in every repetition.
+        rank_ceiling: Spearman's correlation of the two runs, mean over repetitions.
+        ceiling_first: rho, and the ends of its bootstrap interval, in the first repetition.
+    """
 
     by_size: dict[int, SizeCorrelation]
     ceiling: float
     ceiling_spread: float
     learned: bool = True
     rank_ceiling: float = float("nan")
+    ceiling_first: tuple[float, float, float] = (float("nan"),) * 3
+
+    def by_rank(self) -> "Correlations":
+        """Return the same with Spearman's correlations for means, which a few very hard samples cannot rule."""
+        ranked = {size: replace(value, mean=value.rank) for size, value in self.by_size.items()}
+        return replace(self, by_size=ranked, ceiling=self.rank_ceiling)
 
     @property
     def starved(self) -> list[int]:
@@ -136,7 +151,8 @@ def correlations(repetitions: Sequence[Repetition], *, seed: int, measure: str =
     ceilings = [pearson(r.runs[0].difficulty(measure), r.again.difficulty(measure)) for r in repetitions]
     ranks = [spearman(r.runs[0].difficulty(measure), r.again.difficulty(measure)) for r in repetitions]
     taught = all(r.runs[0].learned for r in repetitions)
-    return Correlations(by_size, *mean_spread(ceilings), taught, float(np.mean(ranks)))
+    interval = bootstrap_interval(first, repetitions[0].again.difficulty(measure), seed=seed)
+    return Correlations(by_size, *mean_spread(ceilings), taught, float(np.mean(ranks)), (ceilings[0], *interval))
 
 
 def mean_spread(values: Sequence[float]) -> tuple[float, float]:

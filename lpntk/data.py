@@ -19,6 +19,7 @@ NORMALISATION = {
     "mnist": ((0.1307,), (0.3081,)),
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
 }
+SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "cifar10": (3, 32, 32)}  # of one image; each has ten classes
 CLASSES = {
     "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
 }
@@ -100,7 +101,12 @@ def load(
     y_train, y_test = (_labels(arrays[key], where, key) for key in ("y_train", "y_test"))
     if (arrays["x_train"].dtype == np.uint8) != (arrays["x_test"].dtype == np.uint8):
         raise DataError(f"{where}: x_train and x_test must both be uint8 or both be floats; save them alike")
-    k = _check(x_train, y_train, x_test, y_test, where)
+    if name in SHAPES and x_train.shape[1:] != SHAPES[name]:
+        raise DataError(
+            f"{where}: expected images of shape {SHAPES[name]} (channels, height, width), got {x_train.shape[1:]}; "
+            f"put a whole copy of {name} there, or load another data set by the path of its .npz"
+        )
+    k = _check(x_train, y_train, x_test, y_test, where, 10 if name in SHAPES else None)
     mean, std = NORMALISATION.get(name, (None, None))
     if mean is None or len(mean) != x_train.shape[1]:
         mean = tuple(float(m) for m in x_train.mean(axis=(0, 2, 3)))
@@ -123,7 +129,8 @@ def _images(images: np.ndarray, where: str, key: str) -> np.ndarray:
     """Return (n, c, h, w) float32 in 0..1."""
     if images.dtype != np.uint8 and images.dtype.kind != "f":
         raise DataError(
-            f"{where}: {key} must hold uint8 in 0..255 or floats in 0..1; got dtype {images.dtype}; convert it"
+            f"{where}: {key} must hold uint8 in 0..255 or floats in 0..1; got dtype {images.dtype}; "
+            "save images.astype('uint8') or images.astype('float32')"
         )
     if images.size == 0:
         raise DataError(f"{where}: {key} is empty, shape {images.shape}; save at least one image")
@@ -158,11 +165,15 @@ def _labels(labels: np.ndarray, where: str, key: str) -> np.ndarray:
             f"{where}: {key} must hold integer class numbers of shape (n,); got {labels.dtype} {labels.shape}; "
             "turn one-hot rows into numbers with argmax(1), truth values with astype(int)"
         )
-    return labels.astype(np.int64)
+    return np.minimum(labels, np.iinfo(np.int64).max).astype(
+        np.int64
+    )  # uint64 may hold more: out of range, not negative
 
 
-def _check(x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray, where: str) -> int:
-    """Check what only the four arrays together can show; return the number of classes."""
+def _check(
+    x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray, where: str, known: int | None
+) -> int:
+    """Check what only the four arrays together can show; return the number of classes, ``known`` for named data."""
     for x, y, split in ((x_train, y_train, "train"), (x_test, y_test, "test")):
         if len(x) != len(y) or len(x) == 0:
             raise DataError(
@@ -173,24 +184,26 @@ def _check(x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test:
         raise DataError(
             f"{where}: training and test images must have one shape; got {x_train.shape[1:]} and {x_test.shape[1:]}"
         )
-    if y_train.max() >= len(y_train):
+    if known is None and y_train.max() >= len(y_train):
         raise DataError(
             f"{where}: y_train must hold class numbers without gaps, fewer than its {len(y_train)} samples; "
             f"got up to {y_train.max()}; renumber the labels from 0"
         )
-    counts = np.bincount(np.maximum(y_train, 0))
-    k = len(counts)
+    k = known or int(y_train.max()) + 1
+    whose = "the classes of the data set" if known else "the classes of the training set"
     for y, split in ((y_train, "train"), (y_test, "test")):
         if y.min() < 0 or y.max() >= k:
             raise DataError(
-                f"{where}: y_{split} must hold labels in 0..{k - 1}, the classes of the training set; "
-                f"got {y.min()}..{y.max()}; renumber the labels from 0"
+                f"{where}: y_{split} must hold labels in 0..{k - 1}, {whose}; got {y.min()}..{y.max()}; "
+                + ("put a whole copy there" if known else "renumber the labels from 0")
             )
+    counts = np.bincount(y_train, minlength=k)
     if not counts.all():
         empty = np.flatnonzero(counts == 0)
         raise DataError(
             f"{where}: every class 0..{k - 1} needs a training sample, but y_train has none of "
-            f"{', '.join(map(str, empty[:10]))}; renumber the classes without gaps"
+            f"{', '.join(map(str, empty[:10]))}; "
+            + ("put a whole copy there" if known else "renumber the classes without gaps")
         )
     if k < 2:
         raise DataError(f"{where}: y_train must hold at least two classes; got one")

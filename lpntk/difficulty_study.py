@@ -111,13 +111,15 @@ def numbers(rho: Correlations) -> dict[str, object]:
         "ceiling": rho.ceiling,
         "ceiling_spread": rho.ceiling_spread,
         "ceiling_rank": rho.rank_ceiling,
+        "ceiling_low": rho.ceiling_first[1],
+        "ceiling_high": rho.ceiling_first[2],
     }
     for size, v in rho.by_size.items():
         told |= {f"{size}.first": v.rho, f"{size}.low": v.low, f"{size}.high": v.high}
         told |= {f"{size}.mean": v.mean, f"{size}.spread": v.spread, f"{size}.rank": v.rank}
         told[f"{size}.learned"] = v.learned
     for name, size in (("large", max(rho.by_size)), ("small", min(rho.by_size))):
-        told |= {f"{name}.size": size, f"{name}.mean": rho.by_size[size].mean}
+        told |= {f"{name}.size": size, f"{name}.mean": rho.by_size[size].mean, f"{name}.rank": rho.by_size[size].rank}
     return told
 
 
@@ -128,7 +130,8 @@ def detail(rho: Correlations) -> list[dict[str, object]]:
          "sd of seeds": v.spread, "rank correlation": v.rank}
         for size, v in rho.by_size.items()
     ]  # fmt: skip
-    ceiling = {"mean of seeds": rho.ceiling, "sd of seeds": rho.ceiling_spread, "rank correlation": rho.rank_ceiling}
+    ceiling = dict(zip(("rho", "95 % low", "95 % high"), rho.ceiling_first, strict=True))
+    ceiling |= {"mean of seeds": rho.ceiling, "sd of seeds": rho.ceiling_spread, "rank correlation": rho.rank_ceiling}
     return [*rows, {"size": "ceiling", **ceiling}]
 
 

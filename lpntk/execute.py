@@ -39,6 +39,7 @@ def execute(source: Path, partial: Path, parameters: dict[str, object]) -> float
             kernel_name="python3",
             progress_bar=False,
             cwd=str(source.parent),
+            extra_arguments=["--IPKernelApp.log_level=ERROR"],  # it warns that it talks over TCP, on this machine
             shutdown_kernel="immediate",  # all is written by then, and torch takes seconds to leave
         )
     except PapermillExecutionError as error:

@@ -1,5 +1,6 @@
 """From which file do the samples come? scikit-learn, torchvision's folders, or an ``.npz``: four raw arrays."""
 
+import hashlib
 import importlib
 import sys
 import zipfile
@@ -15,6 +16,10 @@ MNIST_BYTES = {
     "train-labels-idx1-ubyte": 60_008,
     "t10k-images-idx3-ubyte": 7_840_016,
     "t10k-labels-idx1-ubyte": 10_008,
+}
+FILES = {
+    "mnist": [f"MNIST/raw/{name}" for name in MNIST_BYTES],
+    "cifar10": [f"cifar-10-batches-py/{name}" for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")],
 }
 TRAIN_TEST = {"mnist": (60_000, 10_000), "cifar10": (50_000, 10_000)}
 
@@ -40,7 +45,7 @@ def read_arrays(name: str, root: Path, *, download: bool = True) -> tuple[dict[s
         packed = root / f"{name}.npz"
         if packed.exists():
             return _npz(packed), packed.name
-        return _torchvision(name, root, download), f"{name} (torchvision, {root.name or root})"
+        return _torchvision(name, root, download), f"{name} ({Path(FILES[name][0]).parent} in {root.name or root})"
     if name.endswith(".npz"):
         return _npz(Path(name)), Path(name).name
     raise DataError(f"no data set {name!r}: expected digits, mnist, cifar10 or the path of an .npz file")
@@ -75,8 +80,9 @@ def _npz(path: Path) -> dict[str, np.ndarray]:
     except DataError:
         raise
     except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        reason = "it is no zip archive, or holds objects" if "allow_pickle" in str(error) else error
         raise DataError(
-            f"{path.name}: expected a whole .npz of plain arrays, but it cannot be read ({error}); "
+            f"{path.name}: expected a whole .npz of plain arrays, but it cannot be read ({reason}); "
             "it may be truncated: copy or save it again with np.savez"
         ) from error
 
@@ -103,14 +109,24 @@ def _read_split(kind: type, name: str, root: Path, train: bool, download: bool):
     try:
         return kind(root=str(root), train=train, download=False)
     except Exception as error:  # a damaged file fails in many ways inside torchvision
-        absent = "not found" in str(error)
+        absent = [file for file in FILES[name] if not (root / file).exists()]
         if not absent or not download:
-            fault = "it is missing" if absent else f"it cannot be read ({error or type(error).__name__})"
-            raise DataError(_advice(name, root, _wrong_sizes(root) or fault)) from error
+            fault = f"it cannot be read ({error or type(error).__name__})"
+            if absent:
+                fault = "it is missing" if len(absent) == len(FILES[name]) else f"there is no {', '.join(absent)}"
+            raise DataError(_advice(name, root, _wrong_sizes(root) or _wrong_sums(kind, root) or fault)) from error
     try:
         return kind(root=str(root), train=train, download=True)
     except Exception as error:
         raise DataError(_advice(name, root, f"it is missing and could not be downloaded ({error})")) from error
+
+
+def _wrong_sums(kind: type, root: Path) -> str:
+    """Name the CIFAR-10 files that are there and are not those published, if there are any."""
+    listed = [*getattr(kind, "train_list", []), *getattr(kind, "test_list", [])]
+    files = [(root / getattr(kind, "base_folder", "") / file, md5) for file, md5 in listed]
+    wrong = [p.name for p, md5 in files if p.exists() and hashlib.md5(p.read_bytes()).hexdigest() != md5]
+    return f"the MD5 sums of {', '.join(wrong)} are not those published" if wrong else ""
 
 
 def _wrong_sizes(root: Path) -> str:

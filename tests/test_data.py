@@ -157,6 +157,41 @@ def test_a_short_mnist_file(mnist_folder):
         load("mnist", mnist_folder, download=False)
 
 
+def test_a_label_that_mnist_does_not_have(mnist_folder):
+    labels = mnist_folder / "MNIST" / "raw" / "train-labels-idx1-ubyte"
+    labels.write_bytes(idx(np.arange(60_000) % 10)[:-1] + bytes([77]))
+    with pytest.raises(DataError, match=r"MNIST/raw in .*y_train must hold labels in 0\.\.9.*got 0\.\.77.*whole copy"):
+        load("mnist", mnist_folder, download=False)
+
+
+def test_a_lost_or_damaged_file_is_named(mnist_folder, tmp_path):
+    (mnist_folder / "MNIST" / "raw" / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(DataError, match="but there is no MNIST/raw/t10k-labels-idx1-ubyte"):
+        load("mnist", mnist_folder, download=False)
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    for file in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"):
+        (folder / file).write_bytes(b"no pickle")
+    for download in (False, True):  # nothing is missing, so nothing is fetched
+        with pytest.raises(DataError, match=r"MD5 sums of data_batch_1.*test_batch are not those published"):
+            load("cifar10", tmp_path, download=download)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        ("cifar10", {"shape": (32, 32, 3), "k": 11}, r"y_train must hold labels in 0\.\.9.*got 0\.\.10"),
+        ("cifar10", {"shape": (32, 32, 3), "k": 9}, "every class 0..9 needs a training sample.* none of 9"),
+        ("cifar10", {"shape": (28, 28, 1), "k": 10}, r"expected images of shape \(3, 32, 32\).*got \(1, 28, 28\)"),
+        ("mnist", {"shape": (8, 8), "k": 10}, r"expected images of shape \(1, 28, 28\).*got \(1, 8, 8\)"),
+    ],
+)
+def test_a_packed_copy_is_held_to_its_name(tmp_path, name, given, words):
+    np.savez(tmp_path / f"{name}.npz", **arrays(n=44, **given))
+    with pytest.raises(DataError, match=rf"{name}\.npz: {words}"):
+        load(name, tmp_path)
+
+
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
 def test_missing_files_say_where_they_were_looked_for(tmp_path, name):
     with pytest.raises(DataError, match=f"{name}: expected .* in .*is missing.*digits"):

@@ -119,6 +119,23 @@ def test_a_planted_decline_is_found_by_the_statistics():
     assert rho.ceiling == pytest.approx(0.95, abs=0.02)
     assert rho.verdict == "holds"
     assert "from X = 16 to 1" in rho.reason
+    first, low, high = rho.ceiling_first
+    assert low < first < high < 1
+    assert rho.by_rank().ceiling == pytest.approx(rho.rank_ceiling)
+    assert [v.mean for v in rho.by_rank().by_size.values()] == [v.rank for v in rho.by_size.values()]
+    assert rho.by_rank().verdict == "holds"
+
+
+def test_a_few_hard_samples_make_a_ceiling_that_the_ranks_do_not_have():
+    whole, again = torch.randn(2, 2000, generator=torch.Generator().manual_seed(2))
+    hard = torch.zeros(2000)
+    hard[:5] = 1e3
+    runs = [run(64, whole + hard), run(16, 0.8 * whole + 0.6 * again + hard), run(1, again)]
+    rho = correlations([Repetition(runs, run(64, again + hard))], seed=0)
+    assert rho.ceiling > 0.99
+    assert rho.by_rank().ceiling < 0.1
+    assert rho.verdict == "holds"
+    assert rho.by_rank().verdict == "cannot be judged"
 
 
 def test_the_experiment_is_seeded_and_complete(tmp_path):

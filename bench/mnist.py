@@ -106,6 +106,7 @@ def all_pairs(model: nn.Module, x: Tensor, y: Tensor, peak: float, options: argp
         kernel_matrix, model, memory_budget=int(options.budget * GIB), device=options.device, out=path, progress=True
     )
     found = timed(compute, model, x, y, peak)
+    found["peak_resident_bytes"] = peak_bytes()  # parts of the mapped file included
     found["bytes"] = path.stat().st_size
     start = time.perf_counter()
     found["relations"] = sweep(torch.from_numpy(np.load(path, mmap_mode="r+")), y)
@@ -113,7 +114,7 @@ def all_pairs(model: nn.Module, x: Tensor, y: Tensor, peak: float, options: argp
     if not options.keep:
         path.unlink()
         path.with_suffix(".json").unlink()
-    return {**found, "peak_resident_bytes": peak_bytes()}
+    return found
 
 
 def timed(compute: Callable, model: nn.Module, x: Tensor, y: Tensor, peak: float) -> dict:

@@ -205,7 +205,7 @@ if not reports:
 # The paper's network (1.2 M parameters), trained first, over the 60,000 training images: the kernel of each class in memory, and
 # all 1.8 billion pairs blockwise to disk (`bench/mnist.py`). The share is that of the machine's own matrix product of 4096 x 4096
 # numbers, on the operations that the method needs; the error is that of 64 entries against float64; *resident* is the most
-# that the whole process held, data and program included.
+# that the whole process held, data and program included, and of all pairs also what the system kept of the mapped file.
 
 # %%
 rows = benchmarks.whole_mnist(bench_records)

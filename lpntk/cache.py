@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lpntk.files import write_json
+from lpntk.files import cache_folder, write_json
 from lpntk.manifest import PACKAGE, source_hash
 
 
@@ -39,7 +39,7 @@ class Cache:
     """
 
     def __init__(self, folder: str | os.PathLike | None = None):
-        self.folder = Path(folder or os.environ.get("LPNTK_CACHE") or PACKAGE.parent / ".cache")
+        self.folder = Path(folder) if folder else cache_folder()
         self.seconds, self.hits = 0.0, 0
 
     def artefact(self, name: str, key: dict[str, object], make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -5,6 +5,11 @@ import os
 from pathlib import Path
 
 
+def cache_folder() -> Path:
+    """Return where what took long is kept: the folder ``LPNTK_CACHE``, or ``.cache`` beside the package."""
+    return Path(os.environ.get("LPNTK_CACHE") or Path(__file__).resolve().parent.parent / ".cache")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically: whole under its name, or not at all."""
     partial = path.with_name(path.name + ".writing")

@@ -1,14 +1,20 @@
 """From which file do the samples come? scikit-learn, torchvision's folders, or an ``.npz``: four raw arrays."""
 
+import contextlib
 import hashlib
 import importlib
+import os
 import sys
+import tempfile
 import zipfile
 import zlib
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+
+from lpntk.files import cache_folder
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 MNIST_BYTES = {
@@ -52,17 +58,27 @@ def read_arrays(name: str, root: Path, *, download: bool = True) -> tuple[dict[s
 
 
 def _digits() -> dict[str, np.ndarray]:
-    """scikit-learn's digits, split once and for all: 1,437 training and 360 test images, classes in proportion."""
+    """scikit-learn's digits, split once and for all: 1,437 training and 360 test images, classes in proportion.
+
+    They are kept as an ``.npz``, because importing scikit-learn takes seconds in every process that asks.
+    """
+    kept = cache_folder() / f"digits-{metadata.version('scikit-learn')}.npz"
+    with contextlib.suppress(DataError):  # there is none yet, or it is damaged
+        return _npz(kept)
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
     digits = load_digits()
     images = (digits.images / 16).astype(np.float32)  # ink in 0..16
     labels = digits.target.astype(np.int64)
-    x_train, x_test, y_train, y_test = train_test_split(
-        images, labels, test_size=360, random_state=0, stratify=labels, shuffle=True
-    )
-    return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+    split = train_test_split(images, labels, test_size=360, random_state=0, stratify=labels, shuffle=True)
+    arrays = dict(zip(("x_train", "x_test", "y_train", "y_test"), split, strict=True))
+    with contextlib.suppress(OSError):  # a folder that cannot be written costs seconds, no more
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=kept.parent, suffix=".writing", delete=False) as file:
+            np.savez(file, **arrays)
+        os.replace(file.name, kept)
+    return {key: arrays[key] for key in KEYS}
 
 
 def _npz(path: Path) -> dict[str, np.ndarray]:

@@ -37,6 +37,18 @@ def test_digits_need_nothing_and_are_always_the_same():
     assert len(torch.unique(torch.cat([a.x_train, a.x_test]).flatten(1), dim=0)) == 1797  # no image in both halves
 
 
+def test_digits_are_kept_and_made_again_where_what_was_kept_is_damaged(tmp_path, monkeypatch):
+    monkeypatch.setenv("LPNTK_CACHE", str(tmp_path))
+    first = load("digits")
+    (kept,) = tmp_path.iterdir()
+    assert load("digits").digest == first.digest
+    kept.write_bytes(kept.read_bytes()[:1000])
+    assert load("digits").digest == first.digest
+    assert np.load(kept)["x_train"].shape == (1437, 8, 8)
+    monkeypatch.setenv("LPNTK_CACHE", str(kept / "no-folder"))
+    assert load("digits").digest == first.digest
+
+
 def test_pixels_undo_the_standardisation():
     digits = load()
     pixels = digits.pixels(digits.x_train)

@@ -165,9 +165,9 @@ def _labels(labels: np.ndarray, where: str, key: str) -> np.ndarray:
             f"{where}: {key} must hold integer class numbers of shape (n,); got {labels.dtype} {labels.shape}; "
             "turn one-hot rows into numbers with argmax(1), truth values with astype(int)"
         )
-    return np.minimum(labels, np.iinfo(np.int64).max).astype(
-        np.int64
-    )  # uint64 may hold more: out of range, not negative
+    if labels.dtype == np.uint64:
+        labels = np.minimum(labels, np.uint64(2**63 - 1))  # what is out of range must not turn negative
+    return labels.astype(np.int64)
 
 
 def _check(

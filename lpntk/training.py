@@ -133,10 +133,7 @@ def _train_stack(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[
     """Train one stack from beginning to end."""
     m, size = subsets.shape
     device = x.device
-    if recipe.amp and x.ndim == 4:
-        models = [model.to(memory_format=torch.channels_last) for model in models]
-        x = x.contiguous(memory_format=torch.channels_last)
-    stack = Stack(models)
+    stack = Stack(models, channels_last=recipe.amp or device.type == "cpu")
     optimizer = torch.optim.SGD(
         stack.params.values(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True
     )

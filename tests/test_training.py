@@ -106,6 +106,19 @@ def trained(way, architecture="lenet5", **options):
     return train(models, x, y, subsets, seeds=range(5), way=way, **{**settings, **options}), models
 
 
+@pytest.mark.parametrize("way", ["single", "stack"])
+def test_models_and_checkpoints_keep_their_layout(way):
+    """In training, memory may be laid out as is fastest; what comes back is as it was built."""
+    history, models = trained(way, checkpoints=(1,))
+    plain = build("lenet5", (1, 28, 28), 3, seed=0)
+    for model, state in zip(models, history.checkpoints[1], strict=True):
+        assert {k: v.stride() for k, v in model.state_dict().items()} == {
+            k: v.stride() for k, v in plain.state_dict().items()
+        }
+        assert {k: v.shape for k, v in state.items()} == {k: v.shape for k, v in plain.state_dict().items()}
+        assert all(v.is_contiguous() for v in state.values())
+
+
 @pytest.mark.parametrize("architecture", ["mlp", "lenet5"])
 @pytest.mark.parametrize("schedule", ["step", "cosine"])
 def test_every_way_gives_the_same_losses_and_weights(architecture, schedule):
@@ -233,6 +246,15 @@ def test_the_width_is_measured_once_and_cut_by_memory(monkeypatch):
     assert tuning.choose_width(models, x, y, 4, steps=1000) == 1  # stacking does not pay
     with pytest.raises(ValueError, match=r"way must be 'auto'.*got 'both'"):
         tuning.choose_width(models, x, y, 4, steps=1, way="both")
+
+
+def test_near_equal_widths_are_timed_twice(monkeypatch):
+    x, y = toy()
+    models = [net(i) for i in range(4)]
+    monkeypatch.setattr(tuning, "_measured", {})
+    seconds = {1: [1.0, 1.0], 4: [1.1, 0.5]}  # the machine was busy when 4 were timed first
+    monkeypatch.setattr(tuning, "_time", lambda part, *_: seconds[len(part)].pop(0))
+    assert tuning.choose_width(models, x, y, 4, steps=1000) == 4
 
 
 def test_a_measured_width_is_worth_it():

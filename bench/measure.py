@@ -78,7 +78,7 @@ def measure(
     problem = replace(problem, budget=budget)
     records = {v.name: Record(problem.network, threads, problem.n, problem.p, v.name) for v in variants}
     for variant in variants:
-        _set_aside(records[variant.name], variant, problem, limit, budget, before)
+        _set_aside(records[variant.name], variant, problem, limit, before)
         if not before and records[variant.name].status == "ok":
             _warm_up(variant, problem)
     seconds: dict[str, list[float]] = {v.name: [] for v in variants}
@@ -106,13 +106,11 @@ def measure(
     return list(records.values())
 
 
-def _set_aside(
-    record: Record, variant: Variant, problem: Problem, limit: float, budget: int | None, before: Sequence[Record]
-) -> None:
+def _set_aside(record: Record, variant: Variant, problem: Problem, limit: float, before: Sequence[Record]) -> None:
     """Skip what is not installed, does not fit or would take too long."""
     reason, needed, available = missing(variant), variant.needs(problem), available_bytes()
-    if reason is None and budget is not None and needed > budget:
-        reason = f"{variant.holds} needs {needed / GIB:.1f} GiB, the budget is {budget / GIB:.1f} GiB"
+    if reason is None and problem.budget is not None and needed > problem.budget:
+        reason = f"{variant.holds} needs {needed / GIB:.1f} GiB, the budget is {problem.budget / GIB:.1f} GiB"
     if reason is None and available is not None and needed > 0.9 * available:
         reason = f"{variant.holds} needs {needed / GIB:.1f} GiB, {available / GIB:.1f} GiB available"
     earlier = [r for r in before if r.variant == variant.name and r.status in ("ok", "wrong") and r.n < problem.n]

@@ -21,7 +21,7 @@ def for_profile(profile: str, folder: Path) -> list[str]:
     """Write configuration and contents for another profile; return the options that name them."""
     folder.mkdir(parents=True, exist_ok=True)
     config = yaml.safe_load((ROOT / "_config.yml").read_text())
-    config["sphinx"]["config"]["lpntk_profile"] = profile
+    config["sphinx"]["config"] |= {"lpntk_profile": profile, "lpntk_standard": DEFAULT}
     config["sphinx"]["local_extensions"] = {
         name: str(ROOT / path) for name, path in config["sphinx"]["local_extensions"].items()
     }

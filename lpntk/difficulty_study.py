@@ -119,7 +119,7 @@ def numbers(rho: Correlations) -> dict[str, object]:
         told |= {f"{size}.mean": v.mean, f"{size}.spread": v.spread, f"{size}.rank": v.rank}
         told[f"{size}.learned"] = v.learned
     for name, size in (("large", max(rho.by_size)), ("small", min(rho.by_size))):
-        told |= {f"{name}.size": size, f"{name}.mean": rho.by_size[size].mean, f"{name}.rank": rho.by_size[size].rank}
+        told |= {f"{name}.size": size, f"{name}.mean": rho.by_size[size].mean}
     return told
 
 

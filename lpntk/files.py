@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -10,11 +12,18 @@ def cache_folder() -> Path:
     return Path(os.environ.get("LPNTK_CACHE") or Path(__file__).resolve().parent.parent / ".cache")
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path to write to, and give the file its name once that is done; of two processes, the last one's stays."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.writing")
+    yield partial
+    os.replace(partial, path)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically: whole under its name, or not at all."""
-    partial = path.with_name(path.name + ".writing")
-    partial.write_text(text)
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        partial.write_text(text)
 
 
 def write_json(path: Path, content: object) -> None:

@@ -20,7 +20,7 @@ from lpntk.device import empty, keep_freed_memory
 from lpntk.gradients import trainable
 from lpntk.layers import Layer
 from lpntk.plan import Form, Row, make_plan
-from lpntk.precision import kernel_dtype, product, rounding
+from lpntk.precision import kernel_dtype, product, tolerance
 
 MIB = 2**20
 STRIPS = 16  # of a symmetric matrix; each starts at the diagonal, so 1/32 of the work is done twice
@@ -178,7 +178,7 @@ class LayerwiseGram:
             found = torch.autograd.grad(logits, params, s, allow_unused=True)
         want = sum(g.to_dense().to(a.rows).square().sum() for g in found if g is not None)
         got = self.diagonal(a[i])[0]
-        if not (got - want).abs() <= 10 * rounding(self.model, x.device) ** 0.5 * want:
+        if not (got - want).abs() <= tolerance(self.model, x.device) * want:
             raise ValueError(
                 f"a sample's squared gradient norm is {got:.6g} within a batch of {len(x)}, but {want:.6g} alone: the "
                 "model mixes samples in larger batches, or its layers do not see the same rows of every sample"
@@ -245,7 +245,7 @@ class LayerwiseGram:
         kappa = self.gram(block, block)
         e = e.to(kappa)
         got, scale = e @ kappa @ e, e.abs() @ kappa.abs() @ e.abs()
-        if not (got - coverage.norm2).abs() <= 10 * rounding(self.model, x.device) ** 0.5 * scale:
+        if not (got - coverage.norm2).abs() <= tolerance(self.model, x.device) * scale:
             raise ValueError(
                 f"the layer-wise kernel disagrees with autograd on the first samples: {got:.6g}, {coverage.norm2:.6g}; "
                 "the model is not a fixed function of one sample, or a layer behaves unlike its type"

@@ -54,10 +54,10 @@ def kernel_dtype(params: Iterable[Tensor]) -> torch.dtype:
     return reduce(torch.promote_types, (p.dtype for p in params), torch.float32)
 
 
-def rounding(model: nn.Module, device: torch.device) -> float:
-    """Return the relative rounding error of the coarsest numbers that the model's products are taken in."""
+def tolerance(model: nn.Module, device: torch.device) -> float:
+    """Return the relative difference that rounding explains, by the coarsest numbers that products are taken in."""
     reduced = device.type == "cuda" and torch.backends.cuda.matmul.fp32_precision == "tf32"
-    return max(torch.finfo(p.dtype).eps if not reduced else 2**-11 for p in model.parameters())
+    return 10 * max(torch.finfo(p.dtype).eps if not reduced else 2**-11 for p in model.parameters()) ** 0.5
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 from IPython.display import Image
 from matplotlib.figure import Figure
 
-from lpntk.files import write_json
+from lpntk.files import replacing, write_json
 
 DPI, SHOWN = 150, 100  # dots per inch of the file, and as shown
 
@@ -71,9 +71,9 @@ class Results:
     def figure(self, name: str, figure: Figure) -> Image:
         """Save a figure as ``figures/<name>.png``, opaque, close it, and return the very file for display."""
         path = self.folder / "figures" / f"{name}.png"
-        partial = path.with_suffix(".partial.png")
-        figure.savefig(partial, dpi=DPI, bbox_inches="tight", facecolor="white", metadata={"Software": None})
-        os.replace(partial, path)
+        with replacing(path) as partial:
+            look = {"dpi": DPI, "bbox_inches": "tight", "facecolor": "white"}
+            figure.savefig(partial, format="png", metadata={"Software": None}, **look)
         plt.close(figure)
         width, _ = struct.unpack(">II", path.read_bytes()[16:24])  # the PNG's header
         return Image(filename=path, width=round(width * SHOWN / DPI))

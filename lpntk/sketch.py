@@ -17,7 +17,7 @@ from lpntk.capture import Call
 from lpntk.cover import cover
 from lpntk.coverage import TRIED, Direction
 from lpntk.gradients import trainable
-from lpntk.precision import rounding
+from lpntk.precision import tolerance
 from lpntk.projections import Dense, Kronecker, shares
 
 Kind = Literal["kronecker", "gaussian", "rademacher"]
@@ -95,11 +95,10 @@ class SketchedGram:
         self.model, self.direction = model, direction
         x, y, params = x[:TRIED], y[:TRIED], trainable(model)
         self._coverage = cover(model, direction, x, y)
-        self._whole = {name: params[name] for name in self._coverage.whole}
         self._like = next(iter(params.values())).new_empty(0)
         self._parts = self._make_parts(sketch, params, self._square_norms(x, y))
         self.width = self._parts[-1].place.stop
-        self._chunk = self._chunk_size(memory)
+        self._chunk = self._chunk_size(memory, params)
         self._coverage.tensors = []
 
     @property
@@ -156,7 +155,7 @@ class SketchedGram:
         i = len(batch) // 2
         with torch.no_grad():
             among, alone = self.model(batch)[i], self.model(batch[i : i + 1])[0]
-        if not (among - alone).norm() <= 10 * rounding(self.model, x.device) ** 0.5 * alone.norm():
+        if not (among - alone).norm() <= tolerance(self.model, x.device) * alone.norm():
             raise ValueError(
                 f"a sample's logits have the norm {among.norm():.6g} within a batch of {len(batch)}, but "
                 f"{alone.norm():.6g} alone: the model mixes samples in larger batches"
@@ -172,7 +171,7 @@ class SketchedGram:
 
     def _square_norms(self, x: Tensor, y: Tensor) -> dict[str, float]:
         """Return the mean squared norm of every parameter's gradient, one sample at a time: it may be large."""
-        total = dict.fromkeys([*self._coverage.uses, *self._whole], 0.0)
+        total = dict.fromkeys([*self._coverage.uses, *self._coverage.whole], 0.0)
         for i in range(len(x)):
             one = slice(i, i + 1)
             calls, s = self._coverage.run(self.model, self.direction, x[one], y[one])
@@ -201,12 +200,12 @@ class SketchedGram:
             start += chosen.width
         return parts
 
-    def _chunk_size(self, memory: int) -> int:
+    def _chunk_size(self, memory: int, params: dict[str, Tensor]) -> int:
         """Return samples per forward pass. Dense matrices are drawn once a pass, so passes are as large as may be."""
         coverage, item = self._coverage, self._like.element_size()
         passing = [part.map.numbers_in_passing() for part in self._parts if part.call is not None]
         joined = [name for part in self._parts if part.call is None for name in part.names]
         passing += [coverage.layers[i].numbers_in_passing() for name in joined for i, _ in coverage.uses.get(name, [])]
-        whole = sum(p.numel() for p in self._whole.values())
+        whole = sum(params[name].numel() for name in coverage.whole)
         per_sample = coverage.bytes_in_passing() + item * (max(passing, default=0) + 2 * whole)
         return max(1, memory // max(1, per_sample))

@@ -1,11 +1,8 @@
 """From which file do the samples come? scikit-learn, torchvision's folders, or an ``.npz``: four raw arrays."""
 
 import contextlib
-import hashlib
 import importlib
-import os
 import sys
-import tempfile
 import zipfile
 import zlib
 from importlib import metadata
@@ -14,7 +11,7 @@ from types import ModuleType
 
 import numpy as np
 
-from lpntk.files import cache_folder
+from lpntk.files import cache_folder, replacing
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 MNIST_BYTES = {
@@ -75,9 +72,8 @@ def _digits() -> dict[str, np.ndarray]:
     arrays = dict(zip(("x_train", "x_test", "y_train", "y_test"), split, strict=True))
     with contextlib.suppress(OSError):  # a folder that cannot be written costs seconds, no more
         kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=kept.parent, suffix=".writing", delete=False) as file:
+        with replacing(kept) as partial, partial.open("wb") as file:  # a file: np.savez would add .npz to a name
             np.savez(file, **arrays)
-        os.replace(file.name, kept)
     return {key: arrays[key] for key in KEYS}
 
 
@@ -139,9 +135,10 @@ def _read_split(kind: type, name: str, root: Path, train: bool, download: bool):
 
 def _wrong_sums(kind: type, root: Path) -> str:
     """Name the CIFAR-10 files that are there and are not those published, if there are any."""
+    whole = import_torchvision().datasets.utils.check_integrity
     listed = [*getattr(kind, "train_list", []), *getattr(kind, "test_list", [])]
     files = [(root / getattr(kind, "base_folder", "") / file, md5) for file, md5 in listed]
-    wrong = [p.name for p, md5 in files if p.exists() and hashlib.md5(p.read_bytes()).hexdigest() != md5]
+    wrong = [p.name for p, md5 in files if p.exists() and not whole(p, md5)]
     return f"the MD5 sums of {', '.join(wrong)} are not those published" if wrong else ""
 
 

@@ -127,7 +127,8 @@ class Provenance(SphinxDirective):
 
     def run(self):
         root = Path(self.env.srcdir, "results")
-        found = {p.parent.name for own in self._profiles() for p in root.glob(f"{own}/*/manifest.json")}
+        profiles = (self.config.lpntk_profile, self.config.lpntk_standard)
+        found = {path.parent.name for profile in profiles for path in root.glob(f"{profile}/*/manifest.json")}
         rows = []
         for path in (root / shown(self.env, name) / name / "manifest.json" for name in sorted(found)):
             self.env.note_dependency(str(path))
@@ -146,13 +147,10 @@ class Provenance(SphinxDirective):
         self.state.nested_parse(StringList(head + rows, source=str(root)), self.content_offset, container)
         return [container]
 
-    def _profiles(self) -> tuple[str, str]:
-        return self.config.lpntk_profile, self.config.lpntk_standard
-
 
 def setup(app: Sphinx) -> dict:
     app.add_config_value("lpntk_profile", "quick", "env")
-    app.add_config_value("lpntk_standard", "quick", "env")
+    app.add_config_value("lpntk_standard", lambda config: config.lpntk_profile, "env")
     app.add_role("num", Number())
     app.add_role("page", Page())
     app.add_role("shown", Shown())

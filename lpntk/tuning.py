@@ -1,7 +1,7 @@
 """Together or one by one? A short timing per architecture and batch size, remembered for the rest of the process.
 
 Stacking pays where batches are tiny and models small; where a model fills the processor by itself it costs. The timing
-tries widths in rising order and stops as soon as a wider stack is clearly slower per model.
+tries widths in rising order, stops where slow ones get slower, and looks again at the best.
 """
 
 import copy
@@ -16,8 +16,8 @@ from lpntk.steps import measure, step
 
 GIB = 2**30
 WIDTHS = (1, 4, 16, 64)
-WORTHWHILE = 400  # model-steps below which a timing would cost more than it saves
-CLEARLY = 1.25  # a width this many times slower than another is out
+WORTHWHILE = 2000  # model-steps below which a timing would cost more than it saves
+SLOW = 0.1  # seconds of a step from which a width that is clearly worse than another ends the search
 _measured: dict[tuple, dict[int, float]] = {}
 
 
@@ -74,12 +74,12 @@ def timings(models: Sequence[nn.Module], x: Tensor, y: Tensor, batch_size: int, 
             break
         if width not in times:
             times[width] = _time(models[:width], x, y, batch_size)
-        if times[width] > CLEARLY * min(times.values()):
+        if width * times[width] > SLOW and times[width] > 1.5 * min(times.values()):
             break
-    close = [width for width, seconds in times.items() if seconds <= CLEARLY * min(times.values())]
-    if len(times) > known and len(close) > 1:
-        for width in close:  # once more, or a moment's load on the machine would decide between near equals
-            times[width] = min(times[width], _time(models[:width], x, y, batch_size))
+    if len(times) > known:
+        for near in (3, 1.5):  # again and apart in time, or a moment's load on the machine would decide
+            for width in [width for width, seconds in times.items() if seconds <= near * min(times.values())]:
+                times[width] = min(times[width], _time(models[:width], x, y, batch_size))
     return {width: seconds for width, seconds in times.items() if width <= widest}
 
 
@@ -90,7 +90,7 @@ def _time(models: Sequence[nn.Module], x: Tensor, y: Tensor, batch_size: int, bu
     rows = (torch.arange(m * batch_size, device=x.device) % len(x)).view(m, batch_size)
     seconds, spent = [], 0.0
     with torch.random.fork_rng(devices=[x.device] if x.device.type == "cuda" else []):
-        while len(seconds) < 3 or (spent < budget and len(seconds) < 10):
+        while len(seconds) < 3 or (spent < budget and len(seconds) < 30):
             started = time.perf_counter()
             measure(step(stack, optimizer, x[rows], y[rows], dropout=True, amp=False), y[rows])
             if x.device.type == "cuda":

@@ -129,6 +129,42 @@ def _row(path: Path) -> dict[str, object]:
         ) from error
 
 
+@dataclass(frozen=True)
+class Stacking:
+    """A committed run of ``bench/stacking.py``.
+
+    Attributes:
+        hardware: in words.
+        threads: of torch.
+        rows: for a model and a batch size, milliseconds per model and step of each way, and their ratios.
+        bars: what was asked before the run -> whether it holds.
+    """
+
+    hardware: str
+    threads: int
+    rows: list[dict[str, object]]
+    bars: dict[str, bool]
+
+
+def stacking(folder: str | os.PathLike) -> dict[str, Stacking]:
+    """Return the runs of ``bench/stacking.py``, which measures many models trained as one, by name of the file.
+
+    Raises:
+        ValueError: if a file is no such record.
+    """
+    return {path.stem: _stacking(path) for path in sorted((Path(folder) / "stacking").glob("*.json"))}
+
+
+def _stacking(path: Path) -> Stacking:
+    try:
+        record = json.loads(path.read_text())
+        return Stacking(_hardware(record["environment"]), record["threads"], record["rows"], record["bars"])
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{path.name} is no record of bench/stacking.py ({error!r}); write it anew or remove it"
+        ) from error
+
+
 def all_pairs(folder: str | os.PathLike) -> dict[str, float] | None:
     """Return what all pairs of MNIST are to each other, as ``lpntk.sweep`` read it; None if it was never measured."""
     path = Path(folder) / "mnist" / "all-pairs.json"

@@ -1,12 +1,12 @@
-"""What does it cost, drawn: a sketch's error and seconds by size, and the benchmark's seconds by samples."""
+"""What does it cost, drawn: a sketch's error and seconds by size, the benchmark's seconds by samples, stacks."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from lpntk.benchmarks import Timing, threads
+from lpntk.benchmarks import Stacking, Timing, threads
 from lpntk.fidelity import Trial
 from lpntk.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 
@@ -90,4 +90,31 @@ def benchmark(timings: Sequence[Timing]) -> Figure:
     handles = [plt.Line2D([], [], label=variant, **style) for variant, style in look.items()]
     handles.append(plt.Line2D([], [], color=GREY, marker="o", mfc="white", ls="", label="extrapolated"))
     fig.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=9)
+    return fig
+
+
+def crossover(runs: Mapping[str, Stacking]) -> Figure:
+    """Draw how many times faster stacks are than one model at a time, against the batch size, a panel for each run."""
+    fig, axes = plt.subplots(1, len(runs), figsize=(max(5.0, 4.2 * len(runs)), 3.9), sharey=True, squeeze=False)
+    for ax, run in zip(axes.flat, runs.values(), strict=True):
+        models = dict.fromkeys(row["model"] for row in run.rows)
+        for model, color, marker in zip(models, (BLUE, SKY, VERMILION, GREEN), "osD^", strict=False):
+            rows = [row for row in run.rows if row["model"] == model]
+            batches = [row["batch"] for row in rows]
+            chosen = [row["single_ms"] / row["chosen_ms"] for row in rows]
+            ax.plot(batches, chosen, color=color, marker=marker, ms=5, label=model)
+            widest = [row["single_ms"] / row["stack_ms"] for row in rows]
+            ax.plot(batches, widest, color=color, ls=":", lw=1.2)
+        ax.axhline(1, color=GREY, lw=1)
+        ax.set_xscale("log", base=2)
+        ax.set_yscale("log", base=2)
+        ax.set_xticks(batches, [str(batch) for batch in batches])
+        ax.set_title(threads(run.threads))
+        ax.set_xlabel("batch size")
+    ticks = [1, 2, 4, 8, 16, 32]
+    axes[0, 0].set_yticks(ticks, [str(tick) for tick in ticks])
+    axes[0, 0].set_ylabel("times faster than one by one")
+    handles, _ = axes[0, 0].get_legend_handles_labels()
+    handles.append(plt.Line2D([], [], color=GREY, ls=":", label="as wide as possible"))
+    fig.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9)
     return fig

@@ -219,6 +219,28 @@ if rows:
     )  # fmt: skip
 
 # %% [markdown]
+# ## Hundreds of models at once
+#
+# Learning difficulty asks for hundreds of small networks, each on a few samples. One at a time they leave a processor
+# waiting; as a stack, with one batched product per layer, they fill it. How much that gives depends on the batch size
+# and the model, and with large batches and convolutions a wide stack can be the slower way, so that `train` chooses the
+# width by a short timing of its own. Below are committed runs of `bench/stacking.py` (64 models of each kind; `mlp` and
+# `lenet5` on 28 x 28 images, `mlp-digits` on 8 x 8). Solid: the width that was chosen; dotted: stacks of all 64.
+
+# %%
+stacks = benchmarks.stacking(bench_records)
+for name, run in stacks.items():
+    rows = [row for row in run.rows if row["batch"] <= 4]
+    record.number(f"stacking.{name}.least_at_tiny_batches", min(row["faster_than_single"] for row in rows))
+if stacks:
+    display(record.figure("stacking", cost_plots.crossover(stacks)))
+    for run in stacks.values():
+        bars = (f"- {'holds' if holds else 'is missed'}: {bar}" for bar, holds in run.bars.items())
+        display(Markdown(f"**{benchmarks.threads(run.threads)}** ({run.hardware}):\n\n" + "\n".join(bars)))
+else:
+    display(Markdown("*No record of it here.*"))
+
+# %% [markdown]
 # ## Where it is computed
 #
 # | quantity | function | test |
@@ -228,4 +250,5 @@ if rows:
 # | sketched kernel | `SketchedGram` in [`lpntk/sketch.py`](../lpntk/sketch.py) | [`tests/test_sketch.py`](../tests/test_sketch.py): unbiased, variance as documented |
 # | error, ranks, neighbours of a sketch | `fidelity` in [`lpntk/fidelity.py`](../lpntk/fidelity.py) | [`tests/test_cost.py`](../tests/test_cost.py): `test_fidelity_is_perfect_for_the_same_matrix_and_not_for_another` |
 # | verdict | `verdict` in [`lpntk/fidelity.py`](../lpntk/fidelity.py) | `test_the_verdict_needs_every_larger_size_and_every_seed` |
-# | records of the benchmark | `read`, `whole_mnist` in [`lpntk/benchmarks.py`](../lpntk/benchmarks.py); written by [`bench/run.py`](../bench/run.py), [`bench/mnist.py`](../bench/mnist.py) | `test_benchmark_records_are_read_and_marked`, [`tests/test_bench.py`](../tests/test_bench.py) |
+# | width of a stack | `choose_width` in [`lpntk/tuning.py`](../lpntk/tuning.py), `Stack` in [`lpntk/stacks.py`](../lpntk/stacks.py) | [`tests/test_training.py`](../tests/test_training.py): `test_every_way_gives_the_same_losses_and_weights`, `test_the_width_is_measured_once_and_cut_by_memory` |
+# | records of the benchmark | `read`, `whole_mnist`, `stacking` in [`lpntk/benchmarks.py`](../lpntk/benchmarks.py); written by [`bench/run.py`](../bench/run.py), [`bench/mnist.py`](../bench/mnist.py), [`bench/stacking.py`](../bench/stacking.py) | `test_benchmark_records_are_read_and_marked`, [`tests/test_bench.py`](../tests/test_bench.py) |

@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from bench import stacking
 from bench.cli import main
 from bench.measure import Record, measure
 from bench.peers import PEERS
@@ -134,3 +135,10 @@ def test_memory_is_measured_in_a_process_of_its_own():
     ballast = torch.ones(2**26)  # 256 MiB that the probe must not see
     found = probe("vmap-grad", "tiny-lenet", 12, 1, None, 120)
     assert 0 <= found["bytes"] < 4 * ballast.numel()
+
+
+def test_stacks_are_timed_and_give_the_losses_of_single_models():
+    row = stacking.compare("mlp-digits", 2, m=8, repeats=1, device="cpu")
+    assert row["loss_difference"] < 1e-5
+    assert row["faster_than_single"] == pytest.approx(row["single_ms"] / row["chosen_ms"], abs=0.01)
+    assert row["width"] in (1, 4)

@@ -5,7 +5,7 @@ import torch
 from cases import CASES, samples
 from oracle import oracle_kernel, relative_error
 
-from lpntk import benchmarks, cost, fidelity
+from lpntk import benchmarks, cost, cost_plots, fidelity
 from lpntk.fidelity import Fidelity, Trial
 
 CASE = next(case for case in CASES if case.name == "resnet-batchnorm")
@@ -97,3 +97,23 @@ def test_records_of_all_of_mnist_are_summed_over_classes(tmp_path):
     (tmp_path / "mnist" / "per-class.json").write_text("{}")
     with pytest.raises(ValueError, match=r"per-class\.json is no record"):
         benchmarks.whole_mnist(tmp_path)
+
+
+def test_records_of_stacks_are_read_and_drawn(tmp_path):
+    (tmp_path / "stacking").mkdir()
+    path = tmp_path / "stacking" / "one.json"
+    row = {"model": "mlp", "batch": 1, "single_ms": 1.0, "stack_ms": 0.5, "chosen_ms": 0.25}
+    content = {
+        "environment": ENVIRONMENT | {"versions": {"torch": "2"}},
+        "threads": 1,
+        "rows": [row],
+        "bars": {"b": True},
+    }
+    path.write_text(json.dumps(content))
+    runs = benchmarks.stacking(tmp_path)
+    (axes,) = cost_plots.crossover(runs).axes
+    assert axes.lines[0].get_ydata() == [4.0]
+    assert axes.get_title() == "1 thread"
+    path.write_text("{}")
+    with pytest.raises(ValueError, match=r"one\.json is no record of bench/stacking"):
+        benchmarks.stacking(tmp_path)

@@ -157,7 +157,7 @@ def _train_stack(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[
                 rows = subsets.gather(1, part)  # (m, b) indices into x
                 logits = step(stack, optimizer, x[rows], y[rows], dropout=recipe.dropout, amp=recipe.amp)
                 for record, value in zip(seen, measure(logits, y[rows]), strict=True):
-                    record.scatter_(1, part, value)
+                    record.scatter_(1, part, value.to(record.dtype))
             for record, value in zip(records, seen, strict=True):
                 record[:, epoch] = value.cpu()
             if recipe.train_accuracy:

@@ -7,6 +7,7 @@ from lpntk import tuning
 from lpntk.models import build
 from lpntk.schedules import rate, spent
 from lpntk.stacks import Stack, chain
+from lpntk.steps import step
 from lpntk.training import DivergenceWarning, accuracy, train
 
 
@@ -104,6 +105,39 @@ def trained(way, architecture="lenet5", **options):
     settings = {"epochs": 3, "lr": 0.05, "batch_size": 3, "momentum": 0.9, "weight_decay": 1e-3, "device": "cpu"}
     subsets = torch.arange(20).view(5, 4)
     return train(models, x, y, subsets, seeds=range(5), way=way, **{**settings, **options}), models
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "lenet5", "lenet"])
+def test_a_stack_in_double_precision_is_single_training_to_rounding(architecture):
+    """Layouts in memory change the order of sums and nothing else."""
+    x = torch.randn(9, 2, 28, 28, generator=torch.Generator().manual_seed(0)).double()
+    y, subsets = torch.arange(9) % 3, torch.arange(9).view(3, 3)
+    ends = []
+    for way in ("single", "stack"):
+        models = [build(architecture, (2, 28, 28), 3, seed=i).double() for i in range(3)]
+        train(models, x, y, subsets, seeds=[4, 5, 6], epochs=2, lr=0.05, batch_size=2, momentum=0.9,
+              weight_decay=0.01, dropout=False, way=way, device="cpu")  # fmt: skip
+        ends.append([p for model in models for p in model.parameters()])
+    for one, other in zip(*ends, strict=True):
+        assert torch.allclose(one, other, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_step_in_bfloat16_stays_near_that_in_full_precision(count):
+    """Autocast as CUDA training uses it; the CPU knows it too."""
+    x = torch.randn(count, 4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    y = torch.arange(4 * count).view(count, 4) % 10
+    found = []
+    for amp in (False, True):
+        stack = Stack([build("lenet5", (1, 28, 28), 10, seed=i) for i in range(count)], channels_last=True)
+        before = {name: p.detach().clone() for name, p in stack.params.items()}
+        logits = step(stack, torch.optim.SGD(stack.params.values(), lr=0.1), x, y, dropout=True, amp=amp)
+        assert logits.dtype == torch.float32
+        moved = torch.cat([(p.detach() - before[name]).flatten() for name, p in stack.params.items()])
+        found.append((logits, moved))
+    (logits, moved), (rounded, moved_rounded) = found
+    assert 0 < (rounded - logits).abs().max() < 0.02
+    assert 0 < (moved_rounded - moved).norm() < 0.05 * moved.norm()
 
 
 @pytest.mark.parametrize("way", ["single", "stack"])

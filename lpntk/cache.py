@@ -62,7 +62,8 @@ class Cache:
             started = time.perf_counter()
             values = make()
             seconds = time.perf_counter() - started
-            self._write(place, key, values, seconds)
+            if not self._write(place, key, values, seconds):
+                values, seconds = self._read(place, key)  # another process was faster: all must go on from one
         self.seconds += seconds
         return values
 
@@ -80,7 +81,8 @@ class Cache:
             raise CacheError(f"the values of {place.name} are not those its manifest was written for; {fix}")
         return torch.load(io.BytesIO(stored), weights_only=True), float(manifest["seconds"])
 
-    def _write(self, place: Path, key: dict[str, object], values: dict[str, Tensor], seconds: float) -> None:
+    def _write(self, place: Path, key: dict[str, object], values: dict[str, Tensor], seconds: float) -> bool:
+        """Write an artefact; return False if another process has written it meanwhile."""
         self.folder.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=self.folder))
         try:
@@ -89,8 +91,13 @@ class Cache:
             (partial / "values.pt").write_bytes(buffer.getvalue())
             manifest = {"key": key, "values": hashlib.sha256(buffer.getvalue()).hexdigest(), "seconds": seconds}
             write_json(partial / "manifest.json", manifest)
-            if not place.exists():  # another process may have been faster: its values are as good
-                os.replace(partial, place)
+            try:
+                os.rename(partial, place)
+            except OSError:
+                if not place.exists():
+                    raise
+                return False
+            return True
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 

@@ -5,15 +5,14 @@ from dataclasses import asdict, dataclass, field
 
 import torch
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
 from lpntk.cache import Cache, digest, module_hash
 from lpntk.device import resolve_device
 from lpntk.history import History
 from lpntk.models import build
 from lpntk.training import train
-from lpntk.tuning import choose_width
-
-BLOCK = 256  # models built, trained and stored together, at most
+from lpntk.tuning import GIB, WIDTHS, choose_width
 
 
 @dataclass(frozen=True)
@@ -45,15 +44,16 @@ def train_many(
     *,
     seeds: Sequence[int],
     cache: Cache,
-    block: int = BLOCK,
+    way: str | int = "auto",
+    memory_budget: int = 2 * GIB,
     device: str | torch.device = "auto",
     progress: str | None = None,
     **training: object,
 ) -> History:
     """Train one network per subset, initialised and ordered by its seed, and return their joined history.
 
-    Every block of models is an artefact of the cache. The width of the stacks is timed once and kept with them, so that
-    a resumed run computes what an unbroken one would.
+    Every finished stack is an artefact of the cache. The width of the stacks is timed once and kept with them, so that
+    a resumed run computes what an unbroken one would. Diverged models are marked, whatever their number.
 
     Args:
         network: what to build from each seed.
@@ -62,40 +62,51 @@ def train_many(
         subsets: (m, size) indices into x.
         seeds: m seeds.
         cache: where finished blocks are kept.
-        block: models per artefact.
+        way: as in ``train``; at most 64 models share a stack.
+        memory_budget: bytes that a stack may take.
         device: as in ``train``.
-        progress: words for the progress bars.
-        **training: passed to ``lpntk.training.train``: epochs, lr, batch_size, ...
+        progress: words for the progress bar.
+        **training: passed to ``lpntk.training.train``: epochs, lr, batch_size, ... but for what an artefact does not
+            hold.
+
+    Raises:
+        ValueError: if checkpoints or a test set are asked for, or as ``train`` does.
     """
+    if kept_elsewhere := {"checkpoints", "test", "on_divergence"} & {name for name, value in training.items() if value}:
+        raise ValueError(f"train_many does not know {', '.join(sorted(kept_elsewhere))}; call lpntk.training.train")
+    if not len(seeds) == len(subsets):
+        raise ValueError(f"every subset needs its seed; got {len(subsets)} subsets and {len(seeds)} seeds")
     m, size = subsets.shape
     on = resolve_device(device)
     key = {
         "network": asdict(network),
         "data": [digest(x), digest(y)],
         "training": training,
-        "block": block,
         "device": on.type,
         "source": module_hash("training", "models"),
     }
 
     def timed() -> dict[str, Tensor]:
-        models = [network(int(seed)).to(on) for seed in seeds[:64]]
+        models = [network(int(seed)).to(on) for seed in seeds[: WIDTHS[-1]]]
         batch = min(int(training.get("batch_size", 128)), size)
         steps = int(training["epochs"]) * -(-size // batch) * max(1, m // len(models))
-        return {"width": torch.tensor(choose_width(models, x.to(on), y.to(on), batch, steps=steps))}
+        width = choose_width(models, x.to(on), y.to(on), batch, steps=steps, way=way, memory_budget=memory_budget)
+        return {"width": torch.tensor(width)}
 
-    plan = {**key, "size": size, "many": min(m, 64)}
+    plan = {**key, "size": size, "many": min(m, WIDTHS[-1]), "way": way, "memory_budget": memory_budget}
     width = int(cache.artefact("width", plan, timed)["width"])
     parts = []
-    for start in range(0, m, block):
-        part = slice(start, start + block)
+    with tqdm(total=m, desc=progress, disable=progress is None or width >= m, leave=False) as bar:
+        for start in range(0, m, width):
+            part = slice(start, start + width)
 
-        def run(part: slice = part) -> dict[str, Tensor]:
-            models = [network(int(seed)) for seed in seeds[part]]
-            words = f"{progress} [{part.start}:{min(part.stop, m)} of {m}]" if progress else None
-            return train(models, x, y, subsets[part], seeds=seeds[part], way=width, device=device, progress=words,
-                         on_divergence="mark", **training).tensors()  # fmt: skip
+            def run(part: slice = part) -> dict[str, Tensor]:
+                models = [network(int(seed)) for seed in seeds[part]]
+                return train(models, x, y, subsets[part], seeds=seeds[part], way=width, memory_budget=memory_budget,
+                             device=device, progress=progress if width >= m else None, on_divergence="mark",
+                             **training).tensors()  # fmt: skip
 
-        decided = {**key, "width": width, "subsets": digest(subsets[part]), "seeds": list(map(int, seeds[part]))}
-        parts.append(History(**cache.artefact("history", decided, run)))
+            decided = {**key, "width": width, "subsets": digest(subsets[part]), "seeds": list(map(int, seeds[part]))}
+            parts.append(History(**cache.artefact("history", decided, run)))
+            bar.update(len(parts[-1].loss))
     return History.join(parts)

@@ -152,7 +152,8 @@ def difficulty_by_size(
 
     def run(size: int, stream: int) -> SizeRun:
         seeds = np.random.SeedSequence([seed, size, stream]).generate_state(len(parts[size])).tolist()
-        history = train_many(network, x, y, parts[size], seeds=seeds, cache=cache, progress=f"size {size}", **training)
+        history = train_many(network, x, y, parts[size], seeds=seeds, cache=cache, progress=f"size {size}",
+                             train_accuracy="last", **training)  # fmt: skip
         return summarise(history, parts[size], size)
 
     return Repetition([run(size, 0) for size in sorted(parts, reverse=True)], run(n, 1))

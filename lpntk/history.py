@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+EXPLODED = 100.0  # nats: a sample that is given a probability of e^-100
+
 
 @dataclass(frozen=True)
 class History:
@@ -16,7 +18,8 @@ class History:
         distance: (m, epochs, size) L2 distance between softmax and one-hot target.
         correct: (m, epochs, size) bool, whether the largest logit was the label's.
         diverged: (m,) bool, whether a loss or a parameter stopped being finite.
-        train_accuracy: (m, epochs) on the own subset after each epoch, or None if it was not asked for.
+        train_accuracy: (m, epochs) on the own subset after each epoch, or None if it was not asked for; NaN but for
+            the last epoch if only that was.
         test_accuracy: (m, epochs) on the test samples, or None.
         checkpoints: number of finished epochs -> m states.
     """
@@ -33,10 +36,15 @@ class History:
         if self.diverged is None:
             object.__setattr__(self, "diverged", ~self.loss.isfinite().all(dim=2).all(dim=1))
 
+    @property
+    def unstable(self) -> Tensor:
+        """(m,) bool: diverged, or gave a sample a loss above 100 nats; such numbers would rule every mean."""
+        return self.diverged | (self.loss > EXPLODED).flatten(1).any(dim=1)
+
     def difficulty(self, measure: str = "loss") -> Tensor:
         """Return the learning difficulty (m, size): ``loss`` or ``distance`` accumulated over the presentations.
 
-        The rows of diverged models are NaN, so that no average takes them in unseen.
+        The rows of unstable models are NaN, so that no average takes them in unseen.
 
         Raises:
             ValueError: if the measure is unknown.
@@ -44,7 +52,7 @@ class History:
         if measure not in ("loss", "distance"):
             raise ValueError(f"measure must be 'loss' or 'distance'; got {measure!r}")
         total = getattr(self, measure).sum(dim=1)
-        return total.masked_fill(self.diverged[:, None], torch.nan)
+        return total.masked_fill(self.unstable[:, None], torch.nan)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the record as named tensors, checkpoints left out: what is stored."""

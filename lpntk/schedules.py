@@ -27,8 +27,3 @@ def rate(schedule: str, lr: float, epoch: int, epochs: int, *, factor: float = 0
     if schedule == "cosine":
         return lr * (1 + math.cos(math.pi * epoch / epochs)) / 2
     raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}; got {schedule!r}")
-
-
-def spent(schedule: str, lr: float, epochs: int) -> float:
-    """Return the sum of the learning rates over all epochs: times the steps per epoch, how far a run can walk."""
-    return sum(rate(schedule, lr, epoch, epochs) for epoch in range(epochs))

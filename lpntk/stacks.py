@@ -8,13 +8,10 @@ alone runs as it is.
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-ELEMENTWISE = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.LeakyReLU, nn.ELU, nn.Softplus, nn.Identity)
-POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
-CHAIN = (nn.Flatten, nn.Linear, nn.Conv2d, nn.Dropout, *ELEMENTWISE, *POOLS)
+from lpntk.chains import chain
 
 
 class Stack:
@@ -22,20 +19,21 @@ class Stack:
 
     Args:
         models: on their device. One is used in place, several are copied into stacked parameters.
-        channels_last: hold one model and its images with the channels last in memory. A chain of several does so on
-            the CPU whatever this says: there grouped convolutions and poolings are several times faster.
+        channels_last: hold images, and one model's filters, with the channels last in memory. A chain of several does
+            so on the CPU whatever this says: there grouped convolutions and poolings are several times faster.
 
     Attributes:
         params: name -> (m, ...) leaves, or the one model's own parameters. Several linear layers of a chain are held as
             (m, d_in, d_out): products of thin batches, and so tiny steps, are faster that way round.
 
     Raises:
-        ValueError: if several models hold buffers, such as batch norm's running statistics.
+        ValueError: if several models hold buffers, such as batch norm's running statistics, or differ in what they are.
     """
 
     def __init__(self, models: Sequence[nn.Module], *, channels_last: bool = False):
         self.models, self.single = list(models), len(models) == 1
-        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+        flat = all(p.ndim < 5 for p in models[0].parameters())  # three-dimensional filters know no channels_last
+        self.layout = torch.channels_last if channels_last and flat else torch.contiguous_format
         if self.single:
             models[0].to(memory_format=self.layout)
             self.params = dict(models[0].named_parameters())
@@ -45,12 +43,15 @@ class Stack:
                 "a stack of models cannot hold buffers such as batch norm's running statistics; train these models one "
                 "by one (way='single') or choose a network without batch norm"
             )
+        if len({str(model) for model in models}) > 1:
+            raise ValueError("models of one call must be of one architecture; train different ones in separate calls")
         self.params, _ = stack_module_state(self.models)
-        run = chain(models[0])
-        self.run, self._turned = run or _vmapped(models[0]), set()
-        if run:
-            self._turned = {name for name, p in self.params.items() if p.ndim == 3}
-            self.params |= {name: self.params[name].detach().mT.contiguous().requires_grad_() for name in self._turned}
+        self._general, self._chain, self._turned = _vmapped(models[0]), chain(models[0], self.layout), set()
+        if self._chain:
+            turned = {name: p for name, p in self.params.items() if p.ndim == 3}
+            self._turned = set(turned)
+            for name, p in turned.items():
+                self.params[name] = p.detach().mT.contiguous().requires_grad_(p.requires_grad)
 
     def logits(self, x: Tensor, *, training: bool = False, dropout: bool = True) -> Tensor:
         """Return (m, b, k) logits of stacked inputs (m, b, ...).
@@ -63,7 +64,15 @@ class Stack:
         if self.single:
             set_mode(self.models[0], training, dropout)
             return self.models[0](x[0].contiguous(memory_format=self.layout) if x.ndim == 5 else x[0])[None]
-        return self.run(self.params, x, training and dropout)
+        if self._chain and x.ndim in self._chain.takes:
+            return self._chain(self.params, x, training and dropout)
+        usual = {name: p.mT if name in self._turned else p for name, p in self.params.items()}
+        return self._general(usual, x, training and dropout)
+
+    @property
+    def trained(self) -> list[Tensor]:
+        """The parameters that learn: all but frozen ones."""
+        return [p for p in self.params.values() if p.requires_grad]
 
     def write_back(self) -> None:
         """Copy the parameters into the models and leave these in eval mode and in the usual layout."""
@@ -110,59 +119,21 @@ def set_mode(model: nn.Module, training: bool, dropout: bool) -> None:
                 module.eval()
 
 
-def chain(model: nn.Module) -> Callable | None:
-    """Return the stacked function of a chain of known layers, or None if the network is something else.
-
-    Images are held as (b, m c, h, w), so that a convolution is one call with m groups; vectors as (m, b, d).
-    """
-    if not isinstance(model, nn.Sequential):
-        return None
-    layers = [(name, module) for name, module in model.named_children() if not isinstance(module, nn.Identity)]
-    if not all(type(module) in CHAIN and _plain(module) for _, module in layers):
-        return None
-
-    def run(params: dict[str, Tensor], x: Tensor, dropout: bool) -> Tensor:
-        m, b = x.shape[:2]
-        images = x.ndim == 5  # (m, b, c, h, w)
-        h = x
-        if images and isinstance(layers[0][1], nn.Flatten):
-            h, images = x.flatten(2), False
-        elif images:
-            layout = torch.channels_last if x.device.type == "cpu" else torch.contiguous_format
-            h = x.transpose(0, 1).reshape(b, -1, *x.shape[3:]).contiguous(memory_format=layout)
-        for name, layer in layers:
-            if isinstance(layer, nn.Flatten):
-                # strided matrices would be multiplied one by one; clone, as contiguous() lets strides of length 1 pass
-                h = h.reshape(b, m, -1).transpose(0, 1).clone(memory_format=torch.contiguous_format) if images else h
-                images = False
-            elif isinstance(layer, nn.Linear):
-                weight = params[f"{name}.weight"]  # (m, d_in, d_out)
-                h = h @ weight if layer.bias is None else torch.baddbmm(params[f"{name}.bias"][:, None], h, weight)
-            elif isinstance(layer, nn.Conv2d):
-                bias = params[f"{name}.bias"].flatten() if layer.bias is not None else None
-                weight = params[f"{name}.weight"].flatten(0, 1)  # (m c_out, c, kh, kw)
-                h = F.conv2d(h, weight, bias, layer.stride, layer.padding, layer.dilation, groups=m)
-            elif isinstance(layer, nn.Dropout):
-                h = F.dropout(h, layer.p, training=dropout)
-            else:
-                h = layer(h)
-        return h
-
-    return run
-
-
-def _plain(module: nn.Module) -> bool:
-    """Whether a layer of the chain is used in the way that the chain knows."""
-    if isinstance(module, nn.Conv2d):
-        return module.groups == 1 and module.padding_mode == "zeros"
-    return not isinstance(module, nn.Flatten) or (module.start_dim, module.end_dim) == (1, -1)
-
-
 def _vmapped(model: nn.Module) -> Callable:
+    names = {id(p): name for name, p in model.named_parameters()}
+    slots = {  # a layer used twice is one place, parameters shared by two layers are two
+        f"{prefix}.{leaf}".lstrip("."): names[id(p)]
+        for prefix, module in model.named_modules()
+        for leaf, p in module.named_parameters(recurse=False, remove_duplicate=False)
+    }
+
+    def one(params: dict[str, Tensor], x: Tensor) -> Tensor:
+        placed = {slot: params[name] for slot, name in slots.items()}
+        return functional_call(model, placed, (x,), tie_weights=False)
+
     def run(params: dict[str, Tensor], x: Tensor, dropout: bool) -> Tensor:
         set_mode(model, dropout, dropout)
-        call = lambda p, x_i: functional_call(model, p, (x_i,))
-        return vmap(call, randomness="different")(params, x)  # (m, b, k)
+        return vmap(one, randomness="different")(params, x)  # (m, b, k)
 
     return run
 
@@ -175,6 +146,18 @@ def bytes_per_model(model: nn.Module, x: Tensor, batch_size: int) -> int:
         x: (1, ...) one sample.
         batch_size: samples per step.
     """
+    p = sum(p.numel() for p in model.parameters())
+    activations = 3 * batch_size * sum(_sizes(model, x))  # each, its gradient and a copy of either
+    return next(model.parameters()).element_size() * (4 * p + activations)
+
+
+def bytes_per_input(model: nn.Module, x: Tensor) -> int:
+    """Estimate what one more input (1, ...) adds to a pass without gradients: the two largest activations together."""
+    return 2 * x.element_size() * max(_sizes(model, x))
+
+
+def _sizes(model: nn.Module, x: Tensor) -> list[int]:
+    """Return how many numbers a sample and each of its activations hold."""
     seen = [x.numel()]
     hooks = [
         module.register_forward_hook(lambda _m, _i, out: seen.append(out.numel()))
@@ -189,6 +172,4 @@ def bytes_per_model(model: nn.Module, x: Tensor, batch_size: int) -> int:
         model.train(was)
         for hook in hooks:
             hook.remove()
-    itemsize = next(model.parameters()).element_size()
-    p = sum(p.numel() for p in model.parameters())
-    return itemsize * (4 * p + 3 * batch_size * sum(seen))  # an activation, its gradient and a copy of either
+    return seen

@@ -13,9 +13,10 @@ def step(stack: Stack, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, *
         logits = stack.logits(x, training=True, dropout=dropout)
     logits = logits.float() if amp else logits
     loss = F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum") / y.shape[1]  # models do not mix
-    grads = torch.autograd.grad(loss, list(stack.params.values()))
-    for p, grad in zip(stack.params.values(), grads, strict=True):
-        p.grad = grad if grad.stride() == p.stride() else torch.empty_like(p).copy_(grad)  # fused SGD walks memory
+    trained = stack.trained
+    for p, grad in zip(trained, torch.autograd.grad(loss, trained, allow_unused=True), strict=True):
+        fits = grad is None or grad.stride() == p.stride()  # fused SGD walks memory; what is unused has no gradient
+        p.grad = grad if fits else torch.empty_like(p).copy_(grad)
     optimizer.step()
     return logits.detach()
 

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from lpntk.device import keep_freed_memory, resolve_device
 from lpntk.history import History
 from lpntk.schedules import rate
-from lpntk.stacks import Stack
+from lpntk.stacks import Stack, bytes_per_input
 from lpntk.steps import measure, step
 from lpntk.tuning import GIB, choose_width
 
@@ -40,8 +40,9 @@ class Recipe:
     dropout: bool
     shuffle: bool
     amp: bool
-    train_accuracy: bool
+    train_accuracy: bool | str
     checkpoints: tuple[int, ...]
+    evaluated: int  # samples in one forward pass of a stack, when accuracies are taken
 
 
 def train(
@@ -59,7 +60,7 @@ def train(
     schedule: str = "constant",
     dropout: bool = True,
     shuffle: bool = True,
-    train_accuracy: bool = False,
+    train_accuracy: bool | str = False,
     test: tuple[Tensor, Tensor] | None = None,
     checkpoints: Sequence[int] = (),
     way: str | int = "auto",
@@ -72,7 +73,7 @@ def train(
     """Train every model on its own subset, in its own order; the models are changed in place and left in eval mode.
 
     Args:
-        models: m networks of one architecture. Those with batch norm are trained one by one.
+        models: m networks of one architecture. Those with batch norm are trained one by one. Frozen parameters stay.
         x: (n, ...) inputs, kept on the device as a whole.
         y: (n,) labels.
         subsets: (m, size) indices into x: the samples of each model.
@@ -85,35 +86,34 @@ def train(
         schedule: ``constant``, ``step`` or ``cosine``, see ``lpntk.schedules``.
         dropout: whether dropout layers act.
         shuffle: a new order in every epoch; otherwise that of the subset.
-        train_accuracy: record after each epoch each model's accuracy on its subset.
+        train_accuracy: record after each epoch (``True``), or after the last one (``"last"``), each model's accuracy
+            on its subset.
         test: (x, y) to record each model's accuracy on after each epoch.
         checkpoints: numbers of finished epochs at which to keep the state of each model; 0 is before the first step.
         way: ``auto``, ``single`` (one by one), ``stack`` (as wide as memory allows) or the width itself.
         memory_budget: bytes that a stack may take.
-        amp: bfloat16 autocast and channels-last images, on CUDA only.
+        amp: bfloat16 autocast and images with the channels last in memory, on CUDA only.
         on_divergence: ``raise`` if every model diverged, or ``mark``: warn and mark them whatever their number.
         device: ``auto``, ``cpu`` or ``cuda[:i]``.
         progress: words for a progress bar; none by default.
 
     Raises:
-        ValueError: if the numbers of models, subsets and seeds differ, an option is unknown, or ``amp`` meets a CPU.
+        ValueError: if the numbers of models, subsets and seeds differ, an option is unknown or out of its range, a
+            subset names a sample that is not there, or ``amp`` meets a CPU.
         FloatingPointError: if every model's loss stopped being finite. If only some did, or ``on_divergence`` is
             ``mark``, a ``DivergenceWarning`` is given and the history marks them.
     """
-    m, size = subsets.shape
-    if not len(models) == len(seeds) == m:
-        raise ValueError(f"models, subsets and seeds must be as many; got {len(models)}, {m} and {len(seeds)}")
     device = resolve_device(device)
-    if on_divergence not in ("raise", "mark"):
-        raise ValueError(f"on_divergence must be 'raise' or 'mark'; got {on_divergence!r}")
-    if amp and device.type != "cuda":
-        raise ValueError(f"amp=True needs a CUDA device; the device is {device}: use amp=False")
+    _check(models, x, y, subsets, seeds, epochs=epochs, batch_size=batch_size, checkpoints=checkpoints,
+           train_accuracy=train_accuracy, on_divergence=on_divergence, amp=amp, device=device)  # fmt: skip
+    m, size = subsets.shape
     x, y, subsets = x.to(device), y.to(device), subsets.to(device)
     test = tuple(t.to(device) for t in test) if test is not None else None
     models = [model.to(device) for model in models]
     keep_freed_memory(device)
+    evaluated = max(1, min(4096, memory_budget // bytes_per_input(models[0], x[:1])))
     recipe = Recipe(epochs, lr, min(batch_size, size), momentum, weight_decay, schedule, dropout, shuffle, amp,
-                    train_accuracy, tuple(checkpoints))  # fmt: skip
+                    train_accuracy, tuple(checkpoints), evaluated)  # fmt: skip
     rate(schedule, lr, 0, epochs)  # an unknown schedule is refused before the timing
     steps = epochs * -(-size // recipe.batch_size)
     width = choose_width(models, x, y, recipe.batch_size, steps=steps, way=way, memory_budget=memory_budget)
@@ -135,7 +135,7 @@ def _train_stack(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[
     device = x.device
     stack = Stack(models, channels_last=recipe.amp or device.type == "cpu")
     optimizer = torch.optim.SGD(
-        stack.params.values(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True
+        stack.trained, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True
     )
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     shape = (m, recipe.epochs, size)
@@ -160,16 +160,16 @@ def _train_stack(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[
                     record.scatter_(1, part, value.to(record.dtype))
             for record, value in zip(records, seen, strict=True):
                 record[:, epoch] = value.cpu()
-            if recipe.train_accuracy:
-                accuracies["train"][:, epoch] = _stack_accuracy(stack, x, y, subsets)
+            if recipe.train_accuracy is True or (recipe.train_accuracy == "last" and epoch + 1 == recipe.epochs):
+                accuracies["train"][:, epoch] = _stack_accuracy(stack, x, y, subsets, recipe.evaluated)
             if test is not None:
                 everything = torch.arange(len(test[1]), device=device).expand(m, -1)
-                accuracies["test"][:, epoch] = _stack_accuracy(stack, *test, everything)
+                accuracies["test"][:, epoch] = _stack_accuracy(stack, *test, everything, recipe.evaluated)
             if epoch + 1 in recipe.checkpoints:
                 kept[epoch + 1] = stack.snapshot()
             bar.update()
             diverged |= ~records[0][:, epoch].isfinite().all(dim=1)
-            if diverged.all():
+            if diverged.all() and epoch + 1 >= max(recipe.checkpoints, default=0):
                 break
     diverged |= ~stack.finite()
     stack.write_back()
@@ -192,12 +192,39 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor, batch_size: int = 1024) -> 
 
 
 @torch.no_grad()
-def _stack_accuracy(stack: Stack, x: Tensor, y: Tensor, subsets: Tensor, samples: int = 4096) -> Tensor:
+def _stack_accuracy(stack: Stack, x: Tensor, y: Tensor, subsets: Tensor, samples: int) -> Tensor:
     """Return (m,) accuracies, each model on its own rows (m, size) of x; at most ``samples`` inputs at once."""
     hits = torch.zeros(len(subsets), device=x.device)
     for rows in subsets.split(max(1, samples // len(subsets)), dim=1):
         hits += (stack.logits(x[rows]).argmax(dim=2) == y[rows]).sum(dim=1)
     return (hits / subsets.shape[1]).cpu()
+
+
+def _check(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[int], *, epochs: int, batch_size: int,
+           checkpoints: Sequence[int], train_accuracy: bool | str, on_divergence: str, amp: bool,
+           device: torch.device) -> None:  # fmt: skip
+    """Refuse what cannot be meant, before anything is computed."""
+    if subsets.ndim != 2 or not subsets.numel():
+        raise ValueError(f"subsets must be (m, size), one row of samples per model; got {tuple(subsets.shape)}")
+    if not len(models) == len(seeds) == len(subsets):
+        found = f"{len(models)}, {len(subsets)} and {len(seeds)}"
+        raise ValueError(f"models, subsets and seeds must be as many; got {found}")
+    if len(x) != len(y):
+        raise ValueError(f"every input needs its label; got {len(x)} inputs and {len(y)} labels")
+    low, high = int(subsets.min()), int(subsets.max())
+    if low < 0 or high >= len(x):
+        raise ValueError(f"subsets must name samples 0..{len(x) - 1}; got {low if low < 0 else high}")
+    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1; got {value}")
+    if outside := [epoch for epoch in checkpoints if not 0 <= epoch <= epochs]:
+        raise ValueError(f"checkpoints must be numbers of finished epochs, 0..{epochs}; got {outside[0]}")
+    if train_accuracy not in (True, False, "last"):
+        raise ValueError(f"train_accuracy must be True, False or 'last'; got {train_accuracy!r}")
+    if on_divergence not in ("raise", "mark"):
+        raise ValueError(f"on_divergence must be 'raise' or 'mark'; got {on_divergence!r}")
+    if amp and device.type != "cuda":
+        raise ValueError(f"amp=True needs a CUDA device; the device is {device}: use amp=False")
 
 
 def _report(history: History, lr: float, on_divergence: str) -> None:

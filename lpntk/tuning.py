@@ -1,7 +1,8 @@
 """Together or one by one? A short timing per architecture and batch size, remembered for the rest of the process.
 
 Stacking pays where batches are tiny and models small; where a model fills the processor by itself it costs. The timing
-tries widths in rising order, stops where slow ones get slower, and looks again at the best.
+tries widths in rising order, stops where slow ones get slower, and looks again at the best. Work so short that the
+timing would be a good part of it is done at a width that is seldom far off.
 """
 
 import copy
@@ -16,7 +17,8 @@ from lpntk.steps import measure, step
 
 GIB = 2**30
 WIDTHS = (1, 4, 16, 64)
-WORTHWHILE = 2000  # model-steps below which a timing would cost more than it saves
+TRIAL = 0.15  # seconds that the timing of one width takes, or three steps
+SHARE = 0.1  # of the work that a timing of all widths may take
 SLOW = 0.1  # seconds of a step from which a width that is clearly worse than another ends the search
 _measured: dict[tuple, dict[int, float]] = {}
 
@@ -57,17 +59,27 @@ def choose_width(
     widest = max(1, min(m, int(memory_budget // bytes_per_model(models[0], x[:1], batch_size))))
     if way != "auto":
         return widest if way == "stack" else min(way, widest)
-    if m * steps < WORTHWHILE:
-        return widest if batch_size <= 16 else 1
+    known = _remembered(models[0], x, batch_size)
+    usual = min(widest, 64 if batch_size <= 16 else 16)
+    if not known:
+        if m * steps < 100 * usual:  # even three steps would be a good part of it
+            return usual
+        seconds = _time(models[:usual], x, y, batch_size, trial=0.0)
+        cost = sum(3 * max(TRIAL, 3 * width * seconds) for width in WIDTHS if width <= widest)
+        if cost > SHARE * m * steps * seconds:
+            return usual
     times = timings(models, x, y, batch_size, widest)
     return min(times, key=times.get)
 
 
+def _remembered(model: nn.Module, x: Tensor, batch_size: int) -> dict[int, float]:
+    key = (str(model), tuple(x.shape[1:]), batch_size, str(x.device), torch.get_num_threads())
+    return _measured.setdefault(key, {})
+
+
 def timings(models: Sequence[nn.Module], x: Tensor, y: Tensor, batch_size: int, widest: int) -> dict[int, float]:
     """Return width -> seconds per model and step, measured on copies of the models; remembered."""
-    where = (str(x.device), torch.get_num_threads())
-    key = (str(models[0]), tuple(x.shape[1:]), batch_size, *where)
-    times = _measured.setdefault(key, {})
+    times = _remembered(models[0], x, batch_size)
     known = len(times)
     for width in WIDTHS:
         if width > widest:
@@ -83,14 +95,14 @@ def timings(models: Sequence[nn.Module], x: Tensor, y: Tensor, batch_size: int, 
     return {width: seconds for width, seconds in times.items() if width <= widest}
 
 
-def _time(models: Sequence[nn.Module], x: Tensor, y: Tensor, batch_size: int, budget: float = 0.15) -> float:
+def _time(models: Sequence[nn.Module], x: Tensor, y: Tensor, batch_size: int, trial: float = TRIAL) -> float:
     m = len(models)
     stack = Stack([copy.deepcopy(model) for model in models], channels_last=x.device.type == "cpu")
-    optimizer = torch.optim.SGD(stack.params.values(), lr=0.0, momentum=0.9, fused=True)
+    optimizer = torch.optim.SGD(stack.trained, lr=0.0, momentum=0.9, fused=True)
     rows = (torch.arange(m * batch_size, device=x.device) % len(x)).view(m, batch_size)
     seconds, spent = [], 0.0
     with torch.random.fork_rng(devices=[x.device] if x.device.type == "cuda" else []):
-        while len(seconds) < 3 or (spent < budget and len(seconds) < 30):
+        while len(seconds) < 3 or (spent < trial and len(seconds) < 30):
             started = time.perf_counter()
             measure(step(stack, optimizer, x[rows], y[rows], dropout=True, amp=False), y[rows])
             if x.device.type == "cuda":

@@ -49,6 +49,17 @@ def test_what_disagrees_with_its_manifest_is_refused(tmp_path):
         cache.artefact("x", {"n": 1, "data": "d"}, make)
 
 
+def test_of_two_that_compute_the_same_the_first_decides(tmp_path):
+    slow, fast = Cache(tmp_path), Cache(tmp_path)
+
+    def overtaken():
+        fast.artefact("x", {"n": 1}, lambda: {"a": torch.tensor(1)})
+        return {"a": torch.tensor(2)}
+
+    assert int(slow.artefact("x", {"n": 1}, overtaken)["a"]) == 1
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_a_failed_computation_leaves_nothing(tmp_path):
     def fail():
         raise RuntimeError("no")
@@ -62,7 +73,7 @@ def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, monkeypatch):
     generator = torch.Generator().manual_seed(0)
     x, y = torch.randn(24, 1, 2, 4, generator=generator), torch.arange(24) % 3
     subsets, seeds = torch.arange(24).view(6, 4), list(range(6))
-    settings = {"epochs": 3, "lr": 0.1, "batch_size": 2, "momentum": 0.9, "block": 2, "device": "cpu"}
+    settings = {"epochs": 3, "lr": 0.1, "batch_size": 2, "momentum": 0.9, "way": 2, "device": "cpu"}
     whole = train_many(NET, x, y, subsets, seeds=seeds, cache=Cache(tmp_path / "whole"), **settings)
 
     real, trained = campaign.train, []
@@ -87,3 +98,11 @@ def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, monkeypatch):
         assert torch.equal(value, resumed.tensors()[name]), name
     train_many(NET, x, y, subsets, seeds=seeds, cache=cache, **{**settings, "lr": 0.2})
     assert again == [2] * 4  # another recipe is another artefact
+
+
+def test_what_an_artefact_does_not_hold_is_refused(tmp_path):
+    x, y, subsets = torch.randn(4, 1, 2, 4), torch.arange(4) % 3, torch.arange(4).view(2, 2)
+    with pytest.raises(ValueError, match="train_many does not know checkpoints; call lpntk"):
+        train_many(NET, x, y, subsets, seeds=[0, 1], cache=Cache(tmp_path), epochs=1, lr=0.1, checkpoints=(1,))
+    with pytest.raises(ValueError, match="every subset needs its seed; got 2 subsets and 1 seeds"):
+        train_many(NET, x, y, subsets, seeds=[0], cache=Cache(tmp_path), epochs=1, lr=0.1)

@@ -4,9 +4,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from lpntk import tuning
+from lpntk.chains import chain
 from lpntk.models import build
-from lpntk.schedules import rate, spent
-from lpntk.stacks import Stack, chain
+from lpntk.schedules import rate
+from lpntk.stacks import Stack
 from lpntk.steps import step
 from lpntk.training import DivergenceWarning, accuracy, train
 
@@ -191,6 +192,105 @@ def test_a_network_that_is_no_chain_is_stacked_too():
     assert torch.allclose(one.loss, many.loss, atol=1e-4)
 
 
+def repeated():
+    layer = nn.Linear(8, 8)
+    return nn.Sequential(nn.Flatten(), layer, nn.ReLU(), layer, nn.Linear(8, 3))
+
+
+def tied():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.Linear(8, 3))
+    model[3].weight = model[1].weight
+    return model
+
+
+class Doubled(nn.Sequential):
+    """A Sequential by name only."""
+
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def doubled():
+    return Doubled(nn.Flatten(), nn.Linear(8, 3))
+
+
+def hooked():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(8, 3))
+    model[1].register_forward_hook(lambda _m, _i, out: 3 * out)
+    return model
+
+
+def parametrized():
+    return nn.Sequential(nn.Flatten(), nn.utils.parametrizations.weight_norm(nn.Linear(8, 8)), nn.Linear(8, 3))
+
+
+def rows_first():
+    """A linear layer over the last axis of images."""
+    return nn.Sequential(nn.Linear(4, 5, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(10, 3))
+
+
+def images_last():
+    return nn.Sequential(nn.Conv2d(1, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Unflatten(1, (3, 1)), nn.Flatten())
+
+
+def frozen():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
+    model[1].weight.requires_grad_(False)
+    return model
+
+
+def spare():
+    model = doubled()
+    model.register_parameter("unused", nn.Parameter(torch.ones(2)))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "is_chain"),
+    [(repeated, False),
+        (tied, False), (doubled, False), (hooked, False), (parametrized, False), (rows_first, True),
+     (images_last, False), (frozen, True), (spare, False)],
+)  # fmt: skip
+def test_what_only_looks_like_a_chain_is_trained_right(make, is_chain):
+    x, y = toy()
+    models = [make() for _ in range(3)]
+    for i, model in enumerate(models):
+        for p in model.parameters():
+            p.data.normal_(0, 0.3, generator=torch.Generator().manual_seed(i))
+    copies = [make() for _ in range(3)]
+    for a, b in zip(models, copies, strict=True):
+        b.load_state_dict(a.state_dict())
+    before = [p.clone() for model in models for p in model.parameters()]
+    assert (chain(models[0]) is not None) == is_chain
+    rows, gentle = torch.arange(24).view(3, 8), {**SGD, "lr": 0.05}
+    one = train(models, x, y, rows, seeds=[0, 1, 2], way="single", **gentle)
+    many = train(copies, x, y, rows, seeds=[0, 1, 2], way="stack", **gentle)
+    assert torch.allclose(one.loss, many.loss, atol=1e-4)
+    params = [[p for model in group for p in model.parameters()] for group in (models, copies)]
+    for start, p, q in zip(before, *params, strict=True):
+        assert torch.allclose(p, q, atol=1e-4)
+        assert torch.equal(start, p) == (not p.requires_grad or p.shape == (2,))  # the unused one has two entries
+
+
+def test_three_dimensional_filters_train_one_by_one_and_together():
+    x, y = torch.randn(12, 1, 3, 4, 4, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 3
+    ends = []
+    for way in ("single", "stack"):
+        models = [nn.Sequential(nn.Conv3d(1, 2, 3), nn.Flatten(), nn.Linear(8, 3)) for _ in range(2)]
+        for i, model in enumerate(models):
+            for p in model.parameters():
+                p.data.normal_(0, 0.3, generator=torch.Generator().manual_seed(i))
+        ends.append(train(models, x, y, torch.arange(12).view(2, 6), seeds=[0, 1], way=way, **SGD).loss)
+    assert torch.allclose(*ends, atol=1e-4)
+
+
+def test_models_of_two_kinds_are_refused():
+    x, y = toy()
+    models = [build("mlp", (1, 2, 4), 3, seed=0, hidden=(width,)) for width in (4, 5)]
+    with pytest.raises(ValueError, match="models of one call must be of one architecture"):
+        train(models, x, y, torch.arange(24).view(2, 12), seeds=[0, 1], way="stack", **SGD)
+
+
 def test_dropout_acts_in_a_stack_is_seeded_and_can_be_switched_off():
     x, y = toy(n=12)
 
@@ -225,6 +325,13 @@ def test_accuracies_and_checkpoints_on_request():
             assert history.test_accuracy[i, -1] == pytest.approx(accuracy(model, x, torch.arange(7) % 3))
 
 
+def test_the_accuracy_at_the_end_alone():
+    whole, _ = trained("stack", "mlp", train_accuracy=True)
+    last, _ = trained("stack", "mlp", train_accuracy="last")
+    assert last.train_accuracy[:, :-1].isnan().all()
+    assert torch.equal(last.train_accuracy[:, -1], whole.train_accuracy[:, -1])
+
+
 def test_without_shuffling_the_order_is_that_of_the_subset():
     x, y = toy(n=4)
     model = net(0)
@@ -254,13 +361,28 @@ def test_one_diverged_model_among_others_is_marked_and_counted(way):
               way=way, on_divergence="mark", device="cpu")  # fmt: skip
 
 
+@pytest.mark.parametrize("way", ["single", 2])
+@pytest.mark.parametrize("lost", [0, 2])
+def test_checkpoints_stay_with_their_models_when_some_diverge(way, lost):
+    x, y = toy()
+    x[8 * lost : 8 * lost + 8] *= 1e25
+    models = [net(i) for i in range(3)]
+    with pytest.warns(DivergenceWarning, match=f"1 of 3 models diverged .* first in model {lost}"):
+        history = train(models, x, y, torch.arange(24).view(3, 8), seeds=[0, 1, 2], epochs=4, lr=0.1, batch_size=4,
+                        way=way, checkpoints=(0, 2, 4), device="cpu")  # fmt: skip
+    assert {epoch: len(states) for epoch, states in history.checkpoints.items()} == {0: 3, 2: 3, 4: 3}
+    for i, (model, state) in enumerate(zip(models, history.checkpoints[4], strict=True)):
+        assert i == lost or all(torch.equal(state[name], p) for name, p in model.state_dict().items())
+
+
 def test_schedules():
     assert [rate("step", 1.0, e, 6) for e in range(6)] == pytest.approx([1, 1, 0.7, 0.7, 0.49, 0.49])
     assert [rate("cosine", 2.0, e, 4) for e in (0, 2)] == pytest.approx([2, 1])
-    assert spent("constant", 0.1, 30) == pytest.approx(3.0)
-    assert spent("step", 0.1, 10**4) == pytest.approx(2 * 0.1 / 0.3)  # all that a run can ever spend
     with pytest.raises(ValueError, match="schedule must be one of constant, step, cosine; got 'linear'"):
         rate("linear", 0.1, 0, 1)
+
+
+LONG = 10**5  # steps for which a timing pays
 
 
 def test_the_width_is_measured_once_and_cut_by_memory(monkeypatch):
@@ -268,33 +390,49 @@ def test_the_width_is_measured_once_and_cut_by_memory(monkeypatch):
     models = [net(i) for i in range(8)]
     monkeypatch.setattr(tuning, "_measured", {})
     asked = []
-    monkeypatch.setattr(tuning, "_time", lambda part, *_: asked.append(len(part)) or {1: 1.0, 4: 0.2}[len(part)])
-    assert tuning.choose_width(models, x, y, 4, steps=1000) == 4
-    assert tuning.choose_width(models, x, y, 4, steps=1000) == 4
-    assert asked == [1, 4, 4, 4]  # the better is looked at again
-    assert tuning.choose_width(models, x, y, 4, steps=1000, way="stack") == 8
+    monkeypatch.setattr(
+        tuning, "_time", lambda part, *_, **_o: asked.append(len(part)) or {1: 1.0, 4: 0.2, 8: 0.3}[len(part)]
+    )
+    assert tuning.choose_width(models, x, y, 4, steps=LONG) == 4
+    assert tuning.choose_width(models, x, y, 4, steps=LONG) == 4
+    assert asked == [8, 1, 4, 4, 4]  # is it worth it; all; the better is looked at again
+    assert tuning.choose_width(models, x, y, 4, steps=LONG, way="stack") == 8
     per_model = tuning.bytes_per_model(models[0], x[:1], 4)
-    assert tuning.choose_width(models, x, y, 4, steps=1000, way="stack", memory_budget=3 * per_model) == 3
+    assert tuning.choose_width(models, x, y, 4, steps=LONG, way="stack", memory_budget=3 * per_model) == 3
     monkeypatch.setattr(tuning, "_measured", {})
-    monkeypatch.setattr(tuning, "_time", lambda part, *_: float(len(part)))
-    assert tuning.choose_width(models, x, y, 4, steps=1000) == 1  # stacking does not pay
+    monkeypatch.setattr(tuning, "_time", lambda part, *_, **_o: float(len(part)))
+    assert tuning.choose_width(models, x, y, 4, steps=LONG) == 1  # stacking does not pay
     with pytest.raises(ValueError, match=r"way must be 'auto'.*got 'both'"):
         tuning.choose_width(models, x, y, 4, steps=1, way="both")
+
+
+def test_short_work_is_not_timed_at_all_or_only_once(monkeypatch):
+    x, y = toy()
+    models, asked = [net(i) for i in range(32)], []
+    monkeypatch.setattr(tuning, "_measured", {})
+    monkeypatch.setattr(tuning, "_time", lambda part, *_, **_o: asked.append(len(part)) or 1e-4)
+    assert tuning.choose_width(models, x, y, 4, steps=50) == 32
+    assert tuning.choose_width(models, x, y, 64, steps=40) == 16
+    assert asked == []
+    assert tuning.choose_width(models, x, y, 4, steps=1000) == 32  # 3 seconds of work
+    assert asked == [32]
+    tuning.choose_width(models, x, y, 4, steps=10**5)
+    assert asked[1:5] == [32, 1, 4, 16]
 
 
 def test_a_moment_s_load_does_not_decide(monkeypatch):
     x, y = toy()
     models = [net(i) for i in range(4)]
     monkeypatch.setattr(tuning, "_measured", {})
-    seconds = {1: [1.0, 1.0, 1.0], 4: [2.0, 0.5, 0.5]}  # the machine was busy when 4 were timed first
-    monkeypatch.setattr(tuning, "_time", lambda part, *_: seconds[len(part)].pop(0))
-    assert tuning.choose_width(models, x, y, 4, steps=1000) == 4
+    seconds = {1: [1.0, 1.0, 1.0], 4: [2.0, 2.0, 0.5, 0.5]}  # the machine was busy when 4 were timed first
+    monkeypatch.setattr(tuning, "_time", lambda part, *_, **_o: seconds[len(part)].pop(0))
+    assert tuning.choose_width(models, x, y, 4, steps=LONG) == 4
 
 
 def test_a_measured_width_is_worth_it():
     """The real timing: tiny models at batch 1 are faster together."""
     models, x, y = [build("mlp", (1, 8, 8), 10, seed=i) for i in range(64)], torch.randn(64, 1, 8, 8), torch.arange(64)
-    assert tuning.choose_width(models, x, y % 10, 1, steps=10**4) > 1
+    assert tuning.choose_width(models, x, y % 10, 1, steps=10**6) > 1
 
 
 def test_options_that_cannot_be_are_refused():
@@ -303,8 +441,24 @@ def test_options_that_cannot_be_are_refused():
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="amp=True needs a CUDA device; the device is cpu"):
             train([net(0)], x, y, rows, seeds=[0], epochs=1, lr=0.1, amp=True)
-    with pytest.raises(ValueError, match="on_divergence must be"):
-        train([net(0)], x, y, rows, seeds=[0], epochs=1, lr=0.1, on_divergence="ignore")
+    good = {"seeds": [0], "epochs": 2, "lr": 0.1, "device": "cpu"}
+    for wrong, words in (
+        ({"on_divergence": "ignore"}, "on_divergence must be 'raise' or 'mark'; got 'ignore'"),
+        ({"epochs": 0}, "epochs must be at least 1; got 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1; got 0"),
+        ({"checkpoints": (0, 3)}, r"numbers of finished epochs, 0\.\.2; got 3"),
+        ({"train_accuracy": "first"}, "train_accuracy must be True, False or 'last'; got 'first'"),
+        ({"seeds": [0, 1]}, "must be as many; got 1, 1 and 2"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            train([net(0)], x, y, rows, **{**good, **wrong})
+    with pytest.raises(ValueError, match="every input needs its label; got 24 inputs and 23 labels"):
+        train([net(0)], x, y[1:], rows, **good)
+    for subset, found in ((rows + 1, 24), (rows - 1, -1)):
+        with pytest.raises(ValueError, match=rf"subsets must name samples 0\.\.23; got {found}"):
+            train([net(0)], x, y, subset, **good)
+    with pytest.raises(ValueError, match=r"one row of samples per model; got \(24,\)"):
+        train([net(0)], x, y, rows[0], **good)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

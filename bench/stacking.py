@@ -2,10 +2,11 @@
 
     python -m bench.stacking [--models mlp lenet5] [--batches 1 4 16 64 128] [--output results/bench/stacking/NAME.json]
 
-All three ways train the same models on the same samples in one run, and their losses are compared (at a learning rate
-so small that rounding is not amplified). The bars, stated before the run: the chosen way is never more than 10 % slower
-than the better of the two others; at batches of at most 4 it is at least 6 times faster than one by one; losses agree
-to 1e-4.
+All ways train the same models on the same samples in one run, and their losses are compared (at a learning rate so
+small that rounding is not amplified). Long work is trained at the width that the engine's timing chose, and what the
+timing took is reported beside it; of short work, as it is run here, everything is timed that ``way="auto"`` does, its
+choice included. The bars, stated before the run: neither is more than 10 % slower than the better of one by one and
+all together; at batches of at most 4 the chosen width is at least 6 times faster than one by one; losses agree to 1e-4.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from lpntk.files import write_json
 from lpntk.models import build
 from lpntk.stacks import bytes_per_model
 from lpntk.training import train
-from lpntk.tuning import GIB, WIDTHS, choose_width
+from lpntk.tuning import GIB, WIDTHS, _measured, choose_width
 
 CASES = {
     "mlp": ((1, 28, 28), {"hidden": (128,)}),
@@ -29,13 +30,15 @@ CASES = {
     "lenet5": ((1, 28, 28), {}),
 }
 ALONE = 8  # models timed one by one
+LIMIT = 0.1  # by how much a chosen way may be slower
 
 
 def compare(name: str, batch: int, *, m: int = 64, repeats: int = 3, device: str = "auto") -> dict:
     """Time the ways and return one row; the order of the ways alternates and the fastest run counts.
 
     A model takes its steps in epochs of eight; at small batches it takes more of them, as in use, so that what a call
-    costs once does not count for much. One by one, a few models stand for all.
+    costs once does not count for much. One by one, a few models stand for all. Where a bar of 10 % seems missed, every
+    way runs up to twice as often again: on a machine that others use, the fastest of few runs is no measure.
 
     Args:
         name: a key of ``CASES``.
@@ -53,8 +56,10 @@ def compare(name: str, batch: int, *, m: int = 64, repeats: int = 3, device: str
     y = torch.randint(10, (2048,), generator=generator)
     subsets = torch.randint(len(x), (m, 8 * batch), generator=generator)
 
-    def run(width: int) -> tuple[float, torch.Tensor]:
-        count = ALONE if width == 1 else m
+    def run(way: str) -> tuple[float, torch.Tensor]:
+        count, width = (ALONE if way == "single" else m), ways[way]
+        if way == "short":
+            _measured.clear()  # as in a process that has timed nothing yet
         models = [build(architecture, in_shape, 10, seed=i, **options) for i in range(count)]
         started = time.perf_counter()
         history = train(models, x, y, subsets[:count], seeds=list(range(count)), epochs=epochs, lr=0.001,
@@ -67,22 +72,24 @@ def compare(name: str, batch: int, *, m: int = 64, repeats: int = 3, device: str
     chosen = choose_width(models, x.to(on), y.to(on), batch, steps=10**6)
     tuning = time.perf_counter() - started
     widest = min(m, WIDTHS[-1], 2 * GIB // bytes_per_model(models[0], x[:1].to(on), batch))
-    ways = {"single": 1, "stack": int(widest), "chosen": chosen}
-    widths = sorted(set(ways.values()))  # a way that is chosen is timed once, as itself
-    best, losses = {}, {}
-    for repeat in range(repeats):
-        for width in widths[:: 1 if repeat % 2 else -1]:
-            taken, losses[width] = run(width)
-            best[width] = min(taken, best.get(width, float("inf")))
-    ms = {way: best[width] for way, width in ways.items()}
+    ways = {"single": 1, "stack": int(widest), "chosen": chosen, "short": "auto"}
+    ms, losses = dict.fromkeys(ways, float("inf")), {}
+    slower = dict.fromkeys(("chosen", "short"), float("inf"))
+    for repeat in range(3 * repeats):
+        if repeat >= repeats and max(slower.values()) <= LIMIT:
+            break
+        for way in list(ways)[:: 1 if repeat % 2 else -1]:
+            taken, losses[way] = run(way)
+            ms[way] = min(taken, ms[way])
+        slower = {way: ms[way] / min(ms["single"], ms["stack"]) - 1 for way in slower}
     return {
         "model": name,
         "batch": batch,
         **{f"{way}_ms": round(value, 4) for way, value in ms.items()},
         "width": chosen,
         "faster_than_single": round(ms["single"] / ms["chosen"], 2),
-        "slower_than_better": round(ms["chosen"] / min(ms["single"], ms["stack"]) - 1, 3),
-        "loss_difference": float((losses[1] - losses[ways["stack"]][:ALONE]).abs().max()),
+        **{f"{way}_slower_than_better": round(value, 3) for way, value in slower.items()},
+        "loss_difference": max(float((losses["single"] - losses[w][:ALONE]).abs().max()) for w in ("stack", "short")),
         "tuning_seconds": round(tuning, 2),
     }
 
@@ -102,12 +109,13 @@ def main(arguments: list[str] | None = None) -> int:
         for batch in options.batches:
             rows.append(compare(name, batch, device=options.device))
             print(json.dumps(rows[-1]), flush=True)
+    worst = lambda name: max(row[name] for row in rows)
+    tiny = [row["faster_than_single"] for row in rows if row["batch"] <= 4]
     bars = {
-        "never more than 10 % slower than the better way": all(row["slower_than_better"] <= 0.1 for row in rows),
-        "at least 6 times faster at batches of at most 4": all(
-            row["faster_than_single"] >= 6 for row in rows if row["batch"] <= 4
-        ),
-        "losses agree to 1e-4": all(row["loss_difference"] <= 1e-4 for row in rows),
+        "never more than 10 % slower than the better way": worst("chosen_slower_than_better") <= LIMIT,
+        "nor in short work, the choice included": worst("short_slower_than_better") <= LIMIT,
+        "at least 6 times faster at batches of at most 4": all(times >= 6 for times in tiny),
+        "losses agree to 1e-4": worst("loss_difference") <= 1e-4,
     }
     for bar, holds in bars.items():
         print(f"{'holds ' if holds else 'MISSED'} {bar}")

@@ -77,19 +77,27 @@ class Company:
     """What the targets of one reference network went through in one kind of company.
 
     Attributes:
-        loss: (runs, epochs, k) loss of each target at each presentation, nats; diverged runs are NaN.
+        loss: (runs, epochs, k) loss of each target at each presentation, nats; unstable runs are NaN.
         kernel: (k,) mean kernel of each target with its company; NaN if alone.
-        diverged: runs.
+        diverged: runs, to numbers that are not finite.
+        unstable: runs that diverged or gave a sample a loss above 100 nats.
     """
 
     loss: Tensor
     kernel: Tensor
     diverged: int
+    unstable: int
 
     @property
     def difficulty(self) -> Tensor:
         """(runs, k) loss accumulated over the epochs."""
         return self.loss.sum(dim=1)
+
+    @property
+    def learned(self) -> bool:
+        """Whether the targets were: their mean loss fell to half of what it was, or below."""
+        first, last = (float(self.loss[:, epoch].nanmean()) for epoch in (0, -1))
+        return last <= first / 2
 
 
 def keep_company(
@@ -131,7 +139,7 @@ def keep_company(
         history = train_many(
             network, x, y, rows.contiguous(), seeds=seeds, cache=cache, shuffle=False, progress=group, **training
         )
-        loss = history.loss[:, :, : len(heads)].masked_fill(history.diverged[:, None, None], torch.nan)
+        loss = history.loss[:, :, : len(heads)].masked_fill(history.unstable[:, None, None], torch.nan)
         kernel = torch.stack([kappa[t, part].mean() for t, part in zip(heads, each[0], strict=True)])
-        told[group] = Company(loss, kernel, int(history.diverged.sum()))
+        told[group] = Company(loss, kernel, int(history.diverged.sum()), int(history.unstable.sum()))
     return told

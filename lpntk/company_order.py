@@ -39,7 +39,7 @@ class Comparison:
 
 def by_target(kept: Sequence[dict[str, Company]], group: str) -> np.ndarray:
     """Return the difficulty of every target of every reference network, means over runs: (references k,)."""
-    return np.concatenate([np.nanmean(told[group].difficulty.numpy(), axis=0) for told in kept])
+    return np.concatenate([told[group].difficulty.nanmean(dim=0).numpy() for told in kept])
 
 
 def compare(kept: Sequence[dict[str, Company]], easier: str, harder: str) -> Comparison:
@@ -51,15 +51,19 @@ def compare(kept: Sequence[dict[str, Company]], easier: str, harder: str) -> Com
 
 
 def summary(kept: Sequence[dict[str, Company]]) -> list[dict[str, float | str]]:
-    """Return one row per kind of company: mean kernel, difficulty (nats, over targets), loss at the end, divergence."""
+    """Return one row per kind of company: mean kernel, difficulty (nats, over targets), loss at the end, and whether
+    the targets were learned with every reference; diverged and unstable runs.
+    """
     return [
         {
             "company": group,
             "kernel": float(np.mean([told[group].kernel.numpy() for told in kept])),
             "difficulty": float(by_target(kept, group).mean()),
             "spread": float(by_target(kept, group).std(ddof=1)),
-            "last_loss": float(np.mean([np.nanmean(told[group].loss[:, -1].numpy()) for told in kept])),
+            "last_loss": float(np.mean([float(told[group].loss[:, -1].nanmean()) for told in kept])),
+            "learned": all(told[group].learned for told in kept),
             "diverged": sum(told[group].diverged for told in kept),
+            "unstable": sum(told[group].unstable for told in kept),
         }
         for group in kept[0]
     ]
@@ -70,7 +74,8 @@ class Order:
     """The paper's order, tested.
 
     Attributes:
-        page: p of Page's test that difficulty rises from ``most`` over ``middle`` to ``least``, over targets.
+        page: p of Page's test that difficulty rises from ``most`` over ``middle`` to ``least``, over targets; NaN if
+            all runs of a group were unstable.
         page_reverse: p of the opposite order.
         steps: the two neighbouring comparisons.
         learned: whether the targets were learned in the most interchangeable company.
@@ -83,12 +88,12 @@ class Order:
 
     @property
     def verdict(self) -> str:
-        """``holds``, ``holds in part``, ``fails`` or ``cannot be judged``, by the rule that the notebook states."""
-        if not self.learned:
+        """``holds``, ``holds in part``, ``fails``, ``is not found`` or ``cannot be judged``, as the notebook states."""
+        if not self.learned or np.isnan(self.page):
             return "cannot be judged"
         if self.page < LEVEL:
             return "holds" if all(step.p < LEVEL for step in self.steps) else "holds in part"
-        return "fails"
+        return "fails" if self.page_reverse < LEVEL else "is not found"
 
 
 def order(kept: Sequence[dict[str, Company]]) -> Order:
@@ -98,8 +103,8 @@ def order(kept: Sequence[dict[str, Company]]) -> Order:
         kept: one result of ``keep_company`` per reference network.
     """
     table = np.stack([by_target(kept, group) for group in PAPER_GROUPS], axis=1)  # (targets, 3)
-    page = float(stats.page_trend_test(table).pvalue)
-    reverse = float(stats.page_trend_test(table[:, ::-1]).pvalue)
-    most = np.stack([np.nanmean(told["most"].loss.numpy(), axis=(0, 2)) for told in kept])  # (references, epochs)
+    page = reverse = float("nan")
+    if np.isfinite(table).all():
+        page, reverse = (float(stats.page_trend_test(ranked).pvalue) for ranked in (table, table[:, ::-1]))
     steps = (compare(kept, "most", "middle"), compare(kept, "middle", "least"))
-    return Order(page, reverse, steps, bool((most[:, -1] <= most[:, 0] / 2).all()))
+    return Order(page, reverse, steps, all(told["most"].learned for told in kept))

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from lpntk.company import Company
+from lpntk.company import PAPER_GROUPS, Company
 from lpntk.company_order import by_target
 from lpntk.plots import BLUE, GREEN, GREY, ORANGE, VERMILION
 
@@ -52,11 +52,12 @@ def by_class(told: dict[str, Company], classes: Sequence[str]) -> Figure:
 
 
 def difficulties(kept: Sequence[dict[str, Company]]) -> Figure:
-    """Draw each target's difficulty in each company, joined by a line: the pairs that the tests compare."""
+    """Draw each target's difficulty in each company; lines join what one target met in the paper's three."""
     groups = list(kept[0])
     table = np.stack([by_target(kept, group) for group in groups], axis=1)  # (targets, groups)
     fig, ax = plt.subplots(figsize=(6.4, 4.2))
-    ax.plot(range(len(groups)), table.T, color=GREY, lw=0.6, alpha=0.5)
+    ordered = [groups.index(group) for group in PAPER_GROUPS]
+    ax.plot(ordered, table[:, ordered].T, color=GREY, lw=0.6, alpha=0.5)
     for i, group in enumerate(groups):
         ax.plot([i] * len(table), table[:, i], "o", ms=5, alpha=0.6, color=LOOKS[group][0])
     ax.plot(range(len(groups)), table.mean(axis=0), "_", ms=28, mew=3, color="black", label="mean")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lpntk.difficulty import Repetition
 
-CEILING, FLOOR = 0.7, 0.2  # of the verdict's rule
+CEILING, FLOOR, FLAT = 0.7, 0.2, 0.1  # of the verdict's rule
 
 
 def pearson(a: Tensor, b: Tensor) -> float:
@@ -43,9 +43,13 @@ def bootstrap_interval(
 
 def spearman(a: Tensor, b: Tensor) -> float:
     """Return Spearman's rank correlation over the places where both are finite: what a few hard samples cannot rule."""
+    return pearson(*ranks(a, b))
+
+
+def ranks(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the ranks of both over the places where both are finite."""
     both = a.isfinite() & b.isfinite()
-    a, b = (torch.from_numpy(stats.rankdata(v[both].numpy())) for v in (a, b))
-    return pearson(a, b)
+    return tuple(torch.from_numpy(stats.rankdata(v[both].numpy())) for v in (a, b))
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,9 @@ class SizeCorrelation:
         spread: standard deviation over repetitions; NaN with one.
         rank: Spearman's correlation, mean over repetitions.
         learned: whether this size learned in every repetition; rho of a run that learned nothing is no evidence.
+        stable: whether its models were stable in every repetition; rho of a selection of them is no evidence either.
+        rank_low: lower end of the interval of the first repetition's rank correlation, ranks taken once.
+        rank_high: upper end.
     """
 
     rho: float
@@ -69,6 +76,14 @@ class SizeCorrelation:
     spread: float
     learned: bool = True
     rank: float = float("nan")
+    stable: bool = True
+    rank_low: float = float("nan")
+    rank_high: float = float("nan")
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is evidence."""
+        return self.learned and self.stable
 
 
 @dataclass(frozen=True)
@@ -93,29 +108,43 @@ class Correlations:
 
     def by_rank(self) -> "Correlations":
         """Return the same with Spearman's correlations for means, which a few very hard samples cannot rule."""
-        ranked = {size: replace(value, mean=value.rank) for size, value in self.by_size.items()}
+        ranked = {
+            size: replace(value, mean=value.rank, low=value.rank_low, high=value.rank_high)
+            for size, value in self.by_size.items()
+        }
         return replace(self, by_size=ranked, ceiling=self.rank_ceiling)
 
     @property
     def starved(self) -> list[int]:
-        """The sizes that did not learn, largest first."""
-        return [size for size, value in sorted(self.by_size.items(), reverse=True) if not value.learned]
+        """The sizes that were stable and did not learn, largest first."""
+        return [size for size, value in self._falling() if value.stable and not value.learned]
+
+    @property
+    def unstable(self) -> list[int]:
+        """The sizes of which more than a tenth of the models was unstable, largest first."""
+        return [size for size, value in self._falling() if not value.stable]
 
     @property
     def verdict(self) -> str:
         """``holds``, ``fails`` or ``cannot be judged``, by a rule that the notebook states before its result.
 
-        Sizes that did not learn are no evidence. It cannot be judged if the noise ceiling is below 0.7, the universal
-        set did not learn, fewer than two smaller sizes did, the largest of these is below 0.2 already, or starved sizes
-        leave the end of the decline unseen.
+        It cannot be judged if the noise ceiling is below 0.7, the universal set did not learn, fewer than two smaller
+        sizes or less than half of them are evidence, or the largest of these is below 0.2 already. It fails if rho
+        rises at a step by more than chance, the intervals lying apart and the higher above 0.1, or if at the smallest
+        size of all the interval lies above 0.2. It holds if rho falls at every step from above 0.1, ends below 0.2,
+        and first and last interval lie apart. What is left is within chance, or its end was not seen.
         """
-        means = [value.mean for _, value in sorted(self.by_size.items(), reverse=True) if value.learned]
-        if not self.ceiling >= CEILING or not self.learned or len(means) < 2 or not means[0] >= FLOOR:
+        seen = [value for _, value in self._falling() if value.counts]
+        few = len(seen) < max(2, len(self.by_size) / 2)
+        if not self.ceiling >= CEILING or not self.learned or few or not seen[0].mean >= FLOOR:
             return "cannot be judged"
-        falls = all(small < large or large <= 0.1 for large, small in itertools.pairwise(means))
-        if falls and means[-1] < FLOOR:
-            return "holds"
-        return "cannot be judged" if falls and self.starved else "fails"
+        steps = list(itertools.pairwise(seen))
+        rises = any(small.low > large.high and small.mean > FLAT for large, small in steps)
+        if rises or (self.by_size[min(self.by_size)].counts and seen[-1].low > FLOOR):
+            return "fails"
+        falls = all(small.mean < large.mean or large.mean <= FLAT for large, small in steps)
+        ends = seen[-1].mean < FLOOR and seen[-1].high < seen[0].low
+        return "holds" if falls and ends else "cannot be judged"
 
     @property
     def reason(self) -> str:
@@ -124,12 +153,20 @@ class Correlations:
             return f"two runs on the same set agree to {self.ceiling:.2f} only, below {CEILING}"
         if not self.learned:
             return "the universal set itself was not learned"
-        trained = {size: v.mean for size, v in sorted(self.by_size.items(), reverse=True) if v.learned}
-        words = " → ".join(f"{mean:.2f}" for mean in trained.values())
-        words = f"ρ goes {words} from X = {max(trained)} to {min(trained)}" if trained else "no smaller size learned"
-        if self.starved:
-            words += f"; starved, and so no evidence: X = {', '.join(map(str, self.starved))}"
+        seen = {size: value for size, value in self._falling() if value.counts}
+        words = "no smaller size is evidence"
+        if len(seen) == 1:
+            words = "".join(f"only X = {size} is evidence, with ρ = {value.mean:.2f}" for size, value in seen.items())
+        elif seen:
+            path = " → ".join(f"{value.mean:.2f}" for value in seen.values())
+            words = f"ρ goes {path} from X = {max(seen)} to {min(seen)}"
+        for why, sizes in (("starved", self.starved), ("unstable", self.unstable)):
+            if sizes:
+                words += f"; {why}, and so no evidence: X = {', '.join(map(str, sizes))}"
         return words
+
+    def _falling(self) -> list[tuple[int, SizeCorrelation]]:
+        return sorted(self.by_size.items(), reverse=True)
 
 
 def correlations(repetitions: Sequence[Repetition], *, seed: int, measure: str = "loss") -> Correlations:
@@ -141,18 +178,31 @@ def correlations(repetitions: Sequence[Repetition], *, seed: int, measure: str =
         measure: ``loss`` or ``distance``.
     """
     by_size = {}
-    first = repetitions[0].runs[0].difficulty(measure)
     for i, run in enumerate(repetitions[0].runs[1:], 1):
-        rhos = [pearson(r.runs[0].difficulty(measure), r.runs[i].difficulty(measure)) for r in repetitions]
-        low, high = bootstrap_interval(first, run.difficulty(measure), seed=seed)
-        taught = all(r.runs[i].learned for r in repetitions)
-        ranks = [spearman(r.runs[0].difficulty(measure), r.runs[i].difficulty(measure)) for r in repetitions]
-        by_size[run.size] = SizeCorrelation(rhos[0], low, high, *mean_spread(rhos), taught, float(np.mean(ranks)))
-    ceilings = [pearson(r.runs[0].difficulty(measure), r.again.difficulty(measure)) for r in repetitions]
-    ranks = [spearman(r.runs[0].difficulty(measure), r.again.difficulty(measure)) for r in repetitions]
-    taught = all(r.runs[0].learned for r in repetitions)
-    interval = bootstrap_interval(first, repetitions[0].again.difficulty(measure), seed=seed)
-    return Correlations(by_size, *mean_spread(ceilings), taught, float(np.mean(ranks)), (ceilings[0], *interval))
+        pairs = [(r.runs[0].difficulty(measure), r.runs[i].difficulty(measure)) for r in repetitions]
+        rhos = [pearson(*pair) for pair in pairs]
+        low, high = bootstrap_interval(*pairs[0], seed=seed)
+        rank_low, rank_high = bootstrap_interval(*ranks(*pairs[0]), seed=seed)
+        by_size[run.size] = SizeCorrelation(
+            rhos[0],
+            low,
+            high,
+            *mean_spread(rhos),
+            learned=all(r.runs[i].learned for r in repetitions),
+            stable=all(r.runs[i].stable for r in repetitions),
+            rank=float(np.mean([spearman(*pair) for pair in pairs])),
+            rank_low=rank_low,
+            rank_high=rank_high,
+        )
+    pairs = [(r.runs[0].difficulty(measure), r.again.difficulty(measure)) for r in repetitions]
+    ceilings = [pearson(*pair) for pair in pairs]
+    return Correlations(
+        by_size,
+        *mean_spread(ceilings),
+        learned=all(r.runs[0].learned for r in repetitions),
+        rank_ceiling=float(np.mean([spearman(*pair) for pair in pairs])),
+        ceiling_first=(ceilings[0], *bootstrap_interval(*pairs[0], seed=seed)),
+    )
 
 
 def mean_spread(values: Sequence[float]) -> tuple[float, float]:

@@ -22,6 +22,7 @@ from lpntk.history import History
 
 READINGS = ("total", "class")
 LEARNED = 0.5  # a size learned if its mean loss fell to this share of the loss at the first presentation
+UNSTABLE = 0.1  # share of unstable models above which those that are left are too select to speak for a size
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,14 @@ class SizeRun:
 
     Attributes:
         size: as named by the reading: samples per model, in total or of each class.
-        loss: (n,) accumulated loss per sample, in the order of the universal set; NaN where the model diverged.
+        loss: (n,) accumulated loss per sample, in the order of the universal set; NaN where the model was unstable.
         distance: (n,) accumulated L2 distance between softmax and one-hot target.
-        first_loss: mean loss at the first presentation, nats; diverged models left out here and below.
+        first_loss: mean loss at the first presentation, nats; unstable models left out here and below.
         last_loss: mean loss at the last presentation, nats.
-        accuracy: share of samples that were right at their last presentation.
+        accuracy: share of training samples that are right after the last epoch; NaN if it was not recorded.
         models: trained.
-        diverged: of them.
+        diverged: of them, to numbers that are not finite.
+        unstable: of them, those that diverged or gave a sample a loss above 100 nats.
     """
 
     size: int
@@ -47,6 +49,7 @@ class SizeRun:
     accuracy: float
     models: int
     diverged: int
+    unstable: int
 
     def difficulty(self, measure: str = "loss") -> Tensor:
         """Return the accumulated ``loss`` or ``distance``, (n,)."""
@@ -58,6 +61,11 @@ class SizeRun:
     def learned(self) -> bool:
         """Whether there is a difficulty to speak of: the loss fell to ``LEARNED`` of where it began, or below."""
         return self.last_loss <= LEARNED * self.first_loss
+
+    @property
+    def stable(self) -> bool:
+        """Whether at most a tenth of the models was unstable."""
+        return self.unstable <= UNSTABLE * self.models
 
 
 @dataclass(frozen=True)
@@ -165,14 +173,16 @@ def summarise(history: History, subsets: Tensor, size: int | None = None) -> Siz
     for measure in ("loss", "distance"):
         ordered[measure] = torch.empty(subsets.numel())
         ordered[measure][subsets.reshape(-1)] = history.difficulty(measure).reshape(-1)
-    kept = ~history.diverged
+    kept = ~history.unstable
+    ended = history.train_accuracy[kept, -1] if history.train_accuracy is not None else torch.empty(0)
     return SizeRun(
         size=subsets.shape[1] if size is None else size,
         first_loss=float(history.loss[kept, 0].mean()),
         last_loss=float(history.loss[kept, -1].mean()),
-        accuracy=float(history.correct[kept, -1].float().mean()),
+        accuracy=float(ended.mean()),
         models=len(kept),
         diverged=int(history.diverged.sum()),
+        unstable=int(history.unstable.sum()),
         **ordered,
     )
 
@@ -187,6 +197,7 @@ def learned(repetitions: Sequence[Repetition], measure: str = "loss") -> list[di
                 "size": runs[0].size,
                 "models": sum(run.models for run in runs),
                 "diverged": sum(run.diverged for run in runs),
+                "unstable": sum(run.unstable for run in runs),
                 "first_loss": mean(run.first_loss for run in runs),
                 "last_loss": mean(run.last_loss for run in runs),
                 "accuracy": mean(run.accuracy for run in runs),

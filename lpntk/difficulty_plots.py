@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -17,7 +18,7 @@ def scatter(
 ) -> Figure:
     """Draw the difficulty in the universal set against that in each smaller size, and against the other seed.
 
-    Panels of sizes that did not learn are vermilion and say so.
+    Panels of sizes that are no evidence, starved or unstable, are vermilion and say so.
 
     Args:
         repetition: what is drawn.
@@ -32,7 +33,7 @@ def scatter(
     panels = [(again, "other seed", pearson(x, again.difficulty(measure)), GREY)]
     for run in repetition.runs[1:]:
         value = rho.by_size[run.size]
-        panels.append((run, str(run.size), value.rho, BLUE if run.learned else VERMILION))
+        panels.append((run, str(run.size), value.rho, BLUE if value.counts else VERMILION))
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     fig, axes = plt.subplots(rows, columns, figsize=(2.9 * columns, 2.9 * rows), squeeze=False)
@@ -41,7 +42,8 @@ def scatter(
     for ax, (run, name, value, color) in zip(axes.flat, panels, strict=False):
         y = run.difficulty(measure)
         ax.scatter(x[shown], y[shown], s=6, color=color, alpha=0.4, lw=0, rasterized=True)
-        ax.set_title(rf"{whole.size} vs {name}: $\rho$ = {value:.2f}" + ("" if run.learned else "\n(not learned)"))
+        doubt = "\n(no evidence)" if color == VERMILION else ""
+        ax.set_title(rf"{whole.size} vs {name}: $\rho$ = {value:.2f}{doubt}")
         ax.set_xlabel(f"difficulty among {whole.size}")
         ax.set_ylabel(f"among {run.size}, other seed" if run is again else f"difficulty among {run.size}")
     return fig
@@ -56,14 +58,14 @@ def rho_by_size(rho: Correlations) -> Figure:
     ax.axhline(rho.ceiling, color=GREY, ls="--", label="noise ceiling (other seed)")
     ax.axhline(0, color="black", lw=0.6)
     ax.errorbar(sizes, first, yerr=ranges, fmt="o-", color=BLUE, capsize=3, label="one repetition, 95 % bootstrap")
-    spreads = [0 if v.spread != v.spread else v.spread for v in values]
-    ax.errorbar(sizes, [v.mean for v in values], yerr=spreads, fmt="D", ms=6, mfc="none", color=ORANGE, capsize=6,
-                label="mean of repetitions ± sd", zorder=3)  # fmt: skip
-    starved = [(size, v.rho) for size, v in zip(sizes, values, strict=True) if not v.learned]
-    if starved:
-        ax.plot(*zip(*starved, strict=True), "x", ms=11, mew=2, color=VERMILION, label="not learned: no evidence")
+    if all(v.spread == v.spread for v in values):  # NaN with one repetition
+        ax.errorbar(sizes, [v.mean for v in values], yerr=[v.spread for v in values], fmt="D", ms=6, mfc="none",
+                    color=ORANGE, capsize=6, label="mean of repetitions ± sd", zorder=3)  # fmt: skip
+    blind = [(size, v.rho) for size, v in zip(sizes, values, strict=True) if not v.counts]
+    if blind:
+        ax.plot(*zip(*blind, strict=True), "x", ms=11, mew=2, color=VERMILION, label="starved or unstable: no evidence")
     _size_axis(ax, sizes)
-    ax.set_ylim(min(-0.1, *(v.low for v in values)) - 0.02, 1.02)
+    ax.set_ylim(np.nanmin([-0.1, *(v.low for v in values)]) - 0.02, 1.02)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.26), ncol=2, fontsize=8.5)
     return fig
 
@@ -86,7 +88,7 @@ def all_cases(rhos: dict[tuple[Case, str], Correlations]) -> Figure:
         color = colors[case.schedule]
         ax.plot(sizes, [v.mean for v in values], styles[measure], color=color)
         for size, v in zip(sizes, values, strict=True):
-            ax.plot(size, v.mean, "o", ms=6, color=color, mfc=color if v.learned and rho.learned else "white")
+            ax.plot(size, v.mean, "o", ms=6, color=color, mfc=color if v.counts and rho.learned else "white")
         ax.plot([case.n], [rho.ceiling], "*", ms=11, color=color, mfc=color if measure == "loss" else "white")
         ax.axhline(0, color="black", lw=0.6)
         _size_axis(ax, (*sizes, case.n))
@@ -98,10 +100,9 @@ def all_cases(rhos: dict[tuple[Case, str], Correlations]) -> Figure:
         row[0].set_ylabel(r"$\rho$ with the universal set")
     handles = [Line2D([], [], color=colors[s], lw=2, label=f"{s} lr") for s in schedules]
     handles += [Line2D([], [], color="black", ls=style, label=measure) for measure, style in styles.items()]
-    handles += [
-        Line2D([], [], color="black", marker="o", mfc="white", ls="", label="not learned"),
-        Line2D([], [], color="black", marker="*", ms=10, ls="", label="noise ceiling"),
-    ]
+    handles.append(Line2D([], [], color="black", marker="*", ms=10, ls="", label="noise ceiling"))
+    if any(not (v.counts and rho.learned) for rho in rhos.values() for v in rho.by_size.values()):
+        handles.append(Line2D([], [], color="black", marker="o", mfc="white", ls="", label="no evidence"))
     fig.legend(handles=handles, loc="outside upper center", ncol=min(4, len(handles)), fontsize=9)
     return fig
 

@@ -117,7 +117,7 @@ def numbers(rho: Correlations) -> dict[str, object]:
     for size, v in rho.by_size.items():
         told |= {f"{size}.first": v.rho, f"{size}.low": v.low, f"{size}.high": v.high}
         told |= {f"{size}.mean": v.mean, f"{size}.spread": v.spread, f"{size}.rank": v.rank}
-        told[f"{size}.learned"] = v.learned
+        told |= {f"{size}.learned": v.learned, f"{size}.stable": v.stable}
     for name, size in (("large", max(rho.by_size)), ("small", min(rho.by_size))):
         told |= {f"{name}.size": size, f"{name}.mean": rho.by_size[size].mean}
     return told
@@ -136,12 +136,10 @@ def detail(rho: Correlations) -> list[dict[str, object]]:
 
 
 def overview(rhos: dict[tuple[Case, str], Correlations]) -> list[dict[str, object]]:
-    """Return one row per case and measure: ceiling, rho by size (starved sizes in brackets), verdict and reason."""
+    """Return one row per case and measure: ceiling, rho by size (what is no evidence in brackets), and verdict."""
     rows = []
     for (case, measure), rho in rhos.items():
-        by_size = {
-            f"X = {size}": f"{v.mean:.2f}" if v.learned else f"({v.mean:.2f})" for size, v in rho.by_size.items()
-        }
+        by_size = {f"X = {size}": f"{v.mean:.2f}" if v.counts else f"({v.mean:.2f})" for size, v in rho.by_size.items()}
         rows.append(
             {"case": case.words, "measure": measure, "ceiling": f"{rho.ceiling:.2f}", **by_size, "verdict": rho.verdict}
         )

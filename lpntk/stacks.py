@@ -156,6 +156,11 @@ def bytes_per_input(model: nn.Module, x: Tensor) -> int:
     return 2 * x.element_size() * max(_sizes(model, x))
 
 
+def bytes_of_activations(model: nn.Module, x: Tensor) -> int:
+    """Return the bytes of an input (1, ...) and all its activations."""
+    return x.element_size() * sum(_sizes(model, x))
+
+
 def _sizes(model: nn.Module, x: Tensor) -> list[int]:
     """Return how many numbers a sample and each of its activations hold."""
     seen = [x.numel()]

@@ -2,7 +2,7 @@
 
 Stacking pays where batches are tiny and models small; where a model fills the processor by itself it costs. The timing
 tries widths in rising order, stops where slow ones get slower, and looks again at the best. Work so short that the
-timing would be a good part of it is done at a width that is seldom far off.
+timing would be a good part of it is done at the width that keeps activations near the processor.
 """
 
 import copy
@@ -12,13 +12,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lpntk.stacks import Stack, bytes_per_model, stackable
+from lpntk.stacks import Stack, bytes_of_activations, bytes_per_model, stackable
 from lpntk.steps import measure, step
 
 GIB = 2**30
 WIDTHS = (1, 4, 16, 64)
 TRIAL = 0.15  # seconds that the timing of one width takes, or three steps
 SHARE = 0.1  # of the work that a timing of all widths may take
+NEAR = 48 * 2**20  # bytes of activations up to which wider stacks were faster, on CPUs
 SLOW = 0.1  # seconds of a step from which a width that is clearly worse than another ends the search
 _measured: dict[tuple, dict[int, float]] = {}
 
@@ -60,7 +61,8 @@ def choose_width(
     if way != "auto":
         return widest if way == "stack" else min(way, widest)
     known = _remembered(models[0], x, batch_size)
-    usual = min(widest, 64 if batch_size <= 16 else 16)
+    activations = batch_size * bytes_of_activations(models[0], x[:1])
+    usual = min(widest, max(width for width in WIDTHS if width == 1 or width * activations <= NEAR))
     if not known:
         if m * steps < 100 * usual:  # even three steps would be a good part of it
             return usual

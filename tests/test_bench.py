@@ -142,3 +142,6 @@ def test_stacks_are_timed_and_give_the_losses_of_single_models():
     assert row["loss_difference"] < 1e-5
     assert row["faster_than_single"] == pytest.approx(row["single_ms"] / row["chosen_ms"], abs=0.01)
     assert row["width"] in (1, 4)
+    better = min(row["single_ms"], row["stack_ms"])
+    for way in ("chosen", "short"):
+        assert row[f"{way}_slower_than_better"] == pytest.approx(row[f"{way}_ms"] / better - 1, abs=0.02)

@@ -2,10 +2,13 @@ import numpy as np
 import pytest
 import torch
 
+from lpntk import data
 from lpntk.cache import Cache
 from lpntk.campaign import Network
 from lpntk.company import GROUPS, Company, company, keep_company, targets
 from lpntk.company_order import compare, order, summary
+from lpntk.reference import reference_kernel
+from lpntk.training import train
 
 
 def kernel(n=40, k=4, seed=0):
@@ -51,7 +54,7 @@ def told(shift, seed, k=10, runs=5):
     for group in GROUPS:
         first = own + 5 + shift.get(group, 0.0) + 0.1 * torch.randn(runs, k, generator=generator)
         loss = torch.stack([first, first / 4], dim=1)  # (runs, 2 epochs, k)
-        kept[group] = Company(loss, torch.zeros(k), 0)
+        kept[group] = Company(loss, torch.zeros(k), 0, 0)
     return kept
 
 
@@ -79,15 +82,51 @@ def test_no_order_is_no_order():
 
 def test_targets_that_were_not_learned_cannot_be_judged():
     kept = told({"most": 0.0, "middle": 0.5, "least": 1.0}, 0)
-    kept["most"] = Company(kept["most"].loss[:, :1].expand(-1, 2, -1), torch.zeros(10), 0)
+    kept["most"] = Company(kept["most"].loss[:, :1].expand(-1, 2, -1), torch.zeros(10), 0, 0)
     assert order([kept]).verdict == "cannot be judged"
 
 
-def test_diverged_runs_are_left_out():
+def test_an_order_that_chance_hides_is_not_said_to_fail():
+    every = told({"least": 1.0}, 0)
+    few = {group: Company(kept.loss[:, :, :2], kept.kernel[:2], 0, 0) for group, kept in every.items()}
+    assert order([few]).verdict == "is not found"  # two targets cannot tell
+
+
+def test_unstable_runs_are_left_out(tmp_path):
     kept = told({}, 0)
     kept["least"].loss[0] = torch.nan
     row = next(row for row in summary([kept]) if row["company"] == "least")
     assert np.isfinite(row["difficulty"])
+    assert row["learned"]
+    (kappa, y), network = kernel(), Network("mlp", (1, 2, 4), 4, {"hidden": [8]})
+    x = torch.randn(40, 1, 2, 4, generator=torch.Generator().manual_seed(0))
+    x[int(targets(kappa, y)[0])] *= 1e4  # a target that no network takes well
+    found = keep_company(network, x, y, kappa, count=3, runs=3, seed=0, cache=Cache(tmp_path), groups=("alone",),
+                         epochs=2, lr=0.1, device="cpu")["alone"]  # fmt: skip
+    assert found.unstable == 3
+    assert found.loss.isnan().all()
+    assert summary([{"alone": found}])[0]["unstable"] == 3
+    kept["middle"].loss[:] = torch.nan
+    assert order([kept]).verdict == "cannot be judged"
+
+
+def test_the_reference_kernel_is_that_of_the_trained_network(tmp_path):
+    samples = data.load("digits")
+    network = Network("mlp", samples.in_shape, samples.k, {"hidden": [8]})
+    rows, sgd = samples.sample(30, 0), {"epochs": 2, "lr": 0.1, "batch_size": 64, "device": "cpu"}
+    kappa, share = reference_kernel(network, samples, rows, seed=1, cache=Cache(tmp_path), **sgd)
+    model = network(1)
+    train([model], samples.x_train, samples.y_train, torch.arange(len(samples.y_train))[None], seeds=[1], **sgd)
+    x, y = samples.x_train[rows], samples.y_train[rows]
+    signs = 2.0 * torch.nn.functional.one_hot(y, samples.k) - 1
+    phi = []
+    for i in range(30):
+        model.zero_grad()
+        (model(x[i : i + 1])[0] @ signs[i] / samples.k**0.5).backward()
+        phi.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    wanted = torch.stack(phi) @ torch.stack(phi).T
+    assert torch.allclose(kappa, wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()))
+    assert share == pytest.approx(float((model(samples.x_test).argmax(1) == samples.y_test).float().mean()))
 
 
 def test_the_experiment_pairs_its_runs(tmp_path):

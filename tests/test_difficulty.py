@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -39,18 +41,32 @@ def test_difficulty_of_a_hand_made_history():
             thing.difficulty("margin")
 
 
-def test_a_diverged_model_is_counted_and_left_out():
-    loss = torch.ones(3, 2, 4)
+def test_unstable_models_are_counted_and_left_out():
+    loss = torch.ones(4, 2, 4)
     loss[1, 1] = torch.nan
     loss[2] = 3.0
-    run = summarise(History(loss, loss, loss < 2), torch.arange(12).view(3, 4))
-    assert (run.models, run.diverged) == (3, 1)
+    loss[3, 0, 2] = 101.0  # finite, and would rule every mean
+    accuracy = torch.tensor([[0.0, 1.0], [0.0, 0.0], [0.0, 0.5], [0.0, 0.0]])
+    run = summarise(History(loss, loss, loss < 2, train_accuracy=accuracy), torch.arange(16).view(4, 4))
+    assert (run.models, run.diverged, run.unstable, run.stable) == (4, 1, 2, False)
     assert run.loss[4:8].isnan().all()
+    assert run.loss[12:].isnan().all()
     assert run.first_loss == run.last_loss == 2.0
+    assert run.accuracy == 0.75  # after the last epoch, of the two that are left
     row = learned([Repetition([run], run)])[0]
-    assert row["diverged"] == 1
+    assert (row["diverged"], row["unstable"]) == (1, 2)
     assert row["mean_difficulty"] == 4.0
     assert pearson(run.loss, run.loss) == pytest.approx(1)
+    one_of_ten = History(*[torch.cat([loss[3:], loss[:1].expand(9, -1, -1)])] * 3)
+    assert summarise(one_of_ten, torch.arange(40).view(10, 4)).stable
+
+
+def test_what_a_size_learned_is_the_mean_over_repetitions():
+    runs = [run(4, torch.tensor(difficulty), last) for difficulty, last in (([1.0, 3.0], 0.5), ([4.0, 4.0], 1.5))]
+    row = learned([Repetition([one], one) for one in runs])[0]
+    assert (row["size"], row["models"], row["first_loss"], row["last_loss"]) == (4, 2, pytest.approx(2.3), 1.0)
+    assert row["mean_difficulty"] == 3.0
+    assert [one.learned for one in runs] == [True, False]
 
 
 def test_nested_subsets_are_disjoint_nested_and_cover():
@@ -102,7 +118,7 @@ def test_a_planted_correlation_is_found_inside_its_interval():
 
 
 def run(size, difficulty, last=0.1):
-    return SizeRun(size, difficulty, difficulty, 2.3, last, 1.0, 1, 0)
+    return SizeRun(size, difficulty, difficulty, 2.3, last, 1.0, 1, 0, 0)
 
 
 def test_a_planted_decline_is_found_by_the_statistics():
@@ -124,6 +140,8 @@ def test_a_planted_decline_is_found_by_the_statistics():
     assert rho.by_rank().ceiling == pytest.approx(rho.rank_ceiling)
     assert [v.mean for v in rho.by_rank().by_size.values()] == [v.rank for v in rho.by_size.values()]
     assert rho.by_rank().verdict == "holds"
+    rank = spearman(repetitions[0].runs[0].distance, repetitions[0].runs[2].distance)
+    assert rho.by_rank().by_size[4].low == rho.by_size[4].rank_low < rank < rho.by_size[4].rank_high
 
 
 def test_a_few_hard_samples_make_a_ceiling_that_the_ranks_do_not_have():
@@ -168,13 +186,20 @@ def test_the_experiment_is_seeded_and_complete(tmp_path):
         ({256: 0.8, 16: 0.3, 1: 0.0}, 0.9, (1,), "cannot be judged"),  # its end was not seen
         ({256: 0.8, 16: 0.1, 1: 0.0}, 0.9, (256,), "cannot be judged"),  # nothing to fall from
         ({256: 0.8, 16: 0.3, 1: 0.0}, 0.9, (16, 1), "cannot be judged"),
+        ({256: 0.24, 16: 0.21, 1: 0.19}, 0.9, (), "cannot be judged"),  # a fall within chance
+        ({256: 0.8, 16: 0.4, 4: 0.45, 1: 0.0}, 0.9, (), "cannot be judged"),  # a rise within chance
+        ({256: 0.8, 16: 0.3, 1: 0.22}, 0.9, (), "cannot be judged"),  # an end at the bar, within chance
+        ({256: 0.8, 64: 0.6, 16: 0.4, 4: 0.2, 1: 0.0}, 0.9, (64, 16, 4), "cannot be judged"),  # most was not seen
     ],
 )
 def test_the_verdict_follows_its_rule(means, ceiling, starved, verdict):
-    by_size = {size: SizeCorrelation(m, m, m, m, 0.0, size not in starved) for size, m in means.items()}
+    by_size = {size: SizeCorrelation(m, m - 0.05, m + 0.05, m, 0.0, size not in starved) for size, m in means.items()}
     rho = Correlations(by_size, ceiling, 0.0)
     assert rho.verdict == verdict
     assert rho.starved == sorted(starved, reverse=True)
+    shaky = {size: replace(v, learned=True, stable=v.learned) for size, v in by_size.items()}
+    assert Correlations(shaky, ceiling, 0.0).verdict == verdict  # unstable sizes are no evidence either
+    assert Correlations(shaky, ceiling, 0.0).unstable == rho.starved
     assert Correlations(by_size, ceiling, 0.0, learned=False).verdict == "cannot be judged"
 
 

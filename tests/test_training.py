@@ -411,13 +411,15 @@ def test_short_work_is_not_timed_at_all_or_only_once(monkeypatch):
     models, asked = [net(i) for i in range(32)], []
     monkeypatch.setattr(tuning, "_measured", {})
     monkeypatch.setattr(tuning, "_time", lambda part, *_, **_o: asked.append(len(part)) or 1e-4)
-    assert tuning.choose_width(models, x, y, 4, steps=50) == 32
-    assert tuning.choose_width(models, x, y, 64, steps=40) == 16
+    monkeypatch.setattr(tuning, "NEAR", 20 * 4 * tuning.bytes_of_activations(models[0], x[:1]))
+    assert tuning.choose_width(models, x, y, 4, steps=40) == 16  # at a batch of 4, 20 would still be near
     assert asked == []
-    assert tuning.choose_width(models, x, y, 4, steps=1000) == 32  # 3 seconds of work
-    assert asked == [32]
+    assert tuning.choose_width(models, x, y, 4, steps=1000) == 16  # 3 seconds of work
+    assert asked == [16]
+    assert tuning.choose_width(models, x, y, 24, steps=1000) == 1  # not even 4 are near
+    assert asked == [16, 1]
     tuning.choose_width(models, x, y, 4, steps=10**5)
-    assert asked[1:5] == [32, 1, 4, 16]
+    assert asked[2:6] == [16, 1, 4, 16]
 
 
 def test_a_moment_s_load_does_not_decide(monkeypatch):

@@ -46,7 +46,7 @@ def moment(stack: Stack) -> tuple[Direction, Callable[[Direction, Tensor], Tenso
     """
     params = {name: p.detach().clone() for name, p in stack.params.items()}
     if not stack.single:
-        return params, lambda p, x: stack.run(p, x, False)
+        return params, stack.run
     model = stack.models[0]
     buffers = {name: b.detach().clone() for name, b in model.named_buffers()}
 

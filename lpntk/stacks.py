@@ -64,10 +64,14 @@ class Stack:
         if self.single:
             set_mode(self.models[0], training, dropout)
             return self.models[0](x[0].contiguous(memory_format=self.layout) if x.ndim == 5 else x[0])[None]
+        return self.run(self.params, x, dropout=training and dropout)
+
+    def run(self, params: dict[str, Tensor], x: Tensor, *, dropout: bool = False) -> Tensor:
+        """Return the logits of several models with parameters in the shapes of ``params``."""
         if self._chain and x.ndim in self._chain.takes:
-            return self._chain(self.params, x, training and dropout)
-        usual = {name: p.mT if name in self._turned else p for name, p in self.params.items()}
-        return self._general(usual, x, training and dropout)
+            return self._chain(params, x, dropout)
+        usual = {name: p.mT if name in self._turned else p for name, p in params.items()}
+        return self._general(usual, x, dropout)
 
     @property
     def trained(self) -> list[Tensor]:

@@ -72,8 +72,8 @@ def train_many(
     Raises:
         ValueError: if checkpoints or a test set are asked for, or as ``train`` does.
     """
-    if kept_elsewhere := {"checkpoints", "test", "on_divergence"} & {name for name, value in training.items() if value}:
-        raise ValueError(f"train_many does not know {', '.join(sorted(kept_elsewhere))}; call lpntk.training.train")
+    if unknown := {"checkpoints", "test", "on_divergence"} & set(training):
+        raise ValueError(f"train_many does not know {', '.join(sorted(unknown))}; call lpntk.training.train")
     if not len(seeds) == len(subsets):
         raise ValueError(f"every subset needs its seed; got {len(subsets)} subsets and {len(seeds)} seeds")
     m, size = subsets.shape
@@ -93,7 +93,7 @@ def train_many(
         width = choose_width(models, x.to(on), y.to(on), batch, steps=steps, way=way, memory_budget=memory_budget)
         return {"width": torch.tensor(width)}
 
-    plan = {**key, "size": size, "many": min(m, WIDTHS[-1]), "way": way, "memory_budget": memory_budget}
+    plan = {**key, "size": size, "models": m, "way": way, "memory_budget": memory_budget}
     width = int(cache.artefact("width", plan, timed)["width"])
     parts = []
     with tqdm(total=m, desc=progress, disable=progress is None or width >= m, leave=False) as bar:

@@ -60,9 +60,9 @@ class Chain:
 def chain(model: nn.Module, layout: torch.memory_format = torch.contiguous_format) -> Chain | None:
     """Return the stacked function of a chain of known layers, or None if the network is something else.
 
-    Something else is also a chain that uses parameters twice, has hooks, or has a forward pass of its own.
+    Something else is also a chain that uses parameters twice, or has a forward pass of its own.
     """
-    if getattr(type(model), "forward", None) is not nn.Sequential.forward or _hooked(model):
+    if getattr(type(model), "forward", None) is not nn.Sequential.forward:
         return None
     layers = [(name, module) for name, module in model._modules.items() if type(module) is not nn.Identity]
     used = [id(p) for _, module in layers for p in module.parameters()]
@@ -77,11 +77,6 @@ def chain(model: nn.Module, layout: torch.memory_format = torch.contiguous_forma
             return None
         held = VECTORS if isinstance(module, nn.Flatten) else needs or held
     return Chain(layers, takes, layout) if held == VECTORS else None
-
-
-def _hooked(model: nn.Module) -> bool:
-    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return any(getattr(module, kind) for module in model.modules() for kind in kinds)
 
 
 def _plain(module: nn.Module) -> bool:

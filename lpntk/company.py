@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lpntk.cache import Cache
 from lpntk.campaign import Network, train_many
+from lpntk.difficulty import UNSTABLE
 
 PAPER_GROUPS = ("most", "middle", "least")
 GROUPS = (*PAPER_GROUPS, "random", "alone", "contradictory")
@@ -94,6 +95,11 @@ class Company:
         return self.loss.sum(dim=1)
 
     @property
+    def stable(self) -> bool:
+        """Whether at most a tenth of the runs was unstable: those that are left must not be a selection."""
+        return self.unstable <= UNSTABLE * len(self.loss)
+
+    @property
     def learned(self) -> bool:
         """Whether the targets were: their mean loss fell to half of what it was, or below."""
         first, last = (float(self.loss[:, epoch].nanmean()) for epoch in (0, -1))
@@ -140,6 +146,7 @@ def keep_company(
             network, x, y, rows.contiguous(), seeds=seeds, cache=cache, shuffle=False, progress=group, **training
         )
         loss = history.loss[:, :, : len(heads)].masked_fill(history.unstable[:, None, None], torch.nan)
-        kernel = torch.stack([kappa[t, part].mean() for t, part in zip(heads, each[0], strict=True)])
+        kernel = torch.stack([torch.stack([kappa[t, part].mean() for t, part in zip(heads, parts, strict=True)])
+                              for parts in each]).mean(dim=0)  # fmt: skip
         told[group] = Company(loss, kernel, int(history.diverged.sum()), int(history.unstable.sum()))
     return told

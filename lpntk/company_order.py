@@ -61,6 +61,7 @@ def summary(kept: Sequence[dict[str, Company]]) -> list[dict[str, float | str]]:
             "difficulty": float(by_target(kept, group).mean()),
             "spread": float(by_target(kept, group).std(ddof=1)),
             "last_loss": float(np.mean([float(told[group].loss[:, -1].nanmean()) for told in kept])),
+            "stable": all(told[group].stable for told in kept),
             "learned": all(told[group].learned for told in kept),
             "diverged": sum(told[group].diverged for told in kept),
             "unstable": sum(told[group].unstable for told in kept),
@@ -79,17 +80,19 @@ class Order:
         page_reverse: p of the opposite order.
         steps: the two neighbouring comparisons.
         learned: whether the targets were learned in the most interchangeable company.
+        stable: whether at most a tenth of the runs of each of the three was unstable.
     """
 
     page: float
     page_reverse: float
     steps: tuple[Comparison, Comparison]
     learned: bool
+    stable: bool = True
 
     @property
     def verdict(self) -> str:
         """``holds``, ``holds in part``, ``fails``, ``is not found`` or ``cannot be judged``, as the notebook states."""
-        if not self.learned or np.isnan(self.page):
+        if not (self.learned and self.stable) or np.isnan(self.page):
             return "cannot be judged"
         if self.page < LEVEL:
             return "holds" if all(step.p < LEVEL for step in self.steps) else "holds in part"
@@ -107,4 +110,5 @@ def order(kept: Sequence[dict[str, Company]]) -> Order:
     if np.isfinite(table).all():
         page, reverse = (float(stats.page_trend_test(ranked).pvalue) for ranked in (table, table[:, ::-1]))
     steps = (compare(kept, "most", "middle"), compare(kept, "middle", "least"))
-    return Order(page, reverse, steps, all(told["most"].learned for told in kept))
+    return Order(page, reverse, steps, all(told["most"].learned for told in kept),
+                 all(told[group].stable for told in kept for group in PAPER_GROUPS))  # fmt: skip

@@ -1,5 +1,6 @@
 """How well does the difficulty in one set predict that in another? Pearson's rho, its uncertainty, and a verdict."""
 
+import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,22 +24,29 @@ def pearson(a: Tensor, b: Tensor) -> float:
 
 
 def bootstrap_interval(
-    a: Tensor, b: Tensor, *, seed: int, draws: int = 2000, level: float = 0.95
+    pairs: Sequence[tuple[Tensor, Tensor]], *, seed: int, draws: int = 2000, level: float = 0.95
 ) -> tuple[float, float]:
-    """Return a percentile bootstrap interval of Pearson's rho over samples drawn with replacement."""
-    both = a.isfinite() & b.isfinite()
-    a, b = a[both].double(), b[both].double()
-    n = len(a)
-    if n < 2:
-        return float("nan"), float("nan")
-    generator, rhos = np.random.default_rng(seed), []
-    for _ in range(0, draws, 100):  # (100, n) at once
-        rows = torch.from_numpy(generator.integers(n, size=(min(100, draws), n)))
-        u, v = a[rows], b[rows]
-        u, v = u - u.mean(1, keepdim=True), v - v.mean(1, keepdim=True)
-        rhos.append((u * v).sum(1) / (u.norm(dim=1) * v.norm(dim=1)))
+    """Return a percentile bootstrap interval of the mean of Pearson's rho over pairs of (n,) vectors.
+
+    Samples are drawn with replacement, the same for all pairs. Places where one of a pair is not finite are left out.
+    """
+    weights = _draws(len(pairs[0][0]), draws, seed)
+    rhos = torch.zeros(draws, dtype=torch.float64)
+    for a, b in pairs:
+        both = a.isfinite() & b.isfinite()
+        a, b = (torch.where(both, v.double() - v[both].double().mean(), 0.0) for v in (a, b))
+        n, u, v, uu, vv, uv = (weights @ torch.stack([both.double(), a, b, a * a, b * b, a * b], dim=1)).T
+        rhos += (uv - u * v / n) / ((uu - u * u / n) * (vv - v * v / n)).sqrt() / len(pairs)
     tail = (1 - level) / 2
-    return tuple(float(q) for q in np.nanquantile(torch.cat(rhos).numpy(), [tail, 1 - tail]))
+    defined = rhos[rhos.isfinite()].numpy()
+    return tuple(map(float, np.quantile(defined, [tail, 1 - tail]))) if len(defined) else (float("nan"),) * 2
+
+
+@functools.lru_cache(maxsize=4)
+def _draws(n: int, draws: int, seed: int) -> Tensor:
+    """Return how often each of n samples is drawn, (draws, n)."""
+    counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
+    return torch.from_numpy(counts.astype(np.float64))
 
 
 def spearman(a: Tensor, b: Tensor) -> float:
@@ -47,9 +55,12 @@ def spearman(a: Tensor, b: Tensor) -> float:
 
 
 def ranks(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the ranks of both over the places where both are finite."""
+    """Return the ranks of both over the places where both are finite, NaN elsewhere."""
     both = a.isfinite() & b.isfinite()
-    return tuple(torch.from_numpy(stats.rankdata(v[both].numpy())) for v in (a, b))
+    found = torch.full((2, len(a)), torch.nan, dtype=torch.float64)
+    for row, v in zip(found, (a, b), strict=True):
+        row[both] = torch.from_numpy(stats.rankdata(v[both].numpy()))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,9 @@ class SizeCorrelation:
         rank: Spearman's correlation, mean over repetitions.
         learned: whether this size learned in every repetition; rho of a run that learned nothing is no evidence.
         stable: whether its models were stable in every repetition; rho of a selection of them is no evidence either.
-        rank_low: lower end of the interval of the first repetition's rank correlation, ranks taken once.
+        mean_low: lower end of the bootstrap interval of the mean, samples drawn alike in all repetitions.
+        mean_high: upper end.
+        rank_low: lower end of that of the mean rank correlation, ranks taken once.
         rank_high: upper end.
     """
 
@@ -77,6 +90,8 @@ class SizeCorrelation:
     learned: bool = True
     rank: float = float("nan")
     stable: bool = True
+    mean_low: float = float("nan")
+    mean_high: float = float("nan")
     rank_low: float = float("nan")
     rank_high: float = float("nan")
 
@@ -109,7 +124,7 @@ class Correlations:
     def by_rank(self) -> "Correlations":
         """Return the same with Spearman's correlations for means, which a few very hard samples cannot rule."""
         ranked = {
-            size: replace(value, mean=value.rank, low=value.rank_low, high=value.rank_high)
+            size: replace(value, mean=value.rank, mean_low=value.rank_low, mean_high=value.rank_high)
             for size, value in self.by_size.items()
         }
         return replace(self, by_size=ranked, ceiling=self.rank_ceiling)
@@ -129,26 +144,29 @@ class Correlations:
         """``holds``, ``fails`` or ``cannot be judged``, by a rule that the notebook states before its result.
 
         It cannot be judged if the noise ceiling is below 0.7, the universal set did not learn, fewer than two smaller
-        sizes or less than half of them are evidence, or the largest of these is below 0.2 already. It fails if rho
-        rises at a step by more than chance, the intervals lying apart and the higher above 0.1, or if at the smallest
-        size of all the interval lies above 0.2. It holds if rho falls at every step from above 0.1, ends below 0.2,
-        and first and last interval lie apart. What is left is within chance, or its end was not seen.
+        sizes or less than half of them are evidence, or the largest of these is below 0.2 already. Rho is the mean over
+        repetitions, its interval that of the mean. It fails if rho rises at a step to above 0.1 and the intervals lie
+        apart, or if at the smallest size of all the interval lies above 0.2. It holds if rho falls at every step from
+        above 0.1, ends below 0.2, and first and last interval lie apart. What is left is within chance, or its end was
+        not seen.
         """
         seen = [value for _, value in self._falling() if value.counts]
         few = len(seen) < max(2, len(self.by_size) / 2)
         if not self.ceiling >= CEILING or not self.learned or few or not seen[0].mean >= FLOOR:
             return "cannot be judged"
         steps = list(itertools.pairwise(seen))
-        rises = any(small.low > large.high and small.mean > FLAT for large, small in steps)
-        if rises or (self.by_size[min(self.by_size)].counts and seen[-1].low > FLOOR):
+        rises = any(small.mean_low > large.mean_high and small.mean > FLAT for large, small in steps)
+        if rises or (self.by_size[min(self.by_size)].counts and seen[-1].mean_low > FLOOR):
             return "fails"
         falls = all(small.mean < large.mean or large.mean <= FLAT for large, small in steps)
-        ends = seen[-1].mean < FLOOR and seen[-1].high < seen[0].low
+        ends = seen[-1].mean < FLOOR and seen[-1].mean_high < seen[0].mean_low
         return "holds" if falls and ends else "cannot be judged"
 
     @property
     def reason(self) -> str:
         """Why, in words with numbers."""
+        if np.isnan(self.ceiling):
+            return "the models of the universal set were unstable"
         if not self.ceiling >= CEILING:
             return f"two runs on the same set agree to {self.ceiling:.2f} only, below {CEILING}"
         if not self.learned:
@@ -181,8 +199,9 @@ def correlations(repetitions: Sequence[Repetition], *, seed: int, measure: str =
     for i, run in enumerate(repetitions[0].runs[1:], 1):
         pairs = [(r.runs[0].difficulty(measure), r.runs[i].difficulty(measure)) for r in repetitions]
         rhos = [pearson(*pair) for pair in pairs]
-        low, high = bootstrap_interval(*pairs[0], seed=seed)
-        rank_low, rank_high = bootstrap_interval(*ranks(*pairs[0]), seed=seed)
+        low, high = bootstrap_interval(pairs[:1], seed=seed)
+        mean_low, mean_high = bootstrap_interval(pairs, seed=seed)
+        rank_low, rank_high = bootstrap_interval([ranks(*pair) for pair in pairs], seed=seed)
         by_size[run.size] = SizeCorrelation(
             rhos[0],
             low,
@@ -191,6 +210,8 @@ def correlations(repetitions: Sequence[Repetition], *, seed: int, measure: str =
             learned=all(r.runs[i].learned for r in repetitions),
             stable=all(r.runs[i].stable for r in repetitions),
             rank=float(np.mean([spearman(*pair) for pair in pairs])),
+            mean_low=mean_low,
+            mean_high=mean_high,
             rank_low=rank_low,
             rank_high=rank_high,
         )
@@ -201,7 +222,7 @@ def correlations(repetitions: Sequence[Repetition], *, seed: int, measure: str =
         *mean_spread(ceilings),
         learned=all(r.runs[0].learned for r in repetitions),
         rank_ceiling=float(np.mean([spearman(*pair) for pair in pairs])),
-        ceiling_first=(ceilings[0], *bootstrap_interval(*pairs[0], seed=seed)),
+        ceiling_first=(ceilings[0], *bootstrap_interval(pairs[:1], seed=seed)),
     )
 
 

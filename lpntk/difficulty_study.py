@@ -139,7 +139,9 @@ def overview(rhos: dict[tuple[Case, str], Correlations]) -> list[dict[str, objec
     """Return one row per case and measure: ceiling, rho by size (what is no evidence in brackets), and verdict."""
     rows = []
     for (case, measure), rho in rhos.items():
-        by_size = {f"X = {size}": f"{v.mean:.2f}" if v.counts else f"({v.mean:.2f})" for size, v in rho.by_size.items()}
+        by_size = {}
+        for size, v in rho.by_size.items():
+            by_size[f"X = {size}"] = f"{v.mean:.2f}" if v.counts and rho.learned else f"({v.mean:.2f})"
         rows.append(
             {"case": case.words, "measure": measure, "ceiling": f"{rho.ceiling:.2f}", **by_size, "verdict": rho.verdict}
         )

@@ -13,6 +13,8 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from lpntk.chains import chain
 
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
 
 class Stack:
     """m networks of one architecture, seen as one function of stacked inputs.
@@ -27,24 +29,29 @@ class Stack:
             (m, d_in, d_out): products of thin batches, and so tiny steps, are faster that way round.
 
     Raises:
-        ValueError: if several models hold buffers, such as batch norm's running statistics, or differ in what they are.
+        ValueError: if several models hold buffers, such as batch norm's running statistics, or hooks, or differ in more
+            than the values of their parameters.
     """
 
     def __init__(self, models: Sequence[nn.Module], *, channels_last: bool = False):
         self.models, self.single = list(models), len(models) == 1
         flat = all(p.ndim < 5 for p in models[0].parameters())  # three-dimensional filters know no channels_last
         self.layout = torch.channels_last if channels_last and flat else torch.contiguous_format
+        for model in models:
+            model.eval()  # every layer, whatever it was left in: from here on one flag tells
         if self.single:
             models[0].to(memory_format=self.layout)
             self.params = dict(models[0].named_parameters())
             return
-        if not stackable(models[0]):
+        if not all(map(stackable, models)):
             raise ValueError(
-                "a stack of models cannot hold buffers such as batch norm's running statistics; train these models one "
-                "by one (way='single') or choose a network without batch norm"
+                "a stack of models cannot hold buffers such as batch norm's running statistics, nor hooks; train these "
+                "models one by one (way='single') or choose a network without them"
             )
-        if len({str(model) for model in models}) > 1:
-            raise ValueError("models of one call must be of one architecture; train different ones in separate calls")
+        kind = _kind(models[0])
+        if any(_kind(model) != kind for model in models[1:]):
+            raise ValueError("models of one stack must differ in their parameters' values only; use way='single'")
+        self._names = _shared_names(models[0])
         self.params, _ = stack_module_state(self.models)
         self._general, self._chain, self._turned = _vmapped(models[0]), chain(models[0], self.layout), set()
         if self._chain:
@@ -64,14 +71,15 @@ class Stack:
         if self.single:
             set_mode(self.models[0], training, dropout)
             return self.models[0](x[0].contiguous(memory_format=self.layout) if x.ndim == 5 else x[0])[None]
-        return self.run(self.params, x, dropout=training and dropout)
+        return self.run(self.params, x, training=training, dropout=dropout)
 
-    def run(self, params: dict[str, Tensor], x: Tensor, *, dropout: bool = False) -> Tensor:
+    def run(self, params: dict[str, Tensor], x: Tensor, *, training: bool = False, dropout: bool = True) -> Tensor:
         """Return the logits of several models with parameters in the shapes of ``params``."""
         if self._chain and x.ndim in self._chain.takes:
-            return self._chain(params, x, dropout)
+            return self._chain(params, x, training and dropout)
+        set_mode(self.models[0], training, dropout)
         usual = {name: p.mT if name in self._turned else p for name, p in params.items()}
-        return self._general(usual, x, dropout)
+        return self._general(usual, x)
 
     @property
     def trained(self) -> list[Tensor]:
@@ -92,7 +100,9 @@ class Stack:
         if self.single:
             return [_copies(self.models[0].state_dict())]
         stacked = {name: p.cpu() for name, p in self._as_in_models().items()}
-        return [_copies({name: p[i] for name, p in stacked.items()}) for i in range(len(self.models))]
+        return [
+            _copies({name: stacked[first][i] for name, first in self._names.items()}) for i in range(len(self.models))
+        ]
 
     def _as_in_models(self) -> dict[str, Tensor]:
         """Return views of the parameters in the order of axes that the models know."""
@@ -109,8 +119,31 @@ def _copies(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def stackable(model: nn.Module) -> bool:
-    """Return whether several such models can share one stack: they hold no buffers."""
-    return not any(True for _ in model.buffers())
+    """Return whether several such models can share one stack: no buffers, no hooks, no forward pass of one object."""
+    hooked = any(p._backward_hooks for p in model.parameters()) or any(
+        getattr(module, kind) for module in model.modules() for kind in HOOKS
+    )
+    return not (hooked or any(True for _ in model.buffers()) or any("forward" in vars(m) for m in model.modules()))
+
+
+def _kind(model: nn.Module) -> list:
+    """Return all that models of one stack must share: what they are made of, which parameters are one, and settings."""
+    shapes = [(name, p.shape, p.dtype, p.requires_grad) for name, p in model.named_parameters()]
+    modules = [
+        (name, type(module).__qualname__, {key: value for key, value in vars(module).items() if _plain(key, value)})
+        for name, module in model.named_modules()
+    ]
+    return [shapes, _shared_names(model), modules]
+
+
+def _plain(key: str, value: object) -> bool:
+    return isinstance(value, bool | int | float | str | tuple | None) and key != "training"
+
+
+def _shared_names(model: nn.Module) -> dict[str, str]:
+    """Return for every name of a parameter the first name of the same one; a state names it by each."""
+    first = {id(p): name for name, p in model.named_parameters()}
+    return {name: first[id(p)] for name, p in model.named_parameters(remove_duplicate=False)}
 
 
 def set_mode(model: nn.Module, training: bool, dropout: bool) -> None:
@@ -125,7 +158,7 @@ def set_mode(model: nn.Module, training: bool, dropout: bool) -> None:
 
 def _vmapped(model: nn.Module) -> Callable:
     names = {id(p): name for name, p in model.named_parameters()}
-    slots = {  # a layer used twice is one place, parameters shared by two layers are two
+    slots = {  # a layer used twice is one place to put a parameter, parameters shared by two layers have two
         f"{prefix}.{leaf}".lstrip("."): names[id(p)]
         for prefix, module in model.named_modules()
         for leaf, p in module.named_parameters(recurse=False, remove_duplicate=False)
@@ -135,11 +168,7 @@ def _vmapped(model: nn.Module) -> Callable:
         placed = {slot: params[name] for slot, name in slots.items()}
         return functional_call(model, placed, (x,), tie_weights=False)
 
-    def run(params: dict[str, Tensor], x: Tensor, dropout: bool) -> Tensor:
-        set_mode(model, dropout, dropout)
-        return vmap(one, randomness="different")(params, x)  # (m, b, k)
-
-    return run
+    return vmap(one, randomness="different")  # (m, b, k)
 
 
 def bytes_per_model(model: nn.Module, x: Tensor, batch_size: int) -> int:

@@ -104,7 +104,7 @@ def train(
             ``mark``, a ``DivergenceWarning`` is given and the history marks them.
     """
     device = resolve_device(device)
-    _check(models, x, y, subsets, seeds, epochs=epochs, batch_size=batch_size, checkpoints=checkpoints,
+    _check(models, x, y, subsets, seeds, test=test, epochs=epochs, batch_size=batch_size, checkpoints=checkpoints,
            train_accuracy=train_accuracy, on_divergence=on_divergence, amp=amp, device=device)  # fmt: skip
     m, size = subsets.shape
     x, y, subsets = x.to(device), y.to(device), subsets.to(device)
@@ -200,7 +200,7 @@ def _stack_accuracy(stack: Stack, x: Tensor, y: Tensor, subsets: Tensor, samples
     return (hits / subsets.shape[1]).cpu()
 
 
-def _check(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[int], *, epochs: int, batch_size: int,
+def _check(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[int], *, test, epochs: int, batch_size: int,
            checkpoints: Sequence[int], train_accuracy: bool | str, on_divergence: str, amp: bool,
            device: torch.device) -> None:  # fmt: skip
     """Refuse what cannot be meant, before anything is computed."""
@@ -209,8 +209,11 @@ def _check(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[int], 
     if not len(models) == len(seeds) == len(subsets):
         found = f"{len(models)}, {len(subsets)} and {len(seeds)}"
         raise ValueError(f"models, subsets and seeds must be as many; got {found}")
-    if len(x) != len(y):
-        raise ValueError(f"every input needs its label; got {len(x)} inputs and {len(y)} labels")
+    if len({id(model) for model in models}) < len(models):
+        raise ValueError("every subset needs a model of its own; one was given twice")
+    for inputs, labels in ((x, y), *([test] if test is not None else [])):
+        if len(inputs) != len(labels):
+            raise ValueError(f"every input needs its label; got {len(inputs)} inputs and {len(labels)} labels")
     low, high = int(subsets.min()), int(subsets.max())
     if low < 0 or high >= len(x):
         raise ValueError(f"subsets must name samples 0..{len(x) - 1}; got {low if low < 0 else high}")
@@ -219,7 +222,7 @@ def _check(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[int], 
             raise ValueError(f"{name} must be at least 1; got {value}")
     if outside := [epoch for epoch in checkpoints if not 0 <= epoch <= epochs]:
         raise ValueError(f"checkpoints must be numbers of finished epochs, 0..{epochs}; got {outside[0]}")
-    if train_accuracy not in (True, False, "last"):
+    if not (isinstance(train_accuracy, bool) or train_accuracy == "last"):
         raise ValueError(f"train_accuracy must be True, False or 'last'; got {train_accuracy!r}")
     if on_divergence not in ("raise", "mark"):
         raise ValueError(f"on_divergence must be 'raise' or 'mark'; got {on_divergence!r}")
@@ -228,10 +231,10 @@ def _check(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[int], 
 
 
 def _report(history: History, lr: float, on_divergence: str) -> None:
-    lost = history.diverged
+    lost, last = history.diverged, history.loss.shape[1]
     epochs = history.loss.isfinite().all(dim=2)[lost].sum(dim=1)  # (lost,) epochs that stayed finite
     words = (
-        f"{int(lost.sum())} of {len(lost)} models diverged in epoch {int(epochs.min()) + 1} of {history.loss.shape[1]} "
+        f"{int(lost.sum())} of {len(lost)} models diverged in epoch {min(int(epochs.min()) + 1, last)} of {last} "
         f"or later (the loss or a parameter is NaN or infinite, first in model {int(lost.nonzero()[0])}); lower lr, "
         f"now {lr}"
     )

@@ -60,16 +60,18 @@ def choose_width(
     widest = max(1, min(m, int(memory_budget // bytes_per_model(models[0], x[:1], batch_size))))
     if way != "auto":
         return widest if way == "stack" else min(way, widest)
-    known = _remembered(models[0], x, batch_size)
+    known = {width: s for width, s in _remembered(models[0], x, batch_size).items() if width <= widest}
+    unknown = [width for width in WIDTHS if width <= widest and width not in known]
     activations = batch_size * bytes_of_activations(models[0], x[:1])
     usual = min(widest, max(width for width in WIDTHS if width == 1 or width * activations <= NEAR))
-    if not known:
+    if unknown:
+        untimed = min(known, key=known.get) if usual in known else usual
         if m * steps < 100 * usual:  # even three steps would be a good part of it
-            return usual
-        seconds = _time(models[:usual], x, y, batch_size, trial=0.0)
-        cost = sum(3 * max(TRIAL, 3 * width * seconds) for width in WIDTHS if width <= widest)
+            return untimed
+        seconds = min(known.values()) if known else _time(models[:usual], x, y, batch_size, trial=0.0)
+        cost = sum(3 * max(TRIAL, 3 * width * seconds) for width in unknown)
         if cost > SHARE * m * steps * seconds:
-            return usual
+            return untimed
     times = timings(models, x, y, batch_size, widest)
     return min(times, key=times.get)
 

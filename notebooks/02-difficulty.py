@@ -44,11 +44,15 @@
 #   Starved and unstable sizes are **no evidence**.
 # - The decline **cannot be judged** if the noise ceiling is below 0.7, the universal set did not learn, fewer than two
 #   of the smaller sizes or less than half of them are evidence, or $\rho$ of the largest of these is below 0.2 already.
-# - It **fails** if $\rho$ rises at a step to a smaller size by more than chance (the bootstrap intervals lie apart, and
-#   the higher one above 0.1), or if at the smallest size of all the interval lies above 0.2.
-# - It **holds** if the mean of $\rho$ over repetitions falls at every step for as long as it is above 0.1, ends below
-#   0.2, and the intervals of the largest and the smallest of the sizes lie apart. Whatever is left is within chance, or
-#   its end was not seen, and **cannot be judged** either.
+# - From here on $\rho$ is the mean over repetitions, and its interval the 95 % bootstrap interval of that mean over samples.
+#   The decline **fails** if $\rho$ rises, at a step to a smaller size, to above 0.1 with the two intervals lying apart, or
+#   if at the smallest size of all the interval lies above 0.2.
+# - It **holds** if $\rho$ falls at every step for as long as it is above 0.1, ends below 0.2, and the intervals of the
+#   largest and the smallest of the sizes that are evidence lie apart. Whatever is left is within chance, or its end was
+#   not seen, and **cannot be judged** either.
+#
+# The bootstrap draws samples as if each had a network of its own. Samples learned by one network share its luck, so the
+# intervals are too narrow where the networks are few, at the large sizes; the spread over repetitions stands beside them.
 
 # %% tags=["parameters"]
 dataset = "digits"  # or "mnist", "cifar10", or the path of your own .npz

@@ -33,7 +33,8 @@
 # difficulty rising in this order with $p < 0.05$ and both neighbouring Wilcoxon tests have $p < 0.05$ too; it **holds in
 # part** if Page's test does and one of these does not; it **fails** if Page's test finds the reverse order; else it **is
 # not found**. It **cannot be judged** if the targets were not learned in their most interchangeable company, their mean
-# loss not falling to half of what it was. The tests take targets for independent; those of one network are learned
+# loss not falling to half of what it was, or if in one of the three more than a tenth of the runs was *unstable*, diverged
+# or with a loss above 100 nats somewhere; unstable runs are counted and left out of every mean. The tests take targets for independent; those of one network are learned
 # together, and two reference networks may choose the same sample, so a $p$ near 0.05 says little.
 #
 # In the authors' public code the sets are returned as most, middle, least and unpacked as most, least, middle, so the

@@ -104,5 +104,26 @@ def test_what_an_artefact_does_not_hold_is_refused(tmp_path):
     x, y, subsets = torch.randn(4, 1, 2, 4), torch.arange(4) % 3, torch.arange(4).view(2, 2)
     with pytest.raises(ValueError, match="train_many does not know checkpoints; call lpntk"):
         train_many(NET, x, y, subsets, seeds=[0, 1], cache=Cache(tmp_path), epochs=1, lr=0.1, checkpoints=(1,))
+    with pytest.raises(ValueError, match="train_many does not know on_divergence; call lpntk"):
+        train_many(NET, x, y, subsets, seeds=[0, 1], cache=Cache(tmp_path), epochs=1, lr=0.1, on_divergence=None)
     with pytest.raises(ValueError, match="every subset needs its seed; got 2 subsets and 1 seeds"):
         train_many(NET, x, y, subsets, seeds=[0], cache=Cache(tmp_path), epochs=1, lr=0.1)
+
+
+def test_what_decides_an_artefact(tmp_path):
+    x, y, subsets = torch.randn(4, 1, 2, 4), torch.arange(4) % 3, torch.arange(4).view(2, 2)
+    settings = {"seeds": [0, 1], "way": 1, "epochs": 1, "lr": 0.1, "device": "cpu"}
+    cache = Cache(tmp_path)
+
+    def made(x=x, y=y, subsets=subsets, **changed):
+        before = len(list(tmp_path.glob("history-*")))
+        train_many(NET, x, y, subsets, cache=cache, **{**settings, **changed})
+        return len(list(tmp_path.glob("history-*"))) - before
+
+    assert made() == 2
+    assert made() == 0
+    assert made(seeds=[0, 2]) == 1  # one by one: the other is the same
+    assert made(subsets=subsets.flip(1)) == 2
+    assert made(x=x + 1) == 2
+    assert made(y=(y + 1) % 3) == 2
+    assert made(momentum=0.5) == 2

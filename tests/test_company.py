@@ -46,7 +46,7 @@ def test_company_is_what_its_name_says():
         pick("best")
 
 
-def told(shift, seed, k=10, runs=5):
+def told(shift, seed, k=10, runs=5, unstable=0):
     """Targets with difficulties of their own, easier by a planted shift per group."""
     generator = torch.Generator().manual_seed(seed)
     own = torch.rand(k, generator=generator) * 5
@@ -54,7 +54,7 @@ def told(shift, seed, k=10, runs=5):
     for group in GROUPS:
         first = own + 5 + shift.get(group, 0.0) + 0.1 * torch.randn(runs, k, generator=generator)
         loss = torch.stack([first, first / 4], dim=1)  # (runs, 2 epochs, k)
-        kept[group] = Company(loss, torch.zeros(k), 0, 0)
+        kept[group] = Company(loss, torch.zeros(k), 0, unstable)
     return kept
 
 
@@ -90,6 +90,12 @@ def test_an_order_that_chance_hides_is_not_said_to_fail():
     every = told({"least": 1.0}, 0)
     few = {group: Company(kept.loss[:, :, :2], kept.kernel[:2], 0, 0) for group, kept in every.items()}
     assert order([few]).verdict == "is not found"  # two targets cannot tell
+
+
+def test_what_most_runs_did_not_survive_cannot_be_judged():
+    shift = {"most": 0.0, "middle": 0.5, "least": 1.0}
+    assert order([told(shift, 0, runs=10, unstable=1)]).verdict == "holds"
+    assert order([told(shift, 0, runs=10, unstable=2)]).verdict == "cannot be judged"
 
 
 def test_unstable_runs_are_left_out(tmp_path):

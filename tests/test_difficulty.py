@@ -46,16 +46,18 @@ def test_unstable_models_are_counted_and_left_out():
     loss[1, 1] = torch.nan
     loss[2] = 3.0
     loss[3, 0, 2] = 101.0  # finite, and would rule every mean
+    loss[0, 0, 0] = 99.0  # hard, and a mean may hold it
     accuracy = torch.tensor([[0.0, 1.0], [0.0, 0.0], [0.0, 0.5], [0.0, 0.0]])
     run = summarise(History(loss, loss, loss < 2, train_accuracy=accuracy), torch.arange(16).view(4, 4))
     assert (run.models, run.diverged, run.unstable, run.stable) == (4, 1, 2, False)
     assert run.loss[4:8].isnan().all()
     assert run.loss[12:].isnan().all()
-    assert run.first_loss == run.last_loss == 2.0
+    assert run.first_loss == pytest.approx((99 + 3 + 12) / 8)
+    assert run.last_loss == 2.0
     assert run.accuracy == 0.75  # after the last epoch, of the two that are left
     row = learned([Repetition([run], run)])[0]
     assert (row["diverged"], row["unstable"]) == (1, 2)
-    assert row["mean_difficulty"] == 4.0
+    assert row["mean_difficulty"] == pytest.approx((100 + 3 * 2 + 4 * 6) / 8)
     assert pearson(run.loss, run.loss) == pytest.approx(1)
     one_of_ten = History(*[torch.cat([loss[3:], loss[:1].expand(9, -1, -1)])] * 3)
     assert summarise(one_of_ten, torch.arange(40).view(10, 4)).stable
@@ -105,7 +107,7 @@ def test_a_planted_correlation_is_found_inside_its_interval():
     generator = torch.Generator().manual_seed(0)
     a, noise = torch.randn(2, 4000, generator=generator)
     b = 0.6 * a + 0.8 * noise
-    low, high = bootstrap_interval(a, b, seed=0)
+    low, high = bootstrap_interval([(a, b)], seed=0)
     assert low < 0.6 < high
     assert 0.02 < high - low < 0.08  # about 4 (1 - rho^2) / sqrt(n)
     assert low < pearson(a, b) < high
@@ -113,6 +115,17 @@ def test_a_planted_correlation_is_found_inside_its_interval():
     wild[0] = 1e6
     assert abs(pearson(a, wild)) < 0.2  # one sample rules Pearson's rho, not the ranks
     assert spearman(a, wild) == pytest.approx(spearman(a, b), abs=0.01)
+    holes = a.clone()
+    holes[:2000] = torch.nan
+    wider = bootstrap_interval([(holes, b)], seed=0)
+    assert 1.2 < (wider[1] - wider[0]) / (high - low) < 1.7  # half the samples: sqrt(2)
+    assert wider[0] < pearson(a[2000:], b[2000:]) < wider[1]
+    again = 0.6 * a + 0.8 * torch.randn(4000, generator=generator)
+    both = bootstrap_interval([(a, b), (a, again)], seed=0)
+    assert both[0] < (pearson(a, b) + pearson(a, again)) / 2 < both[1]
+    assert both[1] - both[0] < high - low  # the mean of two is known better
+    nothing = torch.full((4000,), torch.nan)
+    assert all(end != end for end in bootstrap_interval([(a, nothing)], seed=0))
     assert pearson(a, -a) == pytest.approx(-1)
     assert pearson(a, torch.ones(4000)) != pearson(a, torch.ones(4000))  # NaN
 
@@ -140,8 +153,16 @@ def test_a_planted_decline_is_found_by_the_statistics():
     assert rho.by_rank().ceiling == pytest.approx(rho.rank_ceiling)
     assert [v.mean for v in rho.by_rank().by_size.values()] == [v.rank for v in rho.by_size.values()]
     assert rho.by_rank().verdict == "holds"
-    rank = spearman(repetitions[0].runs[0].distance, repetitions[0].runs[2].distance)
-    assert rho.by_rank().by_size[4].low == rho.by_size[4].rank_low < rank < rho.by_size[4].rank_high
+    value, ranked = rho.by_size[4], rho.by_rank().by_size[4]
+    assert value.mean_low < value.mean < value.mean_high
+    assert value.mean_high - value.mean_low < value.high - value.low
+    assert ranked.mean_low == value.rank_low < value.rank < ranked.mean_high == value.rank_high
+    starved = Repetition([run(64, whole), run(16, whole, last=2.0), *runs[2:]], run(64, whole))
+    assert [v.learned for v in correlations([*repetitions, starved], seed=0).by_size.values()] == [False, True, True]
+    shaky = Repetition([run(64, whole), run(16, whole), replace(runs[2], unstable=1), runs[3]], run(64, whole))
+    assert [v.stable for v in correlations([*repetitions, shaky], seed=0).by_size.values()] == [True, False, True]
+    unlearned = Repetition([run(64, whole, last=2.0), *runs[1:]], run(64, whole))
+    assert not correlations([*repetitions, unlearned], seed=0).learned
 
 
 def test_a_few_hard_samples_make_a_ceiling_that_the_ranks_do_not_have():
@@ -189,11 +210,14 @@ def test_the_experiment_is_seeded_and_complete(tmp_path):
         ({256: 0.24, 16: 0.21, 1: 0.19}, 0.9, (), "cannot be judged"),  # a fall within chance
         ({256: 0.8, 16: 0.4, 4: 0.45, 1: 0.0}, 0.9, (), "cannot be judged"),  # a rise within chance
         ({256: 0.8, 16: 0.3, 1: 0.22}, 0.9, (), "cannot be judged"),  # an end at the bar, within chance
+        ({256: 0.8, 16: 0.0, 1: 0.099}, 0.9, (), "holds"),  # below 0.1 a rise does not count
+        ({256: 0.3, 16: 0.45, 1: 0.0}, 0.9, (), "fails"),  # a rise of more than chance
         ({256: 0.8, 64: 0.6, 16: 0.4, 4: 0.2, 1: 0.0}, 0.9, (64, 16, 4), "cannot be judged"),  # most was not seen
     ],
 )
 def test_the_verdict_follows_its_rule(means, ceiling, starved, verdict):
-    by_size = {size: SizeCorrelation(m, m - 0.05, m + 0.05, m, 0.0, size not in starved) for size, m in means.items()}
+    interval = lambda m: {"mean_low": m - 0.05, "mean_high": m + 0.05}
+    by_size = {size: SizeCorrelation(m, m, m, m, 0.0, size not in starved, **interval(m)) for size, m in means.items()}
     rho = Correlations(by_size, ceiling, 0.0)
     assert rho.verdict == verdict
     assert rho.starved == sorted(starved, reverse=True)

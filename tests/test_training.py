@@ -220,6 +220,29 @@ def hooked():
     return model
 
 
+def slowed():
+    """A hook on a parameter's gradient."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(8, 3))
+    model[1].weight.register_hook(lambda grad: 0 * grad)
+    return model
+
+
+def overridden():
+    """A layer whose forward pass is its object's own."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(8, 3))
+    model[1].forward = lambda x: 2 * x[:, :3]
+    return model
+
+
+class Scaled(nn.Module):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor, self.linear = factor, nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.factor * self.linear(x.flatten(1))
+
+
 def parametrized():
     return nn.Sequential(nn.Flatten(), nn.utils.parametrizations.weight_norm(nn.Linear(8, 8)), nn.Linear(8, 3))
 
@@ -247,8 +270,7 @@ def spare():
 
 @pytest.mark.parametrize(
     ("make", "is_chain"),
-    [(repeated, False),
-        (tied, False), (doubled, False), (hooked, False), (parametrized, False), (rows_first, True),
+    [(repeated, False), (tied, False), (doubled, False), (parametrized, False), (rows_first, True),
      (images_last, False), (frozen, True), (spare, False)],
 )  # fmt: skip
 def test_what_only_looks_like_a_chain_is_trained_right(make, is_chain):
@@ -284,11 +306,86 @@ def test_three_dimensional_filters_train_one_by_one_and_together():
     assert torch.allclose(*ends, atol=1e-4)
 
 
-def test_models_of_two_kinds_are_refused():
+def untied():
+    return nn.Sequential(nn.Flatten(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.Linear(8, 3))
+
+
+@pytest.mark.parametrize(
+    "models",
+    [[net(0), build("mlp", (1, 2, 4), 3, seed=0, hidden=(4,))], [Scaled(1.0), Scaled(2.0)], [tied(), untied()],
+     [untied(), tied()]],
+)  # fmt: skip
+def test_models_of_two_kinds_are_refused(models):
     x, y = toy()
-    models = [build("mlp", (1, 2, 4), 3, seed=0, hidden=(width,)) for width in (4, 5)]
-    with pytest.raises(ValueError, match="models of one call must be of one architecture"):
+    with pytest.raises(ValueError, match=r"must differ in their parameters' values only; use way='single'"):
         train(models, x, y, torch.arange(24).view(2, 12), seeds=[0, 1], way="stack", **SGD)
+
+
+@pytest.mark.parametrize("make", [hooked, slowed])
+@pytest.mark.parametrize("plain", [0, 1])
+def test_what_belongs_to_one_object_trains_alone(make, plain):
+    """A stack would not see it, or take it for all."""
+    x, y = toy()
+    models = [doubled() if i < plain else make() for i in range(2)]
+    rows = torch.arange(24).view(2, 12)
+    with pytest.raises(ValueError, match="nor hooks; train these models one by one"):
+        train(models, x, y, rows, seeds=[0, 1], way="stack", **SGD)
+
+
+def test_an_object_s_own_forward_pass_is_taken_by_no_stack():
+    models = [overridden(), overridden()]
+    with pytest.raises(ValueError, match="train these models one by one"):
+        Stack(models)
+    x, y = toy()
+    rows, gentle = torch.arange(24).view(2, 12), {**SGD, "weight_decay": 0.0}
+    slow = [slowed(), slowed()]
+    before = slow[1][1].weight.detach().clone()
+    train(slow, x, y, rows, seeds=[0, 1], **gentle)  # auto: one by one, where the hook is heard
+    assert torch.equal(before, slow[1][1].weight)
+
+
+@pytest.mark.parametrize("make", [tied, repeated])
+def test_checkpoints_of_shared_layers_can_be_loaded(make):
+    x, y = toy()
+    models = [make() for _ in range(2)]
+    history = train(models, x, y, torch.arange(24).view(2, 12), seeds=[0, 1], way="stack", checkpoints=(4,), **SGD)
+    again = make()
+    again.load_state_dict(history.checkpoints[4][1])
+    assert torch.equal(again(x), models[1](x))
+
+
+class Restless(nn.Module):
+    """Dropout that is no layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.linear(F.dropout(x.flatten(1), 0.5, training=self.training))
+
+
+def asleep():
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(8, 3))
+    model[1].eval()
+    return model
+
+
+@pytest.mark.parametrize("way", ["single", "stack"])
+def test_modes_mean_the_same_one_by_one_and_together(way):
+    x, y = toy()
+
+    def losses(make, dropout):
+        models = [make() for _ in range(2)]
+        for model in models:
+            for p in model.parameters():
+                p.data.normal_(0, 0.3, generator=torch.Generator().manual_seed(0))
+        rows = torch.arange(24).view(2, 12)
+        return train(models, x, y, rows, seeds=[0, 1], way=way, dropout=dropout, **SGD).loss
+
+    plain = losses(asleep, False)
+    assert not torch.allclose(losses(asleep, True), plain, atol=0.01)  # training wakes the layer
+    assert not torch.allclose(losses(Restless, False), plain, atol=0.01)  # only layers can be switched off
 
 
 def test_dropout_acts_in_a_stack_is_seeded_and_can_be_switched_off():
@@ -420,6 +517,12 @@ def test_short_work_is_not_timed_at_all_or_only_once(monkeypatch):
     assert asked == [16, 1]
     tuning.choose_width(models, x, y, 4, steps=10**5)
     assert asked[2:6] == [16, 1, 4, 16]
+    asked.clear()
+    monkeypatch.setattr(tuning, "_measured", {})
+    tuning.choose_width(models[:4], x, y, 4, steps=10**6)  # times 1 and 4
+    before = len(asked)
+    assert tuning.choose_width(models, x, y, 4, steps=40) == 16  # 16 is not known and too short a work to learn of
+    assert len(asked) == before
 
 
 def test_a_moment_s_load_does_not_decide(monkeypatch):
@@ -449,6 +552,8 @@ def test_options_that_cannot_be_are_refused():
         ({"epochs": 0}, "epochs must be at least 1; got 0"),
         ({"batch_size": 0}, "batch_size must be at least 1; got 0"),
         ({"checkpoints": (0, 3)}, r"numbers of finished epochs, 0\.\.2; got 3"),
+        ({"test": (x, y[:5])}, "every input needs its label; got 24 inputs and 5 labels"),
+        ({"train_accuracy": 1}, "train_accuracy must be True, False or 'last'; got 1"),
         ({"train_accuracy": "first"}, "train_accuracy must be True, False or 'last'; got 'first'"),
         ({"seeds": [0, 1]}, "must be as many; got 1, 1 and 2"),
     ):
@@ -456,6 +561,9 @@ def test_options_that_cannot_be_are_refused():
             train([net(0)], x, y, rows, **{**good, **wrong})
     with pytest.raises(ValueError, match="every input needs its label; got 24 inputs and 23 labels"):
         train([net(0)], x, y[1:], rows, **good)
+    one = net(0)
+    with pytest.raises(ValueError, match="every subset needs a model of its own"):
+        train([one, one], x, y, rows.view(2, 12), **{**good, "seeds": [0, 1]})
     for subset, found in ((rows + 1, 24), (rows - 1, -1)):
         with pytest.raises(ValueError, match=rf"subsets must name samples 0\.\.23; got {found}"):
             train([net(0)], x, y, subset, **good)

@@ -31,20 +31,21 @@ CASES = {
 }
 ALONE = 8  # models timed one by one
 LIMIT = 0.1  # by how much a chosen way may be slower
+SECONDS = 1.5  # that the stack of all runs for in each row, at least
 
 
 def compare(name: str, batch: int, *, m: int = 64, repeats: int = 3, device: str = "auto") -> dict:
     """Time the ways and return one row; the order of the ways alternates and the fastest run counts.
 
     A model takes its steps in epochs of eight; at small batches it takes more of them, as in use, so that what a call
-    costs once does not count for much. One by one, a few models stand for all. Where a bar of 10 % seems missed, every
-    way runs up to twice as often again: on a machine that others use, the fastest of few runs is no measure.
+    costs once does not count for much. One by one, a few models stand for all. Short rows are run more often: on a
+    machine that others use, the fastest of few short runs is no measure, not even of two ways that are the same.
 
     Args:
         name: a key of ``CASES``.
         batch: samples per step.
         m: models.
-        repeats: of each way.
+        repeats: of each way, at least; more until the stack of all has run for ``SECONDS``.
         device: as in ``train``.
     """
     in_shape, options = CASES[name]
@@ -74,19 +75,20 @@ def compare(name: str, batch: int, *, m: int = 64, repeats: int = 3, device: str
     widest = min(m, WIDTHS[-1], 2 * GIB // bytes_per_model(models[0], x[:1].to(on), batch))
     ways = {"single": 1, "stack": int(widest), "chosen": chosen, "short": "auto"}
     ms, losses = dict.fromkeys(ways, float("inf")), {}
-    slower = dict.fromkeys(("chosen", "short"), float("inf"))
-    for repeat in range(3 * repeats):
-        if repeat >= repeats and max(slower.values()) <= LIMIT:
-            break
+    repeat, spent = 0, 0.0
+    while repeat < repeats or (spent < SECONDS and repeats > 1):
         for way in list(ways)[:: 1 if repeat % 2 else -1]:
             taken, losses[way] = run(way)
             ms[way] = min(taken, ms[way])
-        slower = {way: ms[way] / min(ms["single"], ms["stack"]) - 1 for way in slower}
+            spent += taken * m * steps / 1e3 if way == "stack" else 0.0
+        repeat += 1
+    slower = {way: ms[way] / min(ms["single"], ms["stack"]) - 1 for way in ("chosen", "short")}
     return {
         "model": name,
         "batch": batch,
         **{f"{way}_ms": round(value, 4) for way, value in ms.items()},
         "width": chosen,
+        "repeats": repeat,
         "faster_than_single": round(ms["single"] / ms["chosen"], 2),
         **{f"{way}_slower_than_better": round(value, 3) for way, value in slower.items()},
         "loss_difference": max(float((losses["single"] - losses[w][:ALONE]).abs().max()) for w in ("stack", "short")),

@@ -19,7 +19,7 @@ GIB = 2**30
 WIDTHS = (1, 4, 16, 64)
 TRIAL = 0.15  # seconds that the timing of one width takes, or three steps
 SHARE = 0.1  # of the work that a timing of all widths may take
-NEAR = 48 * 2**20  # bytes of activations up to which wider stacks were faster, on CPUs
+NEAR = 64 * 2**20  # bytes of activations up to which wider stacks were faster, on CPUs
 SLOW = 0.1  # seconds of a step from which a width that is clearly worse than another ends the search
 _measured: dict[tuple, dict[int, float]] = {}
 

@@ -21,6 +21,7 @@ from sphinx.application import Sphinx
 from sphinx.directives.patches import Figure
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
+from sphinx.util.nodes import explicit_title_re
 
 logger = logging.getLogger(__name__)
 
@@ -71,17 +72,19 @@ class Shown(SphinxRole):
 
 
 class Page(SphinxRole):
-    """A link to the page of a notebook at the profile shown, with its title."""
+    """A link to the page of a notebook at the profile shown, with its title or as ``words <notebook>``."""
 
     def run(self):
-        folder, _ = locate(self.env, self.text, 1)
+        own = explicit_title_re.match(self.text)
+        words, target = own.groups() if own else (self.text, self.text)
+        folder, _ = locate(self.env, target, 1)
         link = addnodes.pending_xref(
             self.rawtext,
-            nodes.inline(self.text, self.text, classes=["xref", "std", "std-doc"]),
+            nodes.inline(words, words, classes=["xref", "std", "std-doc"]),
             refdomain="std",
             reftype="doc",
             reftarget=f"/{folder}/notebook",
-            refexplicit=False,
+            refexplicit=own is not None,
             refdoc=self.env.docname,
             refwarn=True,
         )

@@ -12,6 +12,7 @@ width is at least 6 times faster than one by one; losses agree to 1e-4.
 
 import argparse
 import json
+import statistics
 import time
 from pathlib import Path
 
@@ -36,11 +37,11 @@ SECONDS = 1.5  # that the stack of all runs for in each row, at least
 
 
 def compare(name: str, batch: int, *, m: int = 64, repeats: int = 5, device: str = "auto") -> dict:
-    """Time the ways and return one row; the order of the ways alternates and the fastest run counts.
+    """Time the ways and return one row; the ways take turns, forth and back, and the median counts.
 
-    A model takes its steps in epochs of eight; at small batches it takes more of them, as in use, so that what a call
-    costs once does not count for much. One by one, a few models stand for all. Short rows are run more often: on a
-    machine that others use, the fastest of few short runs is no measure.
+    A model takes its steps in epochs of eight; at small batches it takes hundreds of them, as in use, so that what a
+    call costs once does not count for much. One by one, a few models stand for all. Short rows are run more often: on a
+    machine that others use, few short runs are no measure.
 
     Args:
         name: a key of ``CASES``.
@@ -51,7 +52,7 @@ def compare(name: str, batch: int, *, m: int = 64, repeats: int = 5, device: str
     """
     in_shape, options = CASES[name]
     architecture = name.split("-")[0]
-    epochs = 8 if batch <= 4 else 2
+    epochs = 32 if batch <= 4 else 2
     steps = 8 * epochs
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2048, *in_shape, generator=generator)
@@ -62,7 +63,7 @@ def compare(name: str, batch: int, *, m: int = 64, repeats: int = 5, device: str
         count = ALONE if width == 1 else m
         models = [build(architecture, in_shape, 10, seed=i, **options) for i in range(count)]
         started = time.perf_counter()
-        history = train(models, x, y, subsets[:count], seeds=list(range(count)), epochs=epochs, lr=0.001,
+        history = train(models, x, y, subsets[:count], seeds=list(range(count)), epochs=epochs, lr=0.0001,
                         batch_size=batch, momentum=0.9, weight_decay=5e-4, way=width, device=device)  # fmt: skip
         return 1e3 * (time.perf_counter() - started) / (count * steps), history.loss
 
@@ -79,15 +80,15 @@ def compare(name: str, batch: int, *, m: int = 64, repeats: int = 5, device: str
     widest = min(m, WIDTHS[-1], 2 * GIB // bytes_per_model(models[0], x[:1].to(on), batch))
     ways = {"single": 1, "stack": int(widest), "chosen": chosen, "short": short}
     widths = sorted(set(ways.values()))
-    best, losses = dict.fromkeys(widths, float("inf")), {}
+    times, losses = {width: [] for width in widths}, {}
     repeat, spent = 0, 0.0
     while repeat < repeats or (spent < SECONDS and repeats > 1):
         for width in widths[:: 1 if repeat % 2 else -1]:
             taken, losses[width] = run(width)
-            best[width] = min(taken, best[width])
+            times[width].append(taken)
             spent += taken * m * steps / 1e3 if width == widest else 0.0
         repeat += 1
-    ms = {way: best[width] for way, width in ways.items()}
+    ms = {way: statistics.median(times[width]) for way, width in ways.items()}
     ms["short"] += 1e3 * choosing / (m * steps)
     slower = {way: ms[way] / min(ms["single"], ms["stack"]) - 1 for way in ("chosen", "short")}
     return {

@@ -47,7 +47,8 @@ def compare(kept: Sequence[dict[str, Company]], easier: str, harder: str) -> Com
     a, b = by_target(kept, easier), by_target(kept, harder)
     gap = b - a
     p, reverse = (float(stats.wilcoxon(gap, alternative=side).pvalue) for side in ("greater", "less"))
-    return Comparison(easier, harder, float(gap.mean()), float((gap > 0).mean()), p, reverse)
+    share = np.where(np.isnan(gap), np.nan, gap > 0).mean()  # of a target never learned in peace nobody can tell
+    return Comparison(easier, harder, float(gap.mean()), float(share), p, reverse)
 
 
 def summary(kept: Sequence[dict[str, Company]]) -> list[dict[str, float | str]]:

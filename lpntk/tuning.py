@@ -20,6 +20,7 @@ WIDTHS = (1, 4, 16, 64)
 TRIAL = 0.15  # seconds that the timing of one width takes, or three steps
 SHARE = 0.1  # of the work that a timing of all widths may take
 NEAR = 64 * 2**20  # bytes of activations up to which wider stacks were faster, on CPUs
+CLEAR = 0.1  # by how much another width must be faster than the usual one: such a short timing is not exact
 SLOW = 0.1  # seconds of a step from which a width that is clearly worse than another ends the search
 _measured: dict[tuple, dict[int, float]] = {}
 
@@ -66,14 +67,15 @@ def choose_width(
     usual = min(widest, max(width for width in WIDTHS if width == 1 or width * activations <= NEAR))
     if unknown:
         untimed = min(known, key=known.get) if usual in known else usual
-        if m * steps < 100 * usual:  # even three steps would be a good part of it
+        if m * steps < 500 * usual:  # even three steps of copies would be a good part of it
             return untimed
         seconds = min(known.values()) if known else _time(models[:usual], x, y, batch_size, trial=0.0)
         cost = sum(3 * max(TRIAL, 3 * width * seconds) for width in unknown)
         if cost > SHARE * m * steps * seconds:
             return untimed
     times = timings(models, x, y, batch_size, widest)
-    return min(times, key=times.get)
+    best = min(times, key=times.get)
+    return usual if usual in times and times[usual] <= (1 + CLEAR) * times[best] else best
 
 
 def _remembered(model: nn.Module, x: Tensor, batch_size: int) -> dict[int, float]:

@@ -26,8 +26,9 @@
 # The paper compares these three. We add what is needed to read them: company drawn at *random* from the class, the
 # targets *alone*, and the *contradictory* case, the samples of other labels with the smallest kernel. Two things to
 # keep in mind. The targets are the most typical samples of their class, since that is how they are chosen. And alone,
-# the targets are the whole of every gradient, while in company of ten each they are one part in eleven, with as many
-# steps: *alone* is more of the target as well as less company, so it is no fair rival of the other groups.
+# the targets are the whole of every gradient, while among ten companions each they are one part in eleven, and among
+# more a smaller part, with as many steps: *alone* is more of the target as well as less company, so it is no fair rival
+# of the other groups.
 #
 # **The rule**, stated before any result: the order *most, middle, least* **holds** if Page's test over targets finds
 # difficulty rising in this order with $p < 0.05$ and both neighbouring Wilcoxon tests have $p < 0.05$ too; it **holds in

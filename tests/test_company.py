@@ -114,6 +114,8 @@ def test_unstable_runs_are_left_out(tmp_path):
     assert summary([{"alone": found}])[0]["unstable"] == 3
     kept["middle"].loss[:] = torch.nan
     assert order([kept]).verdict == "cannot be judged"
+    lost = compare([kept], "middle", "least")
+    assert all(np.isnan(value) for value in (lost.difference, lost.targets_easier, lost.p, lost.p_reverse))
 
 
 def test_the_reference_kernel_is_that_of_the_trained_network(tmp_path):

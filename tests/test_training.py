@@ -534,6 +534,16 @@ def test_a_moment_s_load_does_not_decide(monkeypatch):
     assert tuning.choose_width(models, x, y, 4, steps=LONG) == 4
 
 
+@pytest.mark.parametrize(("sixteen", "width"), [(1.0, 64), (0.92, 64), (0.8, 16)])
+def test_another_width_than_the_usual_must_be_clearly_faster(monkeypatch, sixteen, width):
+    x, y = toy()
+    models = [net(i) for i in range(64)]
+    monkeypatch.setattr(tuning, "_measured", {})
+    seconds = {1: 2.0, 4: 1.5, 16: sixteen, 64: 1.0}
+    monkeypatch.setattr(tuning, "_time", lambda part, *_, **_o: seconds[len(part)])
+    assert tuning.choose_width(models, x, y, 1, steps=LONG) == width
+
+
 def test_a_measured_width_is_worth_it():
     """The real timing: tiny models at batch 1 are faster together."""
     models, x, y = [build("mlp", (1, 8, 8), 10, seed=i) for i in range(64)], torch.randn(64, 1, 8, 8), torch.arange(64)

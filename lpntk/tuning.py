@@ -1,8 +1,9 @@
 """Together or one by one? A short timing per architecture and batch size, remembered for the rest of the process.
 
 Stacking pays where batches are tiny and models small; where a model fills the processor by itself it costs. The timing
-tries widths in rising order, stops where slow ones get slower, and looks again at the best. Work so short that the
-timing would be a good part of it is done at the width that keeps activations near the processor.
+tries widths in rising order, stops where slow ones get slower, and looks again at the best. The width that keeps
+activations near the processor is left for another only if that is clearly faster; work so short that the timing would
+be a good part of it is done at this width untimed.
 """
 
 import copy

@@ -224,8 +224,9 @@ if rows:
 # Learning difficulty asks for hundreds of small networks, each on a few samples. One at a time they leave a processor
 # waiting; as a stack, with one batched product per layer, they fill it. How much that gives depends on the batch size
 # and the model, and with large batches and convolutions a wide stack can be the slower way, so that `train` chooses the
-# width by a short timing of its own; work so short that this would be a good part of it is done at the width that keeps
-# activations near the processor. Below are committed runs of `bench/stacking.py` (64 models of each kind; `mlp` and `lenet5` on 28 x 28
+# width by a short timing of its own: that which keeps activations near the processor, unless another is clearly faster.
+# Work so short that the timing would be a good part of it goes untimed. Below are committed runs of
+# `bench/stacking.py` (64 models of each kind, medians of runs that take turns; `mlp` and `lenet5` on 28 x 28
 # images, `mlp-digits` on 8 x 8). Solid: the width that was chosen; dotted: stacks of all 64.
 
 # %%

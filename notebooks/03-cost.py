@@ -226,9 +226,10 @@ if rows:
 # and the model, and with large batches and convolutions a wide stack can be the slower way, so that `train` chooses the
 # width by a short timing of its own: that which keeps activations near the processor, unless another is clearly faster.
 # Work so short that the timing would be a good part of it goes untimed. Below are committed runs of
-# `bench/stacking.py` (64 models of each kind, medians of runs that take turns; `mlp` and `lenet5` on 28 x 28
-# images, `mlp-digits` on 8 x 8). What limits the gain at tiny batches is memory: in every step 64 networks `mlp` move
-# their weights, gradients and momenta through it, about 80 MB, while those of one stay in the cache. Solid: the width that was chosen; dotted: stacks of all 64.
+# `bench/stacking.py` (64 models of each kind, medians of runs that take turns; `mlp` and `lenet5` on 28 x 28 images,
+# `mlp-digits` on 8 x 8). What limits the gain at tiny batches is memory: in every step 64 networks `mlp` move their
+# weights, gradients and momenta through it, about 80 MB, while those of one stay in the cache. Solid: the width that
+# was chosen; dotted: stacks of all 64.
 
 # %%
 stacks = benchmarks.stacking(bench_records)

@@ -130,7 +130,7 @@ for case in cases:
     for row in difficulty.learned(done[case], measure):
         record.update(f"learned.{case.key}.{row.pop('size')}", row)
 print(main.words)
-pd.DataFrame(difficulty.learned(done[main], measure)).set_index("size").style.format(precision=3)
+pd.DataFrame(difficulty.learned(done[main], measure)).set_index("size").style.format(precision=3, na_rep="–")
 
 # %% [markdown]
 # ## Scatter
@@ -144,10 +144,11 @@ record.figure("scatter", difficulty_plots.scatter(done[main][0], rhos[main, meas
 # %% [markdown]
 # Difficulty has a long tail, and a few very hard samples weigh heavily in Pearson's $\rho$, which the paper reports.
 # The rank correlation in the table below cannot be ruled by them, and often tells another story: among the many easy
-# samples, which one is the harder is mostly chance, so that two runs on the same set agree less by rank.
+# samples, which one is the harder is mostly chance, so that two runs on the same set agree less by rank. A dash: not
+# defined, as the spread over the seeds is where there is one.
 
 # %%
-pd.DataFrame(difficulty_study.detail(rhos[main, measure])).set_index("size").style.format(precision=2)
+pd.DataFrame(difficulty_study.detail(rhos[main, measure])).set_index("size").style.format(precision=2, na_rep="–")
 # %%
 record.figure("rho", difficulty_plots.rho_by_size(rhos[main, measure]))
 
@@ -160,7 +161,7 @@ record.figure("rho", difficulty_plots.rho_by_size(rhos[main, measure]))
 
 # %%
 print(second.words, "- steps of one model by size:", difficulty_study.steps_taken(second, epochs, samples.k))
-pd.DataFrame(difficulty.learned(done[second], measure)).set_index("size").style.format(precision=3)
+pd.DataFrame(difficulty.learned(done[second], measure)).set_index("size").style.format(precision=3, na_rep="–")
 # %%
 record.figure("scatter-second", difficulty_plots.scatter(done[second][0], rhos[second, measure], measure, seed=seed))
 

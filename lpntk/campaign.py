@@ -83,6 +83,7 @@ def train_many(
         "data": [digest(x), digest(y)],
         "training": training,
         "device": on.type,
+        "torch": torch.__version__,
         "source": module_hash("training", "models"),
     }
 

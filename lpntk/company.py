@@ -3,9 +3,9 @@
 Targets: in each class the head of the pair with the largest kernel. Company: the samples of the target's class whose
 kernel with it is largest (``most``), in the middle (``middle``) or smallest (``least``). Targets of all classes and
 their company are learned together, without shuffling, by many networks that differ in their initialisation.
-Controls of ours: ``random`` company of the class, ``alone`` (targets only), and ``contradictory``: the samples of
-*other* labels with the smallest kernel. The paper's code unpacks its groups as most, least, middle; we name them by
-what they are.
+Controls of ours: ``random`` company of the class, ``alone`` (targets only), and ``other``: the samples of one other
+label with the smallest kernel. The paper's code unpacks its groups as most, least, middle; we name them by what they
+are.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from lpntk.cache import Cache
@@ -20,7 +21,7 @@ from lpntk.campaign import Network, train_many
 from lpntk.difficulty import UNSTABLE
 
 PAPER_GROUPS = ("most", "middle", "least")
-GROUPS = (*PAPER_GROUPS, "random", "alone", "contradictory")
+GROUPS = (*PAPER_GROUPS, "random", "alone", "other")
 
 
 def targets(kappa: Tensor, y: Tensor) -> Tensor:
@@ -42,13 +43,23 @@ def targets(kappa: Tensor, y: Tensor) -> Tensor:
     return torch.tensor(chosen)
 
 
-def company(kappa: Tensor, y: Tensor, target: int, group: str, count: int, *, seed: int = 0) -> Tensor:
-    """Return the company (count,) of one target, best fitting first; (0,) for ``alone``.
+def size_of_targets(kappa: Tensor, y: Tensor, heads: Tensor) -> float:
+    """Return the mean share of a class with a smaller kernel with itself, the size of gradients, than its target."""
+    own = kappa.diagonal()
+    return float(torch.stack([(own[y == y[t]] < own[t]).float().mean() for t in heads]).mean())
+
+
+def company(kappa: Tensor, y: Tensor, heads: Tensor, group: str, count: int, *, seed: int = 0) -> list[Tensor]:
+    """Return the company of every target, (count,) indices each, best fitting first; (0,) for ``alone``.
+
+    In every group but ``alone`` each label occurs ``count`` times, targets aside, or difficulty would tell how many
+    samples of its own label a target meets. So in ``other`` each class is the company of one target, not its own,
+    assigned such that the kernels are smallest in sum.
 
     Args:
         kappa: (n, n) symmetric kernel.
         y: (n,) labels.
-        target: index of the target, which is never in its own company.
+        heads: (k,) the targets, one per class in the order of classes; none is in any company.
         group: one of ``GROUPS``.
         count: samples of company.
         seed: of ``random``.
@@ -58,16 +69,25 @@ def company(kappa: Tensor, y: Tensor, target: int, group: str, count: int, *, se
     """
     if group not in GROUPS:
         raise ValueError(f"group must be one of {', '.join(GROUPS)}; got {group!r}")
-    same = y == y[target]
-    same[target] = False
-    pool = ((y != y[target]) if group == "contradictory" else same).nonzero()[:, 0]
     if group == "alone":
-        return pool[:0]
-    if len(pool) < count:
-        raise ValueError(f"{count} samples of company were asked for, but only {len(pool)} can be; choose a larger n")
+        return [heads[:0] for _ in heads]
+    free = torch.ones(len(y), dtype=torch.bool)
+    free[heads] = False
+    pools = [((y == y[t]) & free).nonzero()[:, 0] for t in heads]
+    if len(least := min(pools, key=len)) < count:
+        raise ValueError(f"{count} samples of company were asked for, but only {len(least)} can be; choose a larger n")
+    if group == "other":
+        cost = np.array([[float(kappa[t, pool].sort().values[:count].mean()) for pool in pools] for t in heads])
+        np.fill_diagonal(cost, np.abs(cost).sum() + 1)  # no class is its own target's company
+        pools = [pools[label] for label in linear_sum_assignment(cost)[1]]
+    return [_chosen(kappa[t], pool, group, count, seed) for t, pool in zip(heads, pools, strict=True)]
+
+
+def _chosen(kernel: Tensor, pool: Tensor, group: str, count: int, seed: int) -> Tensor:
+    """Return those of a pool that a target with this row of the kernel gets."""
     if group == "random":
         return pool[torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))[:count]]
-    order = pool[kappa[target, pool].argsort(descending=True, stable=True)]
+    order = pool[kernel[pool].argsort(descending=True, stable=True)]
     if group == "middle":
         return order[(len(order) - count) // 2 :][:count]
     return order[:count] if group == "most" else order[-count:].flip(0)
@@ -82,12 +102,14 @@ class Company:
         kernel: (k,) mean kernel of each target with its company; NaN if alone.
         diverged: runs, to numbers that are not finite.
         unstable: runs that diverged or gave a sample a loss above 100 nats.
+        negative: share of the company whose kernel with its target is below zero; NaN if alone.
     """
 
     loss: Tensor
     kernel: Tensor
     diverged: int
     unstable: int
+    negative: float = float("nan")
 
     @property
     def difficulty(self) -> Tensor:
@@ -137,16 +159,13 @@ def keep_company(
     seeds = np.random.SeedSequence([seed, 2]).generate_state(runs).tolist()
     told = {}
     for group in groups:
-        each = [
-            [company(kappa, y, int(t), group, count, seed=s) for t in heads]
-            for s in (seeds if group == "random" else seeds[:1])
-        ]
+        each = [company(kappa, y, heads, group, count, seed=s) for s in (seeds if group == "random" else seeds[:1])]
         rows = torch.stack([torch.cat([heads, *parts]) for parts in each]).expand(runs, -1)  # (runs, k + k count)
         history = train_many(
             network, x, y, rows.contiguous(), seeds=seeds, cache=cache, shuffle=False, progress=group, **training
         )
         loss = history.loss[:, :, : len(heads)].masked_fill(history.unstable[:, None, None], torch.nan)
-        kernel = torch.stack([torch.stack([kappa[t, part].mean() for t, part in zip(heads, parts, strict=True)])
-                              for parts in each]).mean(dim=0)  # fmt: skip
-        told[group] = Company(loss, kernel, int(history.diverged.sum()), int(history.unstable.sum()))
+        kernels = torch.stack([kappa[heads[:, None], torch.stack(parts)] for parts in each])  # (1 or runs, k, count)
+        told[group] = Company(loss, kernels.mean(dim=2).mean(dim=0), int(history.diverged.sum()),
+                              int(history.unstable.sum()), float((kernels < 0).float().mean()))  # fmt: skip
     return told

@@ -13,7 +13,7 @@ from lpntk.company import PAPER_GROUPS, Company
 
 LEVEL = 0.05
 PAIRS = (("most", "middle"), ("middle", "least"), ("most", "least"), ("most", "random"), ("random", "least"),
-         ("most", "contradictory"), ("least", "contradictory"))  # fmt: skip
+         ("most", "other"), ("least", "other"))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,14 @@ def compare(kept: Sequence[dict[str, Company]], easier: str, harder: str) -> Com
 
 
 def summary(kept: Sequence[dict[str, Company]]) -> list[dict[str, float | str]]:
-    """Return one row per kind of company: mean kernel, difficulty (nats, over targets), loss at the end, and whether
-    the targets were learned with every reference; diverged and unstable runs.
+    """Return one row per kind of company: mean kernel, share of it below zero, difficulty (nats, over targets), loss at
+    the end, and whether the targets were learned with every reference; diverged and unstable runs.
     """
     return [
         {
             "company": group,
             "kernel": float(np.mean([told[group].kernel.numpy() for told in kept])),
+            "negative": float(np.mean([told[group].negative for told in kept])),
             "difficulty": float(by_target(kept, group).mean()),
             "spread": float(by_target(kept, group).std(ddof=1)),
             "last_loss": float(np.mean([float(told[group].loss[:, -1].nanmean()) for told in kept])),

@@ -16,8 +16,9 @@ LOOKS = {
     "least": (VERMILION, "-"),
     "random": (GREEN, "--"),
     "alone": (GREY, ":"),
-    "contradictory": ("black", "-."),
+    "other": ("black", "-."),
 }
+WORDS = {"other": "other label"}
 
 
 def curves(told: dict[str, Company]) -> Figure:
@@ -61,7 +62,7 @@ def difficulties(kept: Sequence[dict[str, Company]]) -> Figure:
     for i, group in enumerate(groups):
         ax.plot([i] * len(table), table[:, i], "o", ms=5, alpha=0.6, color=LOOKS[group][0])
     ax.plot(range(len(groups)), table.mean(axis=0), "_", ms=28, mew=3, color="black", label="mean")
-    ax.set_xticks(range(len(groups)), groups)
+    ax.set_xticks(range(len(groups)), [WORDS.get(group, group) for group in groups])
     ax.set_xlabel("company")
     ax.set_ylabel("difficulty of a target: accumulated loss, nats")
     ax.legend()
@@ -73,5 +74,5 @@ def _band(ax: plt.Axes, runs: np.ndarray, group: str) -> None:
     color, style = LOOKS[group]
     mean, sd = np.nanmean(runs, axis=0), np.nanstd(runs, axis=0)
     epochs = np.arange(1, len(mean) + 1)
-    ax.plot(epochs, mean, style, color=color, lw=1.8, label=group)
+    ax.plot(epochs, mean, style, color=color, lw=1.8, label=WORDS.get(group, group))
     ax.fill_between(epochs, np.maximum(mean - sd, 0), mean + sd, color=color, alpha=0.15, lw=0)

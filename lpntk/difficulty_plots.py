@@ -77,7 +77,7 @@ def all_cases(rhos: dict[tuple[Case, str], Correlations]) -> Figure:
     settings = list(dict.fromkeys((case.lr, case.batch_size) for case, _ in keys))
     schedules = list(dict.fromkeys(case.schedule for case, _ in keys))
     colors = dict(zip(schedules, (BLUE, ORANGE, VERMILION), strict=False))
-    styles = {"loss": "-", "distance": ":"}
+    styles, ceilings = {"loss": "-", "distance": ":"}, {"loss": "*", "distance": "P"}
     fig, axes = plt.subplots(
         len(readings), len(settings), figsize=(3.9 * len(settings), 2.8 * len(readings) + 0.7), squeeze=False,
         sharey=True,
@@ -89,7 +89,7 @@ def all_cases(rhos: dict[tuple[Case, str], Correlations]) -> Figure:
         ax.plot(sizes, [v.mean for v in values], styles[measure], color=color)
         for size, v in zip(sizes, values, strict=True):
             ax.plot(size, v.mean, "o", ms=6, color=color, mfc=color if v.counts and rho.learned else "white")
-        ax.plot([case.n], [rho.ceiling], "*", ms=11, color=color, mfc=color if measure == "loss" else "white")
+        ax.plot([case.n], [rho.ceiling], ceilings[measure], ms=10, color=color)
         ax.axhline(0, color="black", lw=0.6)
         _size_axis(ax, (*sizes, case.n))
         words = "in total" if case.reading == "total" else "of each class"
@@ -100,7 +100,10 @@ def all_cases(rhos: dict[tuple[Case, str], Correlations]) -> Figure:
         row[0].set_ylabel(r"$\rho$ with the universal set")
     handles = [Line2D([], [], color=colors[s], lw=2, label=f"{s} lr") for s in schedules]
     handles += [Line2D([], [], color="black", ls=style, label=measure) for measure, style in styles.items()]
-    handles.append(Line2D([], [], color="black", marker="*", ms=10, ls="", label="noise ceiling"))
+    handles += [
+        Line2D([], [], color="black", marker=marker, ms=9, ls="", label=f"noise ceiling ({measure})")
+        for measure, marker in ceilings.items()
+    ]
     if any(not (v.counts and rho.learned) for rho in rhos.values() for v in rho.by_size.values()):
         handles.append(Line2D([], [], color="black", marker="o", mfc="white", ls="", label="no evidence"))
     fig.legend(handles=handles, loc="outside upper center", ncol=min(4, len(handles)), fontsize=9)

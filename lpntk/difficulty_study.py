@@ -117,6 +117,8 @@ def numbers(rho: Correlations) -> dict[str, object]:
     for size, v in rho.by_size.items():
         told |= {f"{size}.first": v.rho, f"{size}.low": v.low, f"{size}.high": v.high}
         told |= {f"{size}.mean": v.mean, f"{size}.spread": v.spread, f"{size}.rank": v.rank}
+        told |= {f"{size}.mean_low": v.mean_low, f"{size}.mean_high": v.mean_high}
+        told |= {f"{size}.rank_low": v.rank_low, f"{size}.rank_high": v.rank_high}
         told |= {f"{size}.learned": v.learned, f"{size}.stable": v.stable}
     for name, size in (("large", max(rho.by_size)), ("small", min(rho.by_size))):
         told |= {f"{name}.size": size, f"{name}.mean": rho.by_size[size].mean}
@@ -127,7 +129,8 @@ def detail(rho: Correlations) -> list[dict[str, object]]:
     """Return one row per size of one case, the noise ceiling last."""
     rows = [
         {"size": str(size), "rho": v.rho, "95 % low": v.low, "95 % high": v.high, "mean of seeds": v.mean,
-         "sd of seeds": v.spread, "rank correlation": v.rank}
+         "its 95 % low": v.mean_low, "its 95 % high": v.mean_high, "sd of seeds": v.spread, "rank correlation": v.rank,
+         "rank 95 % low": v.rank_low, "rank 95 % high": v.rank_high}
         for size, v in rho.by_size.items()
     ]  # fmt: skip
     ceiling = dict(zip(("rho", "95 % low", "95 % high"), rho.ceiling_first, strict=True))

@@ -17,6 +17,7 @@ from lpntk.files import write_json
 PACKAGE = Path(__file__).resolve().parent
 # what decides the result; the rest (device in words, seconds, versions) is told, not compared
 DECISIVE = ("notebook", "profile", "parameters", "source", "data")
+TRAINING = ("training_seconds", "scale.training_seconds", "scale.seconds")  # where notebooks note what training took
 REPORTED_VERSIONS = ("torch", "torchvision", "numpy", "scikit-learn", "matplotlib", "papermill")
 
 
@@ -67,12 +68,20 @@ def file_hashes(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def in_words(made_by: dict[str, object], seconds: float) -> str:
-    """Return the origin of a result as one line of Markdown for the end of its page."""
+def duration(folder: Path, seconds: float) -> str:
+    """Return in words how long a result took: the notebook, and what it trained, in this run or an earlier one."""
+    path = folder / "numbers.json"
+    numbers = json.loads(path.read_text()) if path.exists() else {}
+    trained = next((numbers[key] for key in TRAINING if key in numbers), None)
+    return f"notebook {seconds:.0f} s" + ("" if trained is None else f", training {trained:.0f} s")
+
+
+def in_words(made_by: dict[str, object], took: str) -> str:
+    """Return the origin of a result as one line of Markdown for the end of its page; ``took`` as of ``duration``."""
     versions = made_by["versions"]
     parameters = ", ".join(f"{key} = {value}" for key, value in made_by["parameters"].items())
     where = f"`notebooks/{made_by['notebook']}` at the profile `{made_by['profile']}` ({parameters})"
-    how = f"{made_by['device']}; {seconds:.0f} s; torch {versions['torch']}, Python {versions['python']}"
+    how = f"{made_by['device']}; {took}; torch {versions['torch']}, Python {versions['python']}"
     what = f"source {made_by['source'][:12]}, data {str(made_by['data'])[:12]}"
     return f"---\n*Where this page comes from: {where}; {how}; {what}.*"
 

@@ -43,6 +43,7 @@ def reference_kernel(
         "rows": digest(rows),
         "seed": seed,
         "training": training,
+        "torch": torch.__version__,
         "source": module_hash("training", "kernels", "models"),
     }
     stored = cache.artefact("kernel", key, make)

@@ -162,7 +162,8 @@ class Job:
             raise RegenerationError(
                 f"{error} (the notebook up to there: {self.folder.parent.name}/failed/{failed.name})"
             ) from None
-        tidy(executed, self.made_by["parameters"].get("dataset"), manifest.in_words(self.made_by, seconds))
+        took = manifest.duration(self.partial, seconds)
+        tidy(executed, self.made_by["parameters"].get("dataset"), manifest.in_words(self.made_by, took))
         manifest.save(self.partial, self.made_by, seconds)
         replace_folder(self.partial, self.folder)
         failed.unlink(missing_ok=True)

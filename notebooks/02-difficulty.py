@@ -121,9 +121,9 @@ record.number("training_seconds", cache.seconds)
 # %% [markdown]
 # ## What each size learned
 #
-# Means over repetitions, for the first setting. Losses are in nats; guessing among $K$ classes costs $\ln K$. Accuracy
-# is that on the training samples after the last epoch. Unstable models, the diverged ones among them, are counted and left
-# out of every mean.
+# Means over repetitions, for the first setting. Losses are in nats; guessing among $K$ classes costs $\ln K$.
+# Accuracy is that on the training samples after the last epoch, in evaluation mode; losses are taken as presented, in
+# training mode. Unstable models, the diverged ones among them, are counted and left out of every mean.
 
 # %%
 for case in cases:
@@ -144,8 +144,8 @@ record.figure("scatter", difficulty_plots.scatter(done[main][0], rhos[main, meas
 # %% [markdown]
 # Difficulty has a long tail, and a few very hard samples weigh heavily in Pearson's $\rho$, which the paper reports.
 # The rank correlation in the table below cannot be ruled by them, and often tells another story: among the many easy
-# samples, which one is the harder is mostly chance, so that two runs on the same set agree less by rank. A dash: not
-# defined, as the spread over the seeds is where there is one.
+# samples, which one is the harder is mostly chance, so that two runs on the same set agree less by rank. The verdict
+# looks at the mean of the seeds and its interval. A dash: not defined, as the spread where there is one seed.
 
 # %%
 pd.DataFrame(difficulty_study.detail(rhos[main, measure])).set_index("size").style.format(precision=2, na_rep="–")
@@ -164,6 +164,8 @@ print(second.words, "- steps of one model by size:", difficulty_study.steps_take
 pd.DataFrame(difficulty.learned(done[second], measure)).set_index("size").style.format(precision=3, na_rep="–")
 # %%
 record.figure("scatter-second", difficulty_plots.scatter(done[second][0], rhos[second, measure], measure, seed=seed))
+# %%
+pd.DataFrame(difficulty_study.detail(rhos[second, measure])).set_index("size").style.format(precision=2, na_rep="–")
 
 # %% [markdown]
 # ## All cases

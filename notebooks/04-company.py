@@ -24,11 +24,18 @@
 # by their initialisation alone, without shuffling. A target's difficulty is its loss accumulated over the epochs.
 #
 # The paper compares these three. We add what is needed to read them: company drawn at *random* from the class, the
-# targets *alone*, and the *contradictory* case, the samples of other labels with the smallest kernel. Two things to
-# keep in mind. The targets are the most typical samples of their class, since that is how they are chosen. And alone,
-# the targets are the whole of every gradient, while among ten companions each they are one part in eleven, and among
-# more a smaller part, with as many steps: *alone* is more of the target as well as less company, so it is no fair rival
-# of the other groups.
+# targets *alone*, and company of an *other* label: the samples of one other class whose kernel with the target is
+# smallest. Every class is the company of one target, assigned so that the kernels are smallest in sum, and each label
+# is as frequent as in the rest of the groups; else a target's difficulty would tell how many samples of its own label
+# there are. Where these kernels are negative it is the *contradictory* case; the table says for what share of them
+# they are.
+#
+# Three things to keep in mind. Chosen by the size of the kernel, the targets are samples with large gradients more
+# than typical ones, and *most* and *least* sort by size as well as by direction. Alone, the targets are the whole of
+# every gradient, while among ten companions each they are one part in eleven, and among more a smaller part, with as
+# many steps: *alone* is more of the target as well as less company, so it is no fair rival of the other groups. And
+# the set is presented in one order, the targets first, then the company of one after the other: where it is larger
+# than a batch, a target meets most company in other steps than its own.
 #
 # **The rule**, stated before any result: the order *most, middle, least* **holds** if Page's test over targets finds
 # difficulty rising in this order with $p < 0.05$ and both neighbouring Wilcoxon tests have $p < 0.05$ too; it **holds in
@@ -84,7 +91,7 @@ cache = Cache()  # what was trained before is not trained again
 samples = data.load(dataset)
 network = Network(model, samples.in_shape, samples.k, options)
 sgd = {"momentum": momentum, "weight_decay": weight_decay, "device": device}
-kept = []
+kept, sizes = [], []
 for r in range(seed, seed + references):
     rows = samples.sample(n, r)
     kappa, accuracy = reference.reference_kernel(
@@ -92,6 +99,7 @@ for r in range(seed, seed + references):
     )
     record.number(f"reference.{r}.test_accuracy", accuracy)
     x, y = samples.x_train[rows], samples.y_train[rows]
+    sizes.append(company.size_of_targets(kappa, y, company.targets(kappa, y)))
     kept.append(
         company.keep_company(
             network,
@@ -109,6 +117,10 @@ for r in range(seed, seed + references):
         )
     )
 record.update("scale", {"n": n, "runs": runs, "targets": references * samples.k, "training_seconds": cache.seconds})
+record.number("targets.size", sum(sizes) / len(sizes))
+Markdown(
+    f"The kernel of a target with itself, the size of its gradients, is larger than that of {record.text('targets.size', '.0%')} of its class."
+)
 
 # %% [markdown]
 # ## All classes together
@@ -161,7 +173,7 @@ pd.DataFrame([vars(c) for c in comparisons]).style.format(
 # %%
 order = company_order.order(kept)
 record.update("order", {"page": order.page, "page_reverse": order.page_reverse, "verdict": order.verdict})
-other_labels = company_order.compare(kept, "least", "contradictory")
+other_label = company_order.compare(kept, "least", "other")
 unlearned = [row["company"] for row in table if not row["learned"]]
 Markdown(
     f"Over {references * samples.k} targets and {runs} runs of each, the difficulty in most, middle and least interchangeable company is "
@@ -169,9 +181,10 @@ Markdown(
     + f" nats; Page's test: $p$ = {order.page:.2g} (of the reverse order {order.page_reverse:.2g}), neighbours: "
     + ", ".join(f"{step.easier} below {step.harder} $p$ = {step.p:.2g}" for step in order.steps)
     + f". The order **{order.verdict}**. In random company it is {record.text('random.difficulty', '.2f')}, alone "
-    f"{record.text('alone.difficulty', '.2f')}, in contradictory company {record.text('contradictory.difficulty', '.2f')}: "
-    f"company of other labels is harder than the least interchangeable of the own label for {other_labels.targets_easier:.0%} "
-    f"of the targets ($p$ = {other_labels.p:.2g} that it is harder, {other_labels.p_reverse:.2g} that it is easier). "
+    f"{record.text('alone.difficulty', '.2f')}, in company of another label {record.text('other.difficulty', '.2f')} "
+    f"(kernel below zero for {record.text('other.negative', '.0%')} of it): "
+    f"this is harder than the least interchangeable of the own label for {other_label.targets_easier:.0%} "
+    f"of the targets ($p$ = {other_label.p:.2g} that it is harder, {other_label.p_reverse:.2g} that it is easier). "
     + (f"Targets were not learned, by the rule above, in this company: {', '.join(unlearned)}." if unlearned else "")
 )
 
@@ -181,7 +194,8 @@ Markdown(
 # | quantity | function | test |
 # |---|---|---|
 # | kernel of a trained network | `reference_kernel` in [`lpntk/reference.py`](../lpntk/reference.py) | [`tests/test_company.py`](../tests/test_company.py): `test_the_reference_kernel_is_that_of_the_trained_network` |
-# | targets, company | `targets`, `company` in [`lpntk/company.py`](../lpntk/company.py) | `test_a_target_is_the_head_of_its_class_s_most_similar_pair`, `test_company_is_what_its_name_says` |
+# | targets, company | `targets`, `company` in [`lpntk/company.py`](../lpntk/company.py) | `test_a_target_is_the_head_of_its_class_s_most_similar_pair`, `test_company_is_what_its_name_says`, `test_company_of_another_label_is_as_balanced_as_any` |
+# | size of a target's gradients | `size_of_targets` in [`lpntk/company.py`](../lpntk/company.py) | `test_the_size_of_targets_is_their_rank_by_their_own_kernel` |
 # | runs as one stack, their losses | `keep_company` in [`lpntk/company.py`](../lpntk/company.py), `train` in [`lpntk/training.py`](../lpntk/training.py) | `test_the_experiment_pairs_its_runs`, [`tests/test_training.py`](../tests/test_training.py) |
 # | paired tests | `compare` in [`lpntk/company_order.py`](../lpntk/company_order.py) | `test_a_planted_order_is_found`, `test_no_order_is_no_order` |
 # | verdict | `order` in [`lpntk/company_order.py`](../lpntk/company_order.py) | `test_targets_that_were_not_learned_cannot_be_judged`, `test_unstable_runs_are_left_out` |

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ import torch
 from lpntk import data
 from lpntk.cache import Cache
 from lpntk.campaign import Network
-from lpntk.company import GROUPS, Company, company, keep_company, targets
+from lpntk.company import GROUPS, Company, company, keep_company, size_of_targets, targets
 from lpntk.company_order import compare, order, summary
 from lpntk.reference import reference_kernel
 from lpntk.training import train
@@ -29,21 +31,44 @@ def test_a_target_is_the_head_of_its_class_s_most_similar_pair():
 
 def test_company_is_what_its_name_says():
     kappa, y = kernel()
-    target = 5
-    own = [i for i in range(40) if y[i] == y[5] and i != 5]
+    heads = targets(kappa, y)
+    target = int(heads[1])
+    own = [i for i in range(40) if y[i] == 1 and i != target]
     ranked = sorted(own, key=lambda i: -kappa[target, i])
-    pick = lambda group, count=3: company(kappa, y, target, group, count, seed=1).tolist()
+    pick = lambda group, count=3: company(kappa, y, heads, group, count, seed=1)[1].tolist()
     assert pick("most") == ranked[:3]
     assert pick("least") == ranked[::-1][:3]
     assert pick("middle") == ranked[3:6]  # the middle of nine
     assert set(pick("random")) <= set(own)
     assert pick("alone") == []
-    others = sorted((i for i in range(40) if y[i] != y[5]), key=lambda i: kappa[target, i])
-    assert pick("contradictory") == others[:3]
     with pytest.raises(ValueError, match="10 samples of company were asked for, but only 9 can be"):
         pick("most", 10)
     with pytest.raises(ValueError, match="group must be one of most"):
         pick("best")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_company_of_another_label_is_as_balanced_as_any(seed):
+    kappa, y = kernel(seed=seed)
+    heads = targets(kappa, y)
+    parts = company(kappa, y, heads, "other", 3)
+    everyone = torch.cat([heads, *parts])
+    assert len(set(everyone.tolist())) == len(everyone)  # no target, and nobody twice
+    assert torch.bincount(y[everyone]).tolist() == [4] * 4
+
+    def lowest(target, label):
+        rows = [i for i in range(40) if y[i] == label and i not in heads]
+        return sorted(rows, key=lambda i: kappa[target, i])[:3]
+
+    ways = [way for way in itertools.permutations(range(4)) if all(a != b for a, b in enumerate(way))]
+    cost = lambda way: sum(float(kappa[t, lowest(t, c)].mean()) for t, c in zip(heads, way, strict=True))
+    best = min(ways, key=cost)
+    assert [part.tolist() for part in parts] == [lowest(t, c) for t, c in zip(heads, best, strict=True)]
+
+
+def test_the_size_of_targets_is_their_rank_by_their_own_kernel():
+    kappa, y = torch.diag(torch.tensor([1.0, 3, 2, 5, 4, 6])), torch.tensor([0, 0, 0, 1, 1, 1])
+    assert size_of_targets(kappa, y, torch.tensor([1, 4])) == pytest.approx((2 / 3 + 0) / 2)
 
 
 def told(shift, seed, k=10, runs=5, unstable=0):

@@ -23,6 +23,8 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 from sphinx.util.nodes import explicit_title_re
 
+from lpntk.manifest import duration
+
 logger = logging.getLogger(__name__)
 
 
@@ -110,17 +112,18 @@ class Measured(Figure):
             logger.warning("unresolved figure %r: %s", self.arguments[0], error, location=(env.docname, self.lineno))
             return []
         self.arguments[0] = f"/{folder}/figures/{name}.png"
-        self.content = self.content + StringList(["", scale(made_by)], source=str(manifest))
+        self.content = self.content + StringList(["", scale(made_by, manifest.parent)], source=str(manifest))
         return super().run()
 
 
-def scale(made_by: dict) -> str:
-    """One line of Markdown with what a reader must know to weigh a result."""
+def scale(made_by: dict, folder: Path) -> str:
+    """One line of Markdown with what a reader must know to weigh a result, which lies in ``folder``."""
     given = made_by["parameters"]
     page = f"/results/{made_by['profile']}/{made_by['notebook'].removesuffix('.py')}/notebook"
     told = [f"{key} = {given[key]}" for key in ("model", "n", "epochs", "lr", "seeds", "seed") if key in given]
     return (
-        f"Data {given.get('dataset', 'none')}; {', '.join(told)}; {made_by['device']}; {made_by['seconds']:.0f} s. "
+        f"Data {given.get('dataset', 'none')}; {', '.join(told)}; {made_by['device']}; "
+        f"{duration(folder, made_by['seconds'])}. "
         f"Drawn by {{doc}}`{made_by['notebook']} <{page}>`."
     )
 
@@ -140,12 +143,12 @@ class Provenance(SphinxDirective):
             given = ", ".join(f"{key} = {value}" for key, value in made_by["parameters"].items() if key != "dataset")
             rows.append(
                 f"| {{doc}}`{path.parent.name} <{page}>` | {made_by['parameters'].get('dataset', '')} | {given} "
-                f"| {made_by['device']} | {made_by['seconds']:.0f} | `{made_by['source'][:12]}` |"
+                f"| {made_by['device']} | {duration(path.parent, made_by['seconds'])} | `{made_by['source'][:12]}` |"
             )
         if not rows:
             logger.warning("no result of the profile %r", self.config.lpntk_profile, location=self.get_location())
             return []
-        head = ["| page | data | parameters | device | seconds | source |", "|---|---|---|---|---|---|"]
+        head = ["| page | data | parameters | device | time | source |", "|---|---|---|---|---|---|"]
         container = nodes.container(classes=["provenance"])
         self.state.nested_parse(StringList(head + rows, source=str(root)), self.content_offset, container)
         return [container]

@@ -13,7 +13,7 @@ from lpntk.company import PAPER_GROUPS, Company
 
 LEVEL = 0.05
 PAIRS = (("most", "middle"), ("middle", "least"), ("most", "least"), ("most", "random"), ("random", "least"),
-         ("most", "other"), ("least", "other"))  # fmt: skip
+         ("most", "other"), ("random", "other"), ("least", "other"))  # fmt: skip
 
 
 @dataclass(frozen=True)

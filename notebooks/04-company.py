@@ -173,7 +173,7 @@ pd.DataFrame([vars(c) for c in comparisons]).style.format(
 # %%
 order = company_order.order(kept)
 record.update("order", {"page": order.page, "page_reverse": order.page_reverse, "verdict": order.verdict})
-other_label = company_order.compare(kept, "least", "other")
+other_label = company_order.compare(kept, "random", "other")
 unlearned = [row["company"] for row in table if not row["learned"]]
 Markdown(
     f"Over {references * samples.k} targets and {runs} runs of each, the difficulty in most, middle and least interchangeable company is "
@@ -183,7 +183,7 @@ Markdown(
     + f". The order **{order.verdict}**. In random company it is {record.text('random.difficulty', '.2f')}, alone "
     f"{record.text('alone.difficulty', '.2f')}, in company of another label {record.text('other.difficulty', '.2f')} "
     f"(kernel below zero for {record.text('other.negative', '.0%')} of it): "
-    f"this is harder than the least interchangeable of the own label for {other_label.targets_easier:.0%} "
+    f"this is harder than random company of the own label for {other_label.targets_easier:.0%} "
     f"of the targets ($p$ = {other_label.p:.2g} that it is harder, {other_label.p_reverse:.2g} that it is easier). "
     + (f"Targets were not learned, by the rule above, in this company: {', '.join(unlearned)}." if unlearned else "")
 )

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import nbformat
 import papermill
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbclient.exceptions import CellTimeoutError
 from papermill.exceptions import PapermillExecutionError
 
 
 class RegenerationError(Exception):
     """A regeneration that cannot go on; the message names notebook, cell or parameter and the fix."""
+
+
+STARTS = 3  # of a kernel, until its notebook is given up
 
 
 def execute(source: Path, partial: Path, parameters: dict[str, object]) -> float:
@@ -32,23 +35,33 @@ def execute(source: Path, partial: Path, parameters: dict[str, object]) -> float
     """
     started = time.perf_counter()
     try:
-        papermill.execute_notebook(
-            str(source.with_suffix(".ipynb")),
-            str(partial / "notebook.ipynb"),
-            parameters={**parameters, "results": str(partial.resolve())},
-            kernel_name="python3",
-            progress_bar=False,
-            cwd=str(source.parent),
-            extra_arguments=["--IPKernelApp.log_level=ERROR"],  # it warns that it talks over TCP, on this machine
-            shutdown_kernel="immediate",  # all is written by then, and torch takes seconds to leave
-        )
+        _run(source, partial, parameters)
     except PapermillExecutionError as error:
         raise RegenerationError(f"{source.name}, cell {error.cell_index}: {error.ename}: {error.evalue}") from None
-    except (DeadKernelError, CellTimeoutError) as error:
+    except (RuntimeError, CellTimeoutError) as error:  # nbclient's DeadKernelError is one
         raise RegenerationError(f"{source.name}: its kernel died ({error}); it may have run out of memory") from None
     if not (partial / "numbers.json").exists():
         raise RegenerationError(f"{source.name} recorded no number; call Results(results).number(...) in it")
     return time.perf_counter() - started
+
+
+def _run(source: Path, partial: Path, parameters: dict[str, object]) -> None:
+    for attempt in range(STARTS):
+        try:
+            papermill.execute_notebook(
+                str(source.with_suffix(".ipynb")),
+                str(partial / "notebook.ipynb"),
+                parameters={**parameters, "results": str(partial.resolve())},
+                kernel_name="python3",
+                progress_bar=False,
+                cwd=str(source.parent),
+                extra_arguments=["--IPKernelApp.log_level=ERROR"],  # it warns that it talks over TCP, on this machine
+                shutdown_kernel="immediate",  # all is written by then, and torch takes seconds to leave
+            )
+            return
+        except RuntimeError as error:  # two kernels that start together may want one port, and the second dies of it
+            if "kernel_info" not in str(error) or attempt + 1 == STARTS:
+                raise
 
 
 def tidy(path: Path, dataset: object, origin: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from lpntk import manifest, regenerate
+from lpntk import execute, manifest, regenerate
 from lpntk.pairing import NOTEBOOKS, disagreement, write_pair
 from lpntk.regenerate import RegenerationError, read_profile
 from lpntk.results import Results
@@ -133,6 +133,27 @@ def test_a_malformed_profile(project, text, words):
     (project / "notebooks" / "profiles" / "tiny.yml").write_text(text)
     with pytest.raises(RegenerationError, match=words):
         regenerated(project)
+
+
+@pytest.mark.parametrize(("deaths", "runs"), [(2, True), (3, False)])
+def test_a_kernel_that_found_its_port_taken_is_started_again(project, monkeypatch, deaths, runs):
+    real, died = execute.papermill.execute_notebook, []
+
+    def contested(*arguments, **options):
+        if len(died) < deaths:
+            died.append(1)
+            raise RuntimeError("Kernel died before replying to kernel_info")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(execute.papermill, "execute_notebook", contested)
+    (project / "out").mkdir()
+    run = lambda: execute.execute(project / "notebooks" / "01-first.py", project / "out", {"value": 3})
+    if runs:
+        assert run() > 0
+        assert (project / "out" / "numbers.json").exists()
+    else:
+        with pytest.raises(RegenerationError, match=r"its kernel died .Kernel died before replying to kernel_info"):
+            run()
 
 
 def test_the_time_of_training_is_told_beside_that_of_the_notebook(tmp_path):

@@ -4,6 +4,7 @@ A case is one reading of size, one learning rate with its batch size, and one sc
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -125,17 +126,24 @@ def numbers(rho: Correlations) -> dict[str, object]:
     return told
 
 
-def detail(rho: Correlations) -> list[dict[str, object]]:
-    """Return one row per size of one case, the noise ceiling last."""
+def detail(rho: Correlations) -> list[dict[str, str]]:
+    """Return one row per size of one case, the noise ceiling last; in brackets 95 % intervals over samples."""
     rows = [
-        {"size": str(size), "rho": v.rho, "95 % low": v.low, "95 % high": v.high, "mean of seeds": v.mean,
-         "its 95 % low": v.mean_low, "its 95 % high": v.mean_high, "sd of seeds": v.spread, "rank correlation": v.rank,
-         "rank 95 % low": v.rank_low, "rank 95 % high": v.rank_high}
+        {"size": str(size), "rho, first seed": _with_interval(v.rho, v.low, v.high),
+         "rho, mean of seeds": _with_interval(v.mean, v.mean_low, v.mean_high), "sd of seeds": _number(v.spread),
+         "rank correlation, mean": _with_interval(v.rank, v.rank_low, v.rank_high)}
         for size, v in rho.by_size.items()
     ]  # fmt: skip
-    ceiling = dict(zip(("rho", "95 % low", "95 % high"), rho.ceiling_first, strict=True))
-    ceiling |= {"mean of seeds": rho.ceiling, "sd of seeds": rho.ceiling_spread, "rank correlation": rho.rank_ceiling}
-    return [*rows, {"size": "ceiling", **ceiling}]
+    ceiling = _with_interval(*rho.ceiling_first), _number(rho.ceiling), _number(rho.ceiling_spread)
+    return [*rows, dict(zip(rows[0], ("ceiling", *ceiling, _number(rho.rank_ceiling)), strict=True))]
+
+
+def _with_interval(value: float, low: float, high: float) -> str:
+    return f"{_number(value)} ({_number(low)}, {_number(high)})"
+
+
+def _number(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.2f}"
 
 
 def overview(rhos: dict[tuple[Case, str], Correlations]) -> list[dict[str, object]]:

@@ -148,7 +148,7 @@ record.figure("scatter", difficulty_plots.scatter(done[main][0], rhos[main, meas
 # looks at the mean of the seeds and its interval. A dash: not defined, as the spread where there is one seed.
 
 # %%
-pd.DataFrame(difficulty_study.detail(rhos[main, measure])).set_index("size").style.format(precision=2, na_rep="–")
+pd.DataFrame(difficulty_study.detail(rhos[main, measure])).set_index("size")
 # %%
 record.figure("rho", difficulty_plots.rho_by_size(rhos[main, measure]))
 
@@ -165,7 +165,7 @@ pd.DataFrame(difficulty.learned(done[second], measure)).set_index("size").style.
 # %%
 record.figure("scatter-second", difficulty_plots.scatter(done[second][0], rhos[second, measure], measure, seed=seed))
 # %%
-pd.DataFrame(difficulty_study.detail(rhos[second, measure])).set_index("size").style.format(precision=2, na_rep="–")
+pd.DataFrame(difficulty_study.detail(rhos[second, measure])).set_index("size")
 
 # %% [markdown]
 # ## All cases

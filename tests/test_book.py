@@ -100,6 +100,9 @@ def test_nothing_is_left_unresolved(book):
         for trace in ("{num}", "{doc}", "{glue", "{measured}", "unresolved", "[eq-", "{eq}"):
             assert trace not in text, (page, trace)
         assert "stderr" not in [c for tag in soup.find_all(class_=True) for c in tag["class"]]
+        for code in soup.select("pre, code"):
+            code.decompose()
+        assert "$" not in soup.get_text(), page  # a formula that stayed as it was typed
 
 
 def test_pages_carry_figures_with_alternative_text_and_their_scale(book):

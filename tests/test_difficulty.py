@@ -16,7 +16,7 @@ from lpntk.difficulty import (
     summarise,
     universal_set,
 )
-from lpntk.difficulty_study import Case, cases, steps_taken
+from lpntk.difficulty_study import Case, cases, detail, steps_taken
 from lpntk.history import History
 
 NET = Network("mlp", (1, 2, 4), 3, {"hidden": [16]})
@@ -236,3 +236,12 @@ def test_cases_and_the_steps_that_starve():
     assert steps_taken(made[-2], epochs=30, k=10) == {64: 150, 1: 30}
     with pytest.raises(ValueError, match="each lr needs its batch_size: got 2 and 1"):
         cases({}, [0.1, 0.01], [128], ["step"])
+
+
+def test_the_table_of_a_case_shows_what_its_verdict_rests_on():
+    one = SizeCorrelation(0.5, 0.4, 0.6, mean=0.52, spread=float("nan"), rank=0.3, mean_low=0.45, mean_high=0.58,
+                          rank_low=0.2, rank_high=0.35)  # fmt: skip
+    size, ceiling = detail(Correlations({16: one}, 0.9, 0.01, rank_ceiling=0.7, ceiling_first=(0.91, 0.88, 0.93)))
+    assert list(size.values()) == ["16", "0.50 (0.40, 0.60)", "0.52 (0.45, 0.58)", "–", "0.30 (0.20, 0.35)"]
+    assert list(ceiling.values()) == ["ceiling", "0.91 (0.88, 0.93)", "0.90", "0.01", "0.70"]
+    assert list(size) == list(ceiling)

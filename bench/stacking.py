@@ -81,13 +81,11 @@ def compare(name: str, batch: int, *, m: int = 64, repeats: int = 5, device: str
     ways = {"single": 1, "stack": int(widest), "chosen": chosen, "short": short}
     widths = sorted(set(ways.values()))
     times, losses = {width: [] for width in widths}, {}
-    repeat, spent = 0, 0.0
-    while repeat < repeats or (spent < SECONDS and repeats > 1):
-        for width in widths[:: 1 if repeat % 2 else -1]:
+    of_all = times[ways["stack"]]
+    while len(of_all) < repeats or (repeats > 1 and sum(of_all) * m * steps < 1e3 * SECONDS):
+        for width in widths[:: 1 if len(of_all) % 2 else -1]:
             taken, losses[width] = run(width)
             times[width].append(taken)
-            spent += taken * m * steps / 1e3 if width == widest else 0.0
-        repeat += 1
     ms = {way: statistics.median(times[width]) for way, width in ways.items()}
     ms["short"] += 1e3 * choosing / (m * steps)
     slower = {way: ms[way] / min(ms["single"], ms["stack"]) - 1 for way in ("chosen", "short")}
@@ -96,7 +94,7 @@ def compare(name: str, batch: int, *, m: int = 64, repeats: int = 5, device: str
         "batch": batch,
         **{f"{way}_ms": round(value, 4) for way, value in ms.items()},
         "width": chosen,
-        "repeats": repeat,
+        "repeats": len(of_all),
         "faster_than_single": round(ms["single"] / ms["chosen"], 2),
         **{f"{way}_slower_than_better": round(value, 3) for way, value in slower.items()},
         "loss_difference": max(float((losses[1] - losses[width][:ALONE]).abs().max()) for width in widths),

@@ -145,6 +145,16 @@ class Stacking:
     rows: list[dict[str, object]]
     bars: dict[str, bool]
 
+    @property
+    def least_at_tiny_batches(self) -> float:
+        """How many times faster than one by one the chosen width is at batches of at most 4, at least."""
+        return min(row["faster_than_single"] for row in self.rows if row["batch"] <= 4)
+
+    @property
+    def least_of_all(self) -> float:
+        """How many times faster than one by one a stack of all models is, at least."""
+        return min(row["single_ms"] / row["stack_ms"] for row in self.rows)
+
 
 def stacking(folder: str | os.PathLike) -> dict[str, Stacking]:
     """Return the runs of ``bench/stacking.py``, which measures many models trained as one, by name of the file.

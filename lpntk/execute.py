@@ -13,12 +13,11 @@ import papermill
 from nbclient.exceptions import CellTimeoutError
 from papermill.exceptions import PapermillExecutionError
 
+STARTS = 3  # of a kernel, until its notebook is given up
+
 
 class RegenerationError(Exception):
     """A regeneration that cannot go on; the message names notebook, cell or parameter and the fix."""
-
-
-STARTS = 3  # of a kernel, until its notebook is given up
 
 
 def execute(source: Path, partial: Path, parameters: dict[str, object]) -> float:

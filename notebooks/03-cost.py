@@ -234,9 +234,8 @@ if rows:
 # %%
 stacks = benchmarks.stacking(bench_records)
 for name, run in stacks.items():
-    rows = [row for row in run.rows if row["batch"] <= 4]
-    record.number(f"stacking.{name}.least_at_tiny_batches", min(row["faster_than_single"] for row in rows))
-    record.number(f"stacking.{name}.least_of_all", min(row["single_ms"] / row["stack_ms"] for row in run.rows))
+    record.number(f"stacking.{name}.least_at_tiny_batches", run.least_at_tiny_batches)
+    record.number(f"stacking.{name}.least_of_all", run.least_of_all)
 if stacks:
     display(record.figure("stacking", cost_plots.crossover(stacks)))
     for name, run in stacks.items():

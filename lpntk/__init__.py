@@ -1,3 +1,14 @@
 """lpNTK, computed: the kernel of Guo et al. (ICLR 2024), the phenomena it explains, and their regeneration."""
 
+from importlib import import_module
+
 __version__ = "0.1.0"
+
+OFFERED = {"kernel_matrix": "kernels", "load": "data", "build": "models", "train": "training"}
+
+
+def __getattr__(name: str) -> object:
+    """Find what the package offers by name; importing the package alone stays light."""
+    if name not in OFFERED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it offers {', '.join(OFFERED)}")
+    return getattr(import_module(f"{__name__}.{OFFERED[name]}"), name)

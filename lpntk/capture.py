@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
+from lpntk.paths import path
+
 
 @dataclass
 class Call:
@@ -41,7 +43,7 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
 
 def record(
     model: nn.Module, modules: dict[str, nn.Module], x: Tensor, direction: Callable[[Tensor], Tensor]
-) -> tuple[list[Call], Tensor]:
+) -> tuple[list[Call], Tensor, int]:
     """Run a batch forward and ``sum_i s_i^T z_i`` backward, and return what passed through some modules.
 
     The gradients of weights are never formed: the backward pass asks for the gradients of the recorded outputs only.
@@ -55,7 +57,7 @@ def record(
         direction: maps (n, k) logits to constant vectors ``s`` (n, k).
 
     Returns:
-        The calls in the order they happened, and ``s``.
+        The calls in the order they happened, ``s``, and which way the pass took (``paths.py``).
 
     Raises:
         RuntimeError: if an input that is still needed was changed in place after a layer had read it.
@@ -65,7 +67,7 @@ def record(
         with _hooks(modules, calls), _pooling_keeps_layout(model):
             logits = model(x)
         _check_unchanged(calls)
-        s = direction(logits.detach())
+        s, way = direction(logits.detach()), path(logits, {id(p): name for name, p in model.named_parameters()})
         edges = [edge for call in calls for edge in call.edges if edge is not None]
         flows = bool(edges) and logits.requires_grad
         found = torch.autograd.grad(logits, edges, s, allow_unused=True) if flows else [None] * len(edges)
@@ -73,7 +75,7 @@ def record(
     for call in calls:
         call.grads = [None if edge is None else next(answers) for edge in call.edges]
         call.edges = []  # they keep the graph alive
-    return calls, s
+    return calls, s, way
 
 
 @contextmanager

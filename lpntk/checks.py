@@ -1,12 +1,17 @@
 """What must hold before a kernel is computed? Each message says what was expected, what came and how to mend it."""
 
 import operator
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 from lpntk.gradients import trainable
 
+WRAP = """    class Logits(torch.nn.Sequential):
+        def forward(self, x): return {body}
+    kernel_matrix(Logits(model), ...)"""
 BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
 DROPOUTS = (nn.modules.dropout._DropoutNd,)
 
@@ -38,6 +43,16 @@ def check_types(model: nn.Module, x: Tensor, y: Tensor, x2: Tensor | None, y2: T
     """
     if not isinstance(model, nn.Module):
         raise ValueError(f"model must be a torch.nn.Module; got {type(model).__name__}")
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ValueError(
+            f"the model is TorchScript ({type(model).__name__}), which hides its layers; give the Python module that "
+            "it was made from, with the same weights: module.load_state_dict(scripted.state_dict())"
+        )
+    if isinstance(x, Mapping):
+        raise ValueError(
+            f"x must be one torch.Tensor; got a {type(x).__name__} with {', '.join(map(str, x))}. Give the tensor that "
+            f"differs from sample to sample, and wrap the model:\n{WRAP.format(body='self[0](input_ids=x).logits')}"
+        )
     for name, t in {"x": x, "y": y, "x2": x2, "y2": y2}.items():
         if not isinstance(t, Tensor | None) or (isinstance(t, Tensor) and t.ndim == 0) or (t is None and name in "xy"):
             raise ValueError(
@@ -69,6 +84,17 @@ def check_model(model: nn.Module) -> None:
     Raises:
         ValueError: with a message that names the module or parameter and the fix.
     """
+    for name, p in model.named_parameters():
+        if isinstance(p, UninitializedParameter):
+            raise ValueError(
+                f"parameter {name!r} has no shape yet, as in a lazy layer; run one batch through the model first:\n"
+                "    model(x[:2])"
+            )
+        if p.is_meta:
+            raise ValueError(
+                f"parameter {name!r} lies on the meta device and holds no numbers; give it some first:\n"
+                "    model.to_empty(device='cpu')\n    model.load_state_dict(torch.load('weights.pt'))"
+            )
     if not trainable(model):
         raise ValueError("the model has no parameter with requires_grad=True, so every gradient is empty; unfreeze one")
     for name, p in model.named_parameters():
@@ -104,8 +130,11 @@ def check_labels(x: Tensor, y: Tensor, k: int, x_name: str, y_name: str) -> None
     """
     if y.ndim != 1 or len(y) != len(x):
         raise ValueError(f"{y_name} must hold one label per sample, shape ({len(x)},); got {tuple(y.shape)}")
+    if x.is_meta or y.is_meta:
+        raise ValueError(f"{x_name} and {y_name} must hold numbers; on the meta device they have a shape only")
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise ValueError(f"{y_name} must hold integer class labels; got dtype {y.dtype}: use {y_name}.long()")
+    y = y.long()  # which other integers need not know an order
     if len(y) and (y.min() < 0 or y.max() >= k):
         raise ValueError(
             f"{y_name} must hold labels in 0..{k - 1}, one per logit; got {int(y.min())}..{int(y.max())}: "
@@ -130,7 +159,20 @@ def _classes(model: nn.Module, x: Tensor) -> int:
             f"the model cannot take x, of shape {tuple(x.shape)} and dtype {x.dtype}: {error}; "
             "give the inputs as the network was trained on"
         ) from error
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 1:
-        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ValueError(f"the model must map (n, ...) to logits (n, k); for one sample it gave {shape}")
+    if not isinstance(logits, Tensor):
+        keys = [str(key) for key in logits] if isinstance(logits, Mapping) else []
+        kind = f"a {type(logits).__name__}" + (f" with {', '.join(keys)}" if keys else "")
+        if hasattr(logits, "logits"):
+            body = "self[0](x).logits"
+        else:
+            body = f"self[0](x)[{keys[0]!r}]" if keys else "self[0](x)[0]"
+        raise ValueError(
+            f"the model must map (n, ...) to a tensor of logits (n, k); for one sample it gave {kind}. Wrap it:\n"
+            + WRAP.format(body=body)
+        )
+    if logits.ndim != 2 or len(logits) != 1:
+        raise ValueError(
+            f"the model must map (n, ...) to logits (n, k); for one sample it gave {tuple(logits.shape)}; reduce or "
+            "flatten the other axes in its last layer"
+        )
     return logits.shape[1]

@@ -1,5 +1,6 @@
 """Who forms which gradient? What a trial (``cover.py``) has found out, for the batches that follow it."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,10 +10,17 @@ from torch import Tensor, nn
 from lpntk.capture import Call, record
 from lpntk.gradients import per_sample_gradients, trainable
 from lpntk.layers import Layer, PatchLayer
+from lpntk.precision import tolerance
+
+log = logging.getLogger(__name__)
 
 Use = tuple[int, str]  # which call, and the parameter's name in its module
 Direction = Callable[[Tensor, Tensor], Tensor]  # (logits, labels) to the vectors s
 TRIED = 4  # samples that an engine's constructor looks at
+
+
+class UnexplainedError(ValueError):
+    """What the layers record does not explain the gradients, though every sample may have one of its own."""
 
 
 @dataclass
@@ -27,8 +35,9 @@ class Coverage:
         whole: the parameters left to the whole model.
         tensors: per call, what its layer reads (of the samples tried).
         shapes: per call, the shapes of these without the axis of samples.
-        combination: (n,) the random weights e, and ``norm2`` the squared norm of ``sum_i e_i phi_i``.
+        tried: how many samples that were.
         saved_bytes: what autograd keeps of one sample between forward and backward pass, in double precision.
+        ways: the ways through the model (``paths.py``) on which the layers are known to explain the gradients.
     """
 
     modules: dict[str, nn.Module]
@@ -38,23 +47,53 @@ class Coverage:
     whole: list[str]
     tensors: list[tuple[Tensor, ...]]
     shapes: list[list[torch.Size]]
-    combination: Tensor
-    norm2: Tensor
+    tried: int
     saved_bytes: int
+    ways: set[int]
 
     def run(self, model: nn.Module, direction: Direction, x: Tensor, y: Tensor) -> tuple[list[Call], Tensor]:
         """Return the recorded calls of a batch and its vectors ``s`` (n, k).
 
         Raises:
-            ValueError: if the model takes another path than for the samples first tried.
+            UnexplainedError: if the model runs other layers than for the samples first tried, or other operations and
+                the layers do not explain the gradients any more.
             RuntimeError: if a layer's input is changed in place after it was read.
         """
-        calls, s = record(model, self.modules, x, lambda logits: direction(logits, y))
+        calls, s, way = record(model, self.modules, x, lambda logits: direction(logits, y))
         if [signature(call) for call in calls] != self.calls:
-            raise ValueError(
+            raise UnexplainedError(
                 "the model runs other layers for these samples than for the first ones; it must not branch"
             )
+        if way not in self.ways:
+            self._explain(model, x, calls, s)
+            self.ways.add(way)
         return calls, s
+
+    def _explain(self, model: nn.Module, x: Tensor, calls: list[Call], s: Tensor) -> None:
+        """Compare a random combination of a batch's gradients with autograd's, parameter by parameter."""
+        params, n = trainable(model), len(x)
+        e = signs_at_random(n).to(s)
+        with torch.enable_grad():
+            total = (model(x) * s * e[:, None]).sum()
+            found = torch.autograd.grad(total, list(params.values()), allow_unused=True)
+        tensors = [self.read(i, c, n) if self.layers[i] else () for i, c in enumerate(calls)]
+        whole = self.whole_gradients(model, x, s)
+        want, got, scale = {}, {}, {}
+        for (name, p), gradient in zip(params.items(), found, strict=True):
+            want[name] = torch.zeros_like(p) if gradient is None else gradient.to_dense()
+            if name in whole:
+                got[name] = (e @ whole[name]).view_as(p)
+                scale[name] = whole[name].norm(dim=1).sum()
+            else:
+                got[name], scale[name] = combined(self.layers, tensors, self.uses.get(name, []), e, want[name])
+        loose = tolerance(model, x.device)
+        floor = loose / 30 * torch.stack([t.norm() for t in want.values()]).norm()
+        for name, gradient in want.items():
+            if not (got[name] - gradient).norm() <= loose * scale[name] + floor:
+                raise UnexplainedError(
+                    f"the model takes another way for these {n} samples than for the first ones, and there its layers "
+                    f"do not explain the gradient of {name!r}; it must not branch"
+                )
 
     def whole_gradients(self, model: nn.Module, x: Tensor, s: Tensor) -> dict[str, Tensor]:
         """Return the per-sample gradients (n, p), by name, of the parameters that no layer explains."""
@@ -76,13 +115,13 @@ class Coverage:
     def bytes_in_passing(self) -> int:
         """Return about what a sample's pass holds: inputs and output gradients, and autograd as much again, twice."""
         held = sum(t.numel() * t.element_size() for tensors in self.tensors for t in tensors)
-        return 3 * held // len(self.combination)
+        return 3 * held // self.tried
 
     def read(self, i: int, call: Call, n: int) -> tuple[Tensor, ...]:
         """Return what the layer of call ``i`` reads of a batch of n samples.
 
         Raises:
-            ValueError: if the shapes are not those of the samples first tried, so that rows may belong elsewhere.
+            UnexplainedError: if the shapes are not those of the samples first tried: rows may belong elsewhere.
         """
         try:
             tensors = self.layers[i].tensors(call, n)
@@ -91,11 +130,46 @@ class Coverage:
             raise ValueError(
                 f"{[tuple(t.shape[1:]) for t in tensors]} a sample, not {list(map(tuple, self.shapes[i]))}"
             )
+        except torch.OutOfMemoryError:
+            raise
         except (RuntimeError, ValueError) as error:
-            raise ValueError(
+            raise UnexplainedError(
                 f"{call.name!r} gets other shapes here than for the first samples ({error}); pad the inputs alike, and "
                 "let every sample pass through every layer as often as the others"
             ) from error
+
+
+def combined(
+    layers: list[Layer | None], tensors: list[tuple], uses: list[Use], e: Tensor, like: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return sum_i e_i phi_i of one parameter, and the size of its terms: the scale of its rounding error.
+
+    Args:
+        layers: by call.
+        tensors: by call, what its layer reads.
+        uses: of the parameter.
+        e: (n,) weights.
+        like: has the shape of the parameter.
+    """
+    total, scale = torch.zeros_like(like), like.norm()
+    for call, attribute in uses:
+        for i, weight in enumerate(e):  # one by one: a gradient per sample may be large
+            try:
+                sample = tuple(t[i : i + 1] for t in tensors[call])
+                phi = layers[call].gradients(sample, [attribute])[attribute][0]
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:
+                log.debug("gradient of %r failed: %s", attribute, error)
+                return torch.full_like(like, torch.nan), scale
+            total.add_(phi, alpha=float(weight))
+            scale = scale + weight.abs() * phi.norm()
+    return total, scale
+
+
+def signs_at_random(n: int) -> Tensor:
+    """Return (n,) random numbers +1 and -1, the same for every call with this n."""
+    return torch.randint(2, (n,), generator=torch.Generator().manual_seed(n)) * 2.0 - 1.0
 
 
 def signature(call: Call) -> tuple:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import nn
 
 from lpntk.any_layer import AnyLayer
@@ -30,7 +31,7 @@ def layer_for(call: Call, n: int, names: list[str]) -> Layer | None:
         make = AnyLayer
     try:
         return make(call, n)
-    except UnsupportedLayerError:
+    except (UnsupportedLayerError, torch.OutOfMemoryError):
         raise
-    except (ValueError, RuntimeError):  # shapes that no rule can read as one row per sample
+    except Exception:  # shapes that no rule can read as one row per sample
         return None

@@ -47,6 +47,8 @@ def over_samples(function: Callable, params: dict[str, Tensor], *samples: Tensor
     """
     try:
         return vmap(function, in_dims=(None,) + (0,) * len(samples))(params, *samples)
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError:
         rows = [function(params, *sample) for sample in zip(*samples, strict=True)]
         return {name: torch.stack([row[name] for row in rows]) for name in params}

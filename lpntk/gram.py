@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lpntk.capture import record
 from lpntk.cover import cover
-from lpntk.coverage import TRIED, Coverage, Direction
+from lpntk.coverage import TRIED, Direction, UnexplainedError, signs_at_random
 from lpntk.device import empty, keep_freed_memory
 from lpntk.gradients import trainable
 from lpntk.layers import Layer
@@ -25,7 +25,19 @@ from lpntk.precision import kernel_dtype, product, tolerance
 MIB = 2**20
 STRIPS = 16  # of a symmetric matrix; each starts at the diagonal, so 1/32 of the work is done twice
 SMALLEST_CHUNK = 16  # samples in a forward pass, where memory allows
+CHECKED = 64  # one sample in so many is computed again
 SMALLEST_STRIP = 128  # rows: thinner matrix products lose more than the triangle saves
+
+
+def mirrored(kappa: Tensor) -> Tensor:
+    """Write the upper triangle of a square matrix over the lower one: twice computed is not twice rounded alike."""
+    n = len(kappa)
+    for start in range(0, n, SMALLEST_STRIP):
+        stop = min(start + SMALLEST_STRIP, n)
+        kappa[stop:, start:stop] = kappa[start:stop, stop:].T
+        block = kappa[start:stop, start:stop]
+        block.copy_(block.triu() + block.triu(1).T)
+    return kappa
 
 
 @dataclass
@@ -76,7 +88,7 @@ class LayerwiseGram:
         keep_freed_memory(x.device)
         x, y, params = x[:TRIED], y[:TRIED], trainable(model)
         self._first = x[:1], y[:1]
-        self._coverage = cover(model, direction, x, y)
+        self._coverage = cover(model, x)
         self._plan = make_plan(self._coverage, params, samples, form)
         tensors, layers = self._coverage.tensors, self._coverage.layers
         self._like = torch.empty(0, self._plan.width, dtype=kernel_dtype(params.values()), device=x.device)
@@ -88,7 +100,7 @@ class LayerwiseGram:
         tile, activations = (8 * torch.get_num_threads(), 64) if x.device.type == "cpu" else (256, 2048)  # MiB
         self.scratch_bytes = min(tile * MIB, memory // 4)
         self._chunk = self._chunk_size(activations * MIB, memory // 2)
-        self._check(x, y)  # in full precision
+        self._compare(self.features(x, y), x, y)  # in full precision
         self._rounded = rounded
         self._coverage.tensors = []
 
@@ -142,6 +154,9 @@ class LayerwiseGram:
             a: features of the rows.
             b: features of the columns.
             out: (n_a, n_b) tensor to write to.
+
+        Returns:
+            The block; where ``a is b`` it equals its transpose to the last bit.
         """
         out = self._like.new_empty(len(a), len(b)) if out is None else out
         if a is not b:
@@ -150,8 +165,7 @@ class LayerwiseGram:
         edges = [*range(0, len(a), step), len(a)]
         for start, stop in pairwise(edges):
             self._write(out[start:stop, start:], a[start:stop], a[start:])
-            out[stop:, start:stop] = out[start:stop, stop:].T
-        return out
+        return mirrored(out)
 
     def diagonal(self, a: Features) -> Tensor:
         """Return the (n_a,) squared norms."""
@@ -161,7 +175,7 @@ class LayerwiseGram:
         return total
 
     def check(self, a: Features, x: Tensor, y: Tensor) -> None:
-        """Compare the norm of one gradient of a block, the middle one, with autograd's of this sample alone.
+        """Compare some gradients of a block, one in ``CHECKED``, combined at random, with autograd's of these alone.
 
         Args:
             a: features of the samples.
@@ -169,20 +183,46 @@ class LayerwiseGram:
             y: (n,) their labels.
 
         Raises:
-            ValueError: if they differ: the model treats larger batches otherwise than the few samples first tried.
+            UnexplainedError: if they differ: the model treats larger batches otherwise than the few samples first
+                tried, or its layers do not see the same rows of every sample.
         """
-        i = slice(len(x) // 2, len(x) // 2 + 1)
+        count = min(-(-len(x) // CHECKED), self._chunk)
+        chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:count].sort().values
+        chosen = chosen.to(x.device)
+        self._compare(a[chosen], x[chosen], y[chosen])
+
+    def _compare(self, a: Features, x: Tensor, y: Tensor) -> None:
+        """Compare a random combination of gradients with autograd's, parameter by parameter, from end to end."""
+        params, e = trainable(self.model), signs_at_random(len(x)).to(a.rows)
         with torch.enable_grad():
-            logits = self.model(x[i])
-            s, params = self.direction(logits.detach(), y[i]), list(trainable(self.model).values())
-            found = torch.autograd.grad(logits, params, s, allow_unused=True)
-        want = sum(g.to_dense().to(a.rows).square().sum() for g in found if g is not None)
-        got = self.diagonal(a[i])[0]
-        if not (got - want).abs() <= tolerance(self.model, x.device) * want:
-            raise ValueError(
-                f"a sample's squared gradient norm is {got:.6g} within a batch of {len(x)}, but {want:.6g} alone: the "
-                "model mixes samples in larger batches, or its layers do not see the same rows of every sample"
-            )
+            logits = self.model(x)
+            s = self.direction(logits.detach(), y)
+            found = torch.autograd.grad(logits, list(params.values()), s * e[:, None].to(s), allow_unused=True)
+        want = {
+            name: 0.0 if g is None else float(g.to_dense().to(a.rows).square().sum())
+            for name, g in zip(params, found, strict=True)
+        }
+        told: dict[tuple[str, ...], tuple[float, float]] = {(name,): (0.0, 0.0) for name in params}
+        for columns in self._plan.columns:
+            rows = a.rows[:, columns.place]
+            told[columns.name,] = float((e @ rows).square().sum()), float(rows.norm(dim=1).sum()) ** 2
+        served = self._coverage.patch_layers()
+        for (i, pairs), packed in zip(self._plan.pairs.items(), a.packed, strict=True):
+            share = a.rows.new_zeros(len(x), len(x))
+            pairs.add_to(share, packed, packed, self.scratch_bytes, rounded=self._rounded)
+            for name in served[i]:
+                del told[name,]
+            told[tuple(served[i])] = float(e @ share @ e), float(share.diagonal().clamp_min(0).sqrt().sum()) ** 2
+        loose = tolerance(self.model, x.device, rounded=self._rounded)
+        floor = loose / 30 * sum(scale for _, scale in told.values())
+        for names, (got, scale) in told.items():
+            alone = sum(want[name] for name in names)
+            if not abs(got - alone) <= loose * (scale + floor):
+                raise UnexplainedError(
+                    f"gradients of {len(x)} samples by {' and '.join(names)}, combined at random, have the squared "
+                    f"norm {got:.6g} within larger batches, but {alone:.6g} alone: the model mixes samples in larger "
+                    "batches, or its layers do not see the same rows of every sample"
+                )
 
     def _write(self, out: Tensor, a: Features, b: Features) -> Tensor:
         product(a.rows, b.rows.T, rounded=self._rounded, out=out)
@@ -235,18 +275,3 @@ class LayerwiseGram:
         saved = self._coverage.saved_bytes * self._like.element_size() // 8  # of layers without parameters, too
         wanted = max(1, round(cached / per_sample / SMALLEST_CHUNK)) * SMALLEST_CHUNK
         return max(1, min(wanted, memory // (per_sample + saved)))
-
-    def _check(self, x: Tensor, y: Tensor) -> None:
-        """Compare the norm of a random combination of gradients with autograd's: the whole path, end to end."""
-        coverage: Coverage = self._coverage
-        block, e = self.features(x, y), coverage.combination[: len(x)]
-        if len(x) < len(coverage.combination):  # the one sample stood for two
-            e = coverage.combination.sum(0, keepdim=True)
-        kappa = self.gram(block, block)
-        e = e.to(kappa)
-        got, scale = e @ kappa @ e, e.abs() @ kappa.abs() @ e.abs()
-        if not (got - coverage.norm2).abs() <= tolerance(self.model, x.device) * scale:
-            raise ValueError(
-                f"the layer-wise kernel disagrees with autograd on the first samples: {got:.6g}, {coverage.norm2:.6g}; "
-                "the model is not a fixed function of one sample, or a layer behaves unlike its type"
-            )

@@ -7,7 +7,6 @@ Guo, Ren, Albrecht & Smith, ICLR 2024 (arXiv 2401.08808). One gradient per sampl
 Theta are never formed.
 """
 
-import copy
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,16 +18,22 @@ from tqdm.auto import tqdm
 
 from lpntk import distributed
 from lpntk.blocks import GIB, Cut, cut
-from lpntk.checks import check_inputs, check_number, check_types
+from lpntk.checks import check_inputs, check_model, check_number, check_types
+from lpntk.copies import check_apart, copied
+from lpntk.coverage import Direction, UnexplainedError
 from lpntk.device import recurrent_in_evaluation, resolve_device
 from lpntk.gradients import trainable
-from lpntk.gram import LayerwiseGram
+from lpntk.gram import LayerwiseGram, mirrored
+from lpntk.layers import UnsupportedLayerError
+from lpntk.one_by_one import OneByOne
 from lpntk.precision import Precision, cast, kernel_dtype, matmul_precision
 from lpntk.reuse import identity, recheck
 from lpntk.signs import Signs, sign_vectors
 from lpntk.sketch import Sketch, SketchedGram
 from lpntk.store import KernelFile, Memory
 from lpntk.tiles import Tile
+
+Engine = LayerwiseGram | SketchedGram | OneByOne
 
 
 def kernel_matrix(
@@ -89,55 +94,71 @@ def kernel_matrix(
     check_types(model, x, y, x2, y2)
     if size > 1 and out is None:
         raise ValueError(f"{size} processes share this kernel through a file: give out='somewhere/kappa.npy'")
-    model, x, x2 = cast(copy.deepcopy(model).to(device), x, x2, precision, device)
+    check_model(model)
+    given = model
+    model, x, x2 = cast(copied(given).to(device), x, x2, precision, device)
     symmetric = x2 is None
     with matmul_precision(None, device), recurrent_in_evaluation(model, device):
         check_inputs(model, x, y, x2, y2)
         rows, columns = (x, y), (x, y) if symmetric else (x2, y2)
         layout = _prepare(model, x[:2], device)
+        with torch.enable_grad():
+            check_apart(model, given, model(_placed(x[:2], device, layout).clone()))
+        direction = partial(sign_vectors, signs=signs, unit=normalize)
+        direction(torch.zeros(1, 2), torch.zeros(1))  # an unknown name is refused at once
+        few = [
+            torch.cat([_placed(a[:2], device, layout), _placed(b[-2:], device, layout)])
+            for a, b in zip(rows, columns, strict=True)
+        ]
+        rounded = precision == "bf16"
         engine = _engine(
-            model,
-            signs,
-            rows,
-            columns,
-            memory_budget // 4,
-            device,
-            rounded=precision == "bf16",
-            sketch=sketch,
-            layout=layout,
+            model, direction, *few, samples=len(columns[0]), memory=memory_budget // 4, rounded=rounded, sketch=sketch
         )
     n, n2 = len(x), len(columns[0])
     dtype = kernel_dtype(trainable(model).values())
-    memory, per_pair = memory_budget - memory_budget // 4, dtype.itemsize * (2 if precision == "bf16" else 1)
-    plan = cut(n, n2, symmetric, engine.bytes_per_sample, memory, bytes_per_pair=per_pair, parts=size)
+    memory, per_pair = memory_budget - memory_budget // 4, dtype.itemsize * (2 if rounded else 1)
     place = partial(_placed, device=device, layout=layout)
-    if out is None:
-        store = Memory(n, n2, dtype, symmetric)
-    else:
-        samples = {"x": x, "y": y, "x2": x2, "y2": y2}
-        by = f"{precision}, drawn on {device.type}" if sketch else precision  # a sketch's numbers depend on the device
-        told = identity(model, samples, signs=signs, normalize=normalize, by=by, sketch=sketch)
+
+    def computed(engine: Engine) -> Tensor:
+        plan = cut(n, n2, symmetric, engine.bytes_per_sample, memory, bytes_per_pair=per_pair, parts=size)
+        if out is None:
+            store = Memory(n, n2, dtype, symmetric)
+        else:
+            samples = {"x": x, "y": y, "x2": x2, "y2": y2}
+            by = (
+                f"{precision}, drawn on {device.type}" if sketch else precision
+            )  # a sketch's numbers depend on the device
+            told = identity(model, samples, signs=signs, normalize=normalize, by=by, sketch=sketch)
+            with distributed.first_rank_first(rank, size):
+                store = KernelFile(out, n, n2, dtype, symmetric, told, rank)
+            again = lambda side, start, stop: engine.features(*(place(t[start:stop]) for t in (rows, columns)[side]))
+            with matmul_precision(precision, device), recurrent_in_evaluation(model, device):
+                recheck(store.known(), engine, again, normalize=normalize, precision=precision, name=store.holder)
+        tiles = plan.tiles()
+        missing = store.missing(tiles)
+        distributed.wait_for_all(size)  # nobody logs a tile before everybody has read the logs
+        own = distributed.share(missing, rank, size, plan.row_block)
+        exact = matmul_precision(precision, device), recurrent_in_evaluation(model, device)
+        with exact[0], exact[1], _bar(own, progress and rank == 0) as bar:
+            for tile, block in _blocks(engine, own, plan, rows, columns, normalize, place):
+                store.put(tile, block)
+                bar.update(_pairs(tile))
+        distributed.wait_for_all(size)
         with distributed.first_rank_first(rank, size):
-            store = KernelFile(out, n, n2, dtype, symmetric, told, rank)
-        few = lambda side, start, stop: engine.features(*(place(t[start:stop]) for t in (rows, columns)[side]))
-        with matmul_precision(precision, device), recurrent_in_evaluation(model, device):
-            recheck(store.known(), engine, few, normalize=normalize, precision=precision, name=store.holder)
-    tiles = plan.tiles()
-    missing = store.missing(tiles)
-    distributed.wait_for_all(size)  # nobody logs a tile before everybody has read the logs
-    own = distributed.share(missing, rank, size, plan.row_block)
-    exact = matmul_precision(precision, device), recurrent_in_evaluation(model, device)
-    with exact[0], exact[1], _bar(own, progress and rank == 0) as bar:
-        for tile, block in _blocks(engine, own, plan, rows, columns, normalize, place):
-            store.put(tile, block)
-            bar.update(_pairs(tile))
-    distributed.wait_for_all(size)
-    with distributed.first_rank_first(rank, size):
-        return store.close(tiles)
+            return store.close(tiles)
+
+    try:
+        return computed(engine)
+    except UnexplainedError as reason:  # by samples that were not tried
+        if size > 1 or not isinstance(engine, LayerwiseGram):
+            raise
+        with matmul_precision(None, device), recurrent_in_evaluation(model, device):
+            engine = OneByOne(model, direction, *few, reason=reason, rounded=rounded)
+        return computed(engine)
 
 
 def _blocks(
-    engine: LayerwiseGram | SketchedGram,
+    engine: Engine,
     tiles: list[Tile],
     plan: Cut,
     rows: tuple[Tensor, Tensor],
@@ -152,7 +173,7 @@ def _blocks(
         found = engine.features(x, y)
         if check:
             engine.check(found, x, y)
-        return found, engine.diagonal(found).clamp_min(TINY).rsqrt() if normalize else None
+        return found, _inverse_norms(engine.diagonal(found)) if normalize else None
 
     for (start, stop), block_tiles in groupby(tiles, key=plan.row_block):
         held, held_scale = features(rows, start, stop, check=True)
@@ -169,6 +190,8 @@ def _blocks(
                 if normalize:
                     block *= held_scale[part, None]
                     block *= b_scale[None, :]
+                    if plan.symmetric and part == own:
+                        mirrored(block)
                 yield tile, block
                 del block
             del b  # before the next column block is made
@@ -201,25 +224,35 @@ def _prepare(model: nn.Module, x: Tensor, device: torch.device) -> torch.memory_
 
 def _engine(
     model: nn.Module,
-    signs: Signs,
-    rows: tuple[Tensor, Tensor],
-    columns: tuple[Tensor, Tensor],
+    direction: Direction,
+    x: Tensor,
+    y: Tensor,
+    *,
+    samples: int,
     memory: int,
-    device: torch.device,
     rounded: bool,
     sketch: Sketch | None,
-    layout: torch.memory_format = torch.preserve_format,
-) -> LayerwiseGram | SketchedGram:
-    """Make the engine, tried on some rows and some columns."""
-    few = [
-        torch.cat([_placed(a[:2], device, layout), _placed(b[-2:], device, layout)])
-        for a, b in zip(rows, columns, strict=True)
-    ]
-    samples = len(columns[0])
-    direction = partial(sign_vectors, signs=signs)
+) -> Engine:
+    """Make the engine, tried on a few samples: the fastest one that takes the model."""
     if sketch is not None:
-        return SketchedGram(model, direction, *few, sketch=sketch, memory=memory)
-    return LayerwiseGram(model, direction, *few, samples=samples, memory=memory, rounded=rounded)
+        return SketchedGram(model, direction, x, y, sketch=sketch, memory=memory)
+    try:
+        return LayerwiseGram(model, direction, x, y, samples=samples, memory=memory, rounded=rounded)
+    except (torch.OutOfMemoryError, UnsupportedLayerError):
+        raise
+    except Exception as reason:
+        if type(reason) is ValueError:  # no sample has a gradient of its own
+            raise
+        try:
+            return OneByOne(model, direction, x, y, reason=reason, rounded=rounded)
+        except RuntimeError as error:  # autograd's own words say less
+            raise reason from error
+
+
+def _inverse_norms(squares: Tensor) -> Tensor:
+    """Return 1 / norm by squared norm; 0 where a sample has no gradient, or one too small for these numbers."""
+    info = torch.finfo(squares.dtype)
+    return torch.where(squares > info.tiny / info.eps, squares.rsqrt(), 0.0)
 
 
 def _placed(t: Tensor, device: torch.device, layout: torch.memory_format) -> Tensor:
@@ -233,6 +266,3 @@ def _pairs(tile: Tile) -> int:
 
 def _bar(tiles: list[Tile], shown: bool) -> tqdm:
     return tqdm(total=sum(map(_pairs, tiles)), unit="pair", unit_scale=True, desc="kernel", disable=not shown)
-
-
-TINY = 1e-30  # squared norm of a sample without gradient: its cosines become 0, not NaN

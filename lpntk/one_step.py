@@ -16,7 +16,7 @@ from torch.func import functional_call, jvp, vjp, vmap
 
 from lpntk.checks import check_inputs
 from lpntk.gradients import trainable
-from lpntk.signs import sign_vectors
+from lpntk.signs import errors, residual, sign_vectors
 
 Force = Literal["error", "even", "centred", "label", "ones"]
 FORCES: tuple[str, ...] = ("error", "even", "centred", "label", "ones")
@@ -50,7 +50,7 @@ def forces(logits: Tensor, y: Tensor, force: Force) -> Tensor:
     if force != "even":
         return sign_vectors(logits, y, force)
     k = logits.shape[1]
-    wrong = 1 - logits.softmax(dim=1).gather(1, y[:, None])  # (n, 1)
+    wrong = errors(logits, y).gather(1, y[:, None])  # (n, 1)
     onehot = F.one_hot(y, k).to(logits)
     return wrong * (onehot - (1 - onehot) / (k - 1))
 
@@ -85,14 +85,17 @@ def logit_velocity(model: nn.Module, x: Tensor, y: Tensor, vectors: Tensor, x_te
 
 
 def softmax_velocity(q: Tensor, v: Tensor) -> Tensor:
-    """Return ``A v``, the change of probabilities q (..., k) when their logits move by v; ``A 1 = 0``."""
+    """Return ``A v``, the change of probabilities q (..., k) when their logits move by v; ``A 1 = 0``.
+
+    So v may be counted from the likeliest class, whose share would cancel otherwise where q is nearly one-hot.
+    """
+    v = v - v.gather(-1, q.argmax(dim=-1, keepdim=True).expand(*v.shape[:-1], 1))
     return q * (v - (q * v).sum(dim=-1, keepdim=True))
 
 
 def likelihood_velocity(q: Tensor, v: Tensor, y: Tensor) -> Tensor:
     """Return ``(e_y - q)^T v``, the change (..., m) of log q_y when the logits move by v (..., m, k)."""
-    own = v.gather(-1, y.expand(v.shape[:-1])[..., None]).squeeze(-1)
-    return own - (q * v).sum(dim=-1)
+    return (residual(q, y) * v).sum(dim=-1)
 
 
 @torch.enable_grad()

@@ -54,10 +54,18 @@ def kernel_dtype(params: Iterable[Tensor]) -> torch.dtype:
     return reduce(torch.promote_types, (p.dtype for p in params), torch.float32)
 
 
-def tolerance(model: nn.Module, device: torch.device) -> float:
-    """Return the relative difference that rounding explains, by the coarsest numbers that products are taken in."""
+def tolerance(model: nn.Module, device: torch.device, *, rounded: bool = False) -> float:
+    """Return the relative difference that rounding explains, by the coarsest numbers that products are taken in.
+
+    Args:
+        model: its parameters are in these numbers.
+        device: where it is run.
+        rounded: whether products are taken of numbers rounded to bfloat16 besides.
+    """
     reduced = device.type == "cuda" and torch.backends.cuda.matmul.fp32_precision == "tf32"
-    return 10 * max(torch.finfo(p.dtype).eps if not reduced else 2**-11 for p in model.parameters()) ** 0.5
+    coarsest = max(torch.finfo(p.dtype).eps if not reduced else 2**-11 for p in model.parameters())
+    coarsest = max(coarsest, torch.finfo(torch.bfloat16).eps if rounded else 0.0)
+    return min(max(1000 * coarsest, 1e-9), 10 * coarsest**0.5)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ Signs = Literal["label", "ones", "error", "centred"]
 SIGNS: tuple[str, ...] = ("label", "ones", "error", "centred")
 
 
-def sign_vectors(logits: Tensor, y: Tensor, signs: Signs = "label") -> Tensor:
+def sign_vectors(logits: Tensor, y: Tensor, signs: Signs = "label", *, unit: bool = False) -> Tensor:
     """Return the vectors ``s`` of a batch, scaled so that the kernel is simply ``<phi, phi'>``.
 
     ========== ============================================== ============================================
@@ -30,6 +30,8 @@ def sign_vectors(logits: Tensor, y: Tensor, signs: Signs = "label") -> Tensor:
         logits: (n, k) outputs of the network; only ``error`` reads their values.
         y: (n,) integer labels in 0..k-1.
         signs: one of the four names above.
+        unit: scale ``error`` so that its entry of the label is 1: a sample's cosines do not depend on how little is
+            left to learn of it, and what is left may be smaller than a float32 can be.
 
     Returns:
         (n, k) tensor in the dtype of ``logits``, detached from the graph.
@@ -46,5 +48,34 @@ def sign_vectors(logits: Tensor, y: Tensor, signs: Signs = "label") -> Tensor:
     if signs == "centred":
         return 2 * (onehot - 1 / k) / k**0.5
     if signs == "error":
-        return onehot - logits.detach().softmax(dim=1)
+        return _unit_errors(logits.detach(), y) if unit else errors(logits.detach(), y)
     raise ValueError(f"signs must be one of {', '.join(SIGNS)}; got {signs!r}")
+
+
+def errors(logits: Tensor, y: Tensor) -> Tensor:
+    """Return ``e_y - softmax(z)`` to the last digit where the sample is learned, and the difference would cancel.
+
+    The entry of the label is the sum of the other probabilities.
+
+    Args:
+        logits: (..., k) outputs of the network.
+        y: (...) labels in 0..k-1.
+
+    Returns:
+        (..., k) tensor in the dtype of ``logits``.
+    """
+    return residual(logits.softmax(dim=-1), y)
+
+
+def residual(q: Tensor, y: Tensor) -> Tensor:
+    """Return ``e_y - q`` (..., k) of probabilities q (..., k) and labels y (...), see ``errors``."""
+    label = y.long().unsqueeze(-1)  # (..., 1)
+    others = q.scatter(-1, label, 0.0)
+    return (-others).scatter(-1, label, others.sum(dim=-1, keepdim=True))
+
+
+def _unit_errors(logits: Tensor, y: Tensor) -> Tensor:
+    """Return ``errors`` divided by the entry of the label: minus the softmax of the other logits, and 1."""
+    label = y.long().unsqueeze(-1)  # (..., 1)
+    others = logits.scatter(-1, label, -torch.inf).softmax(dim=-1).nan_to_num(0.0)  # a lone logit has no others
+    return (-others).scatter(-1, label, float(logits.shape[-1] > 1))

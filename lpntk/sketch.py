@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from lpntk.capture import Call
 from lpntk.cover import cover
-from lpntk.coverage import TRIED, Direction
+from lpntk.coverage import TRIED, Direction, UnexplainedError
 from lpntk.gradients import trainable
+from lpntk.gram import mirrored
 from lpntk.precision import tolerance
 from lpntk.projections import Dense, Kronecker, shares
 
@@ -94,7 +95,7 @@ class SketchedGram:
     ):
         self.model, self.direction = model, direction
         x, y, params = x[:TRIED], y[:TRIED], trainable(model)
-        self._coverage = cover(model, direction, x, y)
+        self._coverage = cover(model, x)
         self._like = next(iter(params.values())).new_empty(0)
         self._parts = self._make_parts(sketch, params, self._square_norms(x, y))
         self.width = self._parts[-1].place.stop
@@ -131,8 +132,9 @@ class SketchedGram:
         return out
 
     def gram(self, a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
-        """Return the (n_a, n_b) block of inner products."""
-        return torch.mm(a, b.T, out=out)
+        """Return the (n_a, n_b) block of inner products; it equals its transpose where ``a is b``."""
+        found = torch.mm(a, b.T, out=out)
+        return mirrored(found) if a is b else found
 
     def diagonal(self, a: Tensor) -> Tensor:
         """Return the (n_a,) squared norms."""
@@ -156,7 +158,7 @@ class SketchedGram:
         with torch.no_grad():
             among, alone = self.model(batch)[i], self.model(batch[i : i + 1])[0]
         if not (among - alone).norm() <= tolerance(self.model, x.device) * alone.norm():
-            raise ValueError(
+            raise UnexplainedError(
                 f"a sample's logits have the norm {among.norm():.6g} within a batch of {len(batch)}, but "
                 f"{alone.norm():.6g} alone: the model mixes samples in larger batches"
             )

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lpntk.signs import residual
 from lpntk.stacks import Stack
 
 
@@ -25,5 +26,5 @@ def measure(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(m, b, k) logits and (m, b) labels -> loss, distance, correctness, each (m, b)."""
     log_q = logits.log_softmax(dim=2)
     loss = -log_q.gather(2, y[..., None]).squeeze(2)
-    distance = torch.linalg.vector_norm(log_q.exp() - F.one_hot(y, logits.shape[2]), dim=2)
+    distance = torch.linalg.vector_norm(residual(log_q.exp(), y), dim=2)
     return loss, distance, logits.argmax(dim=2) == y

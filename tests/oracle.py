@@ -27,9 +27,11 @@ def sign_vector(logits, label, signs):
         return torch.ones(k, dtype=torch.float64) / k**0.5
     if signs == "centred":
         return (s - s.mean()) / k**0.5
-    onehot = torch.zeros(k, dtype=torch.float64)
-    onehot[label] = 1.0
-    return onehot - torch.softmax(logits, 0)
+    others = torch.softmax(logits, 0)
+    others[label] = 0.0
+    s = -others
+    s[label] = others.sum()  # 1 - q cancels where the sample is learned
+    return s
 
 
 def oracle_kernel(model, x, y, x2=None, y2=None, *, signs="label"):

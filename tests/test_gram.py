@@ -125,7 +125,7 @@ def test_a_symmetric_block_of_many_strips_is_symmetric():
     a, want = engine.features(x, y), plain.features(x, y)
     kappa = engine.gram(a, a)
     assert relative_error(kappa, plain.gram(want, want).double()) < 1e-5
-    assert (kappa - kappa.T).abs().max() < 1e-5
+    assert torch.equal(kappa, kappa.T)
 
 
 def test_one_sample_is_enough_to_try_a_model():
@@ -357,12 +357,11 @@ class Late(nn.Module):
         self.fc = nn.Linear(6, 3)
 
     def forward(self, x):
-        h = self.fc(x)
-        return h if len(x) <= 4 else h - 0.5 * h.mean(0)
+        return self.fc(x).roll(int(len(x) > 600), 0)  # the same operations
 
 
 def test_mixing_that_begins_with_larger_batches_is_seen():
-    x, y = torch.randn(9, 6), torch.arange(9) % 3
+    x, y = torch.randn(1300, 6), torch.randint(3, (1300,))
     engine = LayerwiseGram(Late(), sign_vectors, x, y)
     with pytest.raises(ValueError, match="in larger batches"):
         engine.check(engine.features(x, y), x, y)

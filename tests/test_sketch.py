@@ -85,7 +85,7 @@ def test_the_error_falls_like_one_over_the_root_of_the_size(kind, tried_once):
 @pytest.mark.parametrize(("positions", "constant"), [(1, 8.0), (3, 4.0), (30, 2.2)])
 def test_the_variance_of_a_kronecker_number_is_the_documented_one(positions, constant):
     module, m = nn.Linear(64, 48, bias=False), 100_000
-    calls, _ = record(module, {"": module}, torch.randn(1, positions, 64), torch.ones_like)
+    calls, _, _ = record(module, {"": module}, torch.randn(1, positions, 64), torch.ones_like)
     generator = torch.Generator().manual_seed(0)
     p, d = (torch.linalg.qr(torch.randn(c, positions, generator=generator)).Q.T[None] for c in (64, 48))
     numbers = torch.zeros(1, m)

@@ -1,0 +1,470 @@
+"""Any module: what a layer-wise kernel cannot see is computed otherwise or refused, never wrong without a word."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from oracle import oracle_kernel, relative_error
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
+from torch.utils.checkpoint import checkpoint
+
+import lpntk
+from lpntk.kernels import kernel_matrix
+
+N = 24
+
+
+def data(*shape, k=3, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(N, *shape, generator=generator), torch.arange(N) % k
+
+
+def mlp():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3)).eval()
+
+
+def check(model, x, y, plain=None, tolerance=1e-5):
+    got = kernel_matrix(model, x, y)
+    assert relative_error(got, oracle_kernel(plain or model, x, y)) < tolerance
+    return got
+
+
+def alone(model, x, y):
+    """The kernel from one backward pass per sample, in float64: for what torch.func cannot enter."""
+    rows = []
+    for i in range(len(x)):
+        model.zero_grad()
+        z = model(x[i : i + 1])
+        torch.autograd.backward(z, (2 * F.one_hot(y[i : i + 1], z.shape[1]) - 1).to(z) / z.shape[1] ** 0.5)
+        gradients = [torch.zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in model.parameters()]
+        rows.append(torch.cat(gradients).double())
+    model.zero_grad()
+    return torch.stack(rows) @ torch.stack(rows).T
+
+
+def check_alone(model, x, y, tolerance=1e-5):
+    assert relative_error(kernel_matrix(model, x, y), alone(model, x, y)) < tolerance
+
+
+# ---- forward passes that were replaced
+
+
+def test_a_forward_pass_in_a_closure_is_that_of_the_copy():
+    model, plain = mlp(), mlp()
+    inner, outer = model[0].forward, model.forward
+    model[0].forward = lambda t: inner(t)
+    model.forward = torch.autocast("cpu", torch.bfloat16, enabled=False)(outer)
+    before = model.forward
+    check(model, *data(6), plain)
+    assert model.forward is before
+
+
+def test_a_hook_that_reads_another_layer_reads_that_of_the_copy():
+    model = mlp()
+    model[2].register_forward_hook(lambda module, args, out: out + model[0].weight.sum())
+    check_alone(model, *data(6))
+
+
+REACHED = nn.Linear(6, 5)
+
+
+def indirectly(t):
+    return REACHED(t)
+
+
+def test_a_forward_pass_that_finds_the_original_by_name_is_refused():
+    model = nn.Sequential(REACHED, nn.Linear(5, 3))
+    model.forward = lambda t: model[1](indirectly(t))
+    with pytest.raises(ValueError, match=r"still reads the original's parameter '0\.weight'.*MethodType"):
+        kernel_matrix(model, *data(6))
+
+
+# ---- rows that belong to other samples, and paths that only some samples take
+
+
+class Encoder(nn.Module):
+    """Attention with its default axes: the batch is taken for the sequence."""
+
+    def __init__(self, masked=False):
+        super().__init__()
+        torch.manual_seed(1)
+        layer = nn.TransformerEncoderLayer(6, 2, 12, norm_first=True, dropout=0.0)
+        self.body, self.head, self.masked = (
+            nn.TransformerEncoder(layer, 1, enable_nested_tensor=False),
+            nn.Linear(6, 3),
+            masked,
+        )
+
+    def forward(self, x):
+        mask = x[..., 0] > 1.5 if self.masked else None
+        return self.head(self.body(x.transpose(0, 1), src_key_padding_mask=mask).mean(0))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("steps", [4, 5])
+def test_sequence_first_attention_with_one_label_among_the_samples_tried(steps, masked):
+    x, y = data(steps, 6)
+    y = (torch.arange(N) == 9).long()
+    check(Encoder(masked).eval(), x, y, tolerance=2e-5)
+
+
+class FirstByFirst(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(1)
+        self.a, self.b = nn.Linear(6, 5), nn.Linear(5, 3)
+
+    def forward(self, x):
+        return self.b(self.a(x.transpose(0, 1)).mean(0))
+
+
+@pytest.mark.parametrize("steps", [3, 4, 5])
+def test_sequence_first_linear_layers(steps):
+    x, _ = data(steps, 6)
+    check(FirstByFirst(), x, (torch.arange(N) == 9).long())
+
+
+class Missing(nn.Module):
+    """Puts a learned vector where a value is missing, in a branch that most batches do not take."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(2)
+        self.p, self.fc = nn.Parameter(torch.randn(6)), nn.Linear(6, 3)
+
+    def forward(self, x):
+        miss = x[:, 0] > 50
+        if miss.any():
+            x = torch.where(miss[:, None], self.p, x)
+        return self.fc(x)
+
+
+@pytest.mark.parametrize("at", [0, 7, 11, 23])
+def test_a_parameter_read_only_for_some_samples(at):
+    x, y = data(6)
+    x[at, 0] = 100.0
+    check_alone(Missing(), x, y)
+
+
+class Sorted(nn.Module):
+    """Sorts its batch by the first number, as code for packed sequences does, and puts the order back."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(3)
+        self.a, self.b = nn.Linear(6, 5), nn.Linear(5, 3)
+
+    def forward(self, x):
+        order = x[:, 0].argsort(descending=True, stable=True)
+        return self.b(torch.tanh(self.a(x[order])))[order.argsort()]
+
+
+def test_a_batch_that_is_sorted_inside_though_the_samples_tried_were_sorted_already():
+    x, y = data(6)
+    x[[0, 1, -2, -1], 0] = torch.tensor([3.0, 2.0, 1.0, 0.0])
+    check(Sorted(), x, y)
+
+
+class Detached(nn.Module):
+    """The gradient does not flow through the first layer where a number is large."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(3)
+        self.a, self.b = nn.Linear(6, 5), nn.Linear(5, 3)
+
+    def forward(self, x):
+        h = torch.tanh(self.a(x))
+        far = x[:, 0] > 50
+        return self.b(torch.where(far[:, None], h.detach(), h) if far.any() else h)
+
+
+def test_a_gradient_that_stops_for_some_samples():
+    x, y = data(6)
+    x[9, 0] = 100.0
+    check_alone(Detached(), x, y)
+
+
+# ---- refused before, though fine
+
+
+class Packed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(4)
+        self.gru, self.head = nn.GRU(6, 5, batch_first=True), nn.Linear(5, 3)
+
+    def forward(self, x):
+        lengths = (x[..., 0] > -9).sum(1).cpu()
+        _, hidden = self.gru(pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False))
+        return self.head(hidden[0])
+
+
+def test_packed_sequences():
+    x, y = data(5, 6)
+    for i, length in enumerate(torch.randint(1, 6, (N,), generator=torch.Generator().manual_seed(0))):
+        x[i, length:] = -10
+    check_alone(Packed().eval(), x, y)
+
+
+class Twice(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, w):
+        return 2 * w
+
+    @staticmethod
+    def backward(ctx, g):
+        return 2 * g
+
+
+class Opaque(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(5)
+        self.fc, self.outer = nn.Linear(6, 5), nn.Linear(5, 3)
+
+    def forward(self, x):
+        return self.outer(torch.tanh(F.linear(x, Twice.apply(self.fc.weight))))
+
+
+class Numpy(nn.Module):
+    """Takes a number out of torch on its way."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(6)
+        self.fc, self.outer = nn.Linear(6, 5), nn.Linear(5, 3)
+
+    def forward(self, x):
+        scale = torch.from_numpy(1 / (1 + np.abs(x.detach().cpu().numpy()).sum(1, keepdims=True))).to(x)
+        return self.outer(torch.tanh(F.linear(x, self.fc.weight) * scale))
+
+
+class Checkpointed(nn.Module):
+    def __init__(self, reentrant):
+        super().__init__()
+        torch.manual_seed(7)
+        self.a, self.b, self.c, self.reentrant = nn.Linear(6, 5), nn.Linear(5, 5), nn.Linear(5, 3), reentrant
+
+    def forward(self, x):
+        h = torch.tanh(self.a(x))
+        return self.c(checkpoint(lambda t: torch.tanh(self.b(t)), h, use_reentrant=self.reentrant))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [Opaque(), Numpy(), Checkpointed(False), Checkpointed(True)],
+    ids=["function", "numpy", "checkpoint", "reentrant"],
+)
+def test_what_torch_func_cannot_enter(model):
+    check_alone(model, *data(6))
+
+
+def test_the_last_resort_says_that_it_is_slow(caplog):
+    kernel_matrix(Opaque(), *data(6))
+    assert "differentiated alone instead" in caplog.text
+
+
+class Rounded(nn.Module):
+    """A softmax in float32 whatever the rest is in, over keys with a bias that it makes vanish."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(8)
+        self.q, self.k, self.v, self.head = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, x):
+        weights = torch.softmax((self.q(x) @ self.k(x).mT).float(), -1).to(x)
+        return self.head((weights @ self.v(x)).mean(1))
+
+
+def test_a_softmax_in_float32_with_a_bias_on_the_keys():
+    check(Rounded(), *data(5, 6))
+    x, y = data(5, 6)
+    got = kernel_matrix(Rounded().double(), x.double(), y)
+    assert relative_error(got, oracle_kernel(Rounded(), x, y)) < 1e-5  # the network itself rounds to float32
+
+
+class HalfBody(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(9)
+        self.body, self.head = nn.Linear(6, 5).bfloat16(), nn.Linear(5, 3)
+
+    def forward(self, x):
+        return self.head(torch.tanh(self.body(x.bfloat16())).float())
+
+
+def test_a_bfloat16_body_with_a_float32_head():
+    check_alone(HalfBody(), *data(6), tolerance=2e-2)  # gradients of the body are kept in bfloat16
+
+
+def test_labels_without_a_sign():
+    x, y = data(6)
+    want = kernel_matrix(mlp(), x, y)
+    for dtype in (torch.uint8, torch.uint16, torch.uint32, torch.uint64):
+        assert torch.equal(kernel_matrix(mlp(), x, y.to(dtype)), want)
+
+
+# ---- what draws, and what is left in training mode
+
+
+class Seldom(nn.Module):
+    """Drops a sample's hidden layer at a low rate, by a source of its own."""
+
+    def __init__(self, source):
+        super().__init__()
+        torch.manual_seed(10)
+        self.a, self.b, self.source = nn.Linear(6, 5), nn.Linear(5, 3), source
+
+    def forward(self, x):
+        return self.b(self.a(x) * self.source(x))
+
+
+def by_generator():
+    generator = torch.Generator().manual_seed(0)
+    return lambda x: (torch.rand(len(x), 1, generator=generator) > 0.02).to(x)
+
+
+SOURCES = {
+    "dropout": lambda: lambda x: F.dropout(torch.ones_like(x[:, :1]), 0.02, training=True),
+    "torch": lambda: lambda x: (torch.rand(len(x), 1) > 0.02).to(x),
+    "own-generator": by_generator,
+    "numpy": lambda: lambda x: torch.from_numpy(np.random.rand(len(x), 1) > 0.02).to(x),
+    "python": lambda: lambda x: torch.tensor([[random.random() > 0.02] for _ in x]).to(x),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_layer_that_draws_at_a_low_rate_is_refused(source, seed):
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
+    with pytest.raises(ValueError, match="is random"):
+        kernel_matrix(Seldom(SOURCES[source]()), *data(6))
+
+
+def test_numbers_drawn_for_nothing_are_no_fault():
+    check_alone(Seldom(lambda x: 1 + 0 * torch.rand(1).item()), *data(6))
+
+
+class Noisy(nn.Module):
+    """A layer of nobody's list that is another one in training."""
+
+    def forward(self, x):
+        return x * 1.1 if self.training else x
+
+
+def test_a_model_left_in_training_mode_that_differs_there_is_refused():
+    model = nn.Sequential(nn.Linear(6, 5), Noisy(), nn.Linear(5, 3))
+    with pytest.raises(ValueError, match=r"training mode.*model\.eval\(\)"):
+        kernel_matrix(model.train(), *data(6))
+    check(model.eval(), *data(6))
+
+
+# ---- samples that are learned
+
+
+def learned(scale):
+    torch.manual_seed(11)
+    model = nn.Linear(6, 3)
+    x, y = data(6)
+    with torch.no_grad():
+        x = x + scale * model.weight[y]
+    return model, x, y
+
+
+@pytest.mark.parametrize("scale", [1.0, 80.0, 600.0])
+def test_the_error_kernel_of_learned_samples(scale):
+    model, x, y = learned(scale)
+    q = model(x).softmax(1).gather(1, y[:, None]).median()
+    assert scale == 1.0 or q > 0.99999
+    want = oracle_kernel(model, x, y, signs="error")
+    norm = want.diagonal().sqrt()
+    cosine = want / norm[:, None] / norm[None, :]
+    got = kernel_matrix(model, x, y, signs="error", normalize=True)
+    assert (got - cosine).abs().max() < 1e-4
+    if scale < 600:  # there squares of what is left to learn are smaller than a float32
+        assert relative_error(kernel_matrix(model, x, y, signs="error"), want) < 1e-5
+
+
+def test_small_gradients_in_double_precision_are_like_themselves():
+    model, (x, y) = mlp().double(), data(6)
+    with torch.no_grad():
+        model[2].weight *= 1e-20
+        model[2].bias.requires_grad_(False)
+        model[2].weight.requires_grad_(False)
+    got = kernel_matrix(model, x.double(), y, normalize=True)
+    assert torch.allclose(got.diagonal(), torch.ones(N, dtype=torch.float64))
+
+
+def test_a_sample_without_gradient_is_like_nothing():
+    model, (x, y) = nn.Sequential(nn.Linear(6, 5, bias=False), nn.Linear(5, 3, bias=False)), data(6)
+    x[3] = 0
+    got = kernel_matrix(model, x, y, normalize=True)
+    assert (got[3] == 0).all()
+    assert torch.allclose(got.diagonal().sum(), torch.tensor(N - 1.0))
+
+
+# ---- what cannot be meant says how to mend it
+
+
+class Output(dict):
+    logits = torch.zeros(1, 3)
+
+
+class Returning(nn.Module):
+    def __init__(self, wrap):
+        super().__init__()
+        self.fc, self.wrap = nn.Linear(6, 3), wrap
+
+    def forward(self, x):
+        return self.wrap(self.fc(x))
+
+
+def with_logits(z):
+    out = Output(logits=z)
+    out.logits = z
+    return out
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: (Returning(lambda z: (z, z)), *data(6)), r"gave a tuple\. Wrap it.*return self\[0\]\(x\)\[0\]"),
+        (
+            lambda: (Returning(lambda z: {"scores": z}), *data(6)),
+            r"dict with scores.*return self\[0\]\(x\)\['scores'\]",
+        ),
+        (lambda: (Returning(with_logits), *data(6)), r"Output with logits.*return self\[0\]\(x\)\.logits"),
+        (lambda: (mlp(), {"input_ids": data(6)[0]}, data(6)[1]), r"got a dict with input_ids.*class Logits"),
+        (lambda: (nn.Sequential(nn.LazyLinear(3)), *data(6)), r"'0\.weight' has no shape yet.*model\(x\[:2\]\)"),
+        (lambda: (nn.Linear(6, 3, device="meta"), *data(6)), r"'weight' lies on the meta device.*load_state_dict"),
+        (lambda: (torch.jit.trace(mlp(), data(6)[0]), *data(6)), r"TorchScript.*load_state_dict"),
+        (lambda: (locked(), *data(6)), r"cannot be copied.*load_state_dict"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+def test_what_cannot_be_meant_says_how_to_mend_it(make, words):
+    with pytest.raises(ValueError, match="(?s)" + words):
+        kernel_matrix(*make())
+
+
+def locked():
+    model = mlp()
+    model.stream = (i for i in range(3))
+    return model
+
+
+def test_the_package_offers_what_readers_need():
+    from lpntk import build, kernel_matrix, load, train
+
+    assert lpntk.kernel_matrix is kernel_matrix
+    assert {build.__name__, load.__name__, train.__name__} == {"build", "load", "train"}
+    with pytest.raises(AttributeError, match="it offers"):
+        _ = lpntk.nothing

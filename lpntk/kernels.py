@@ -33,6 +33,7 @@ from lpntk.sketch import Sketch, SketchedGram
 from lpntk.store import KernelFile, Memory
 from lpntk.tiles import Tile
 
+VERSION = 1  # raised when the numbers change (tests/test_golden.py); results made by another are stale
 Engine = LayerwiseGram | SketchedGram | OneByOne
 
 

@@ -1,0 +1,73 @@
+"""Do kernel and training still give the numbers they gave? If they must not, raise VERSION beside them.
+
+    python tests/test_golden.py    write golden.json anew, with a raised VERSION and a reason in the commit
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from cases import CASES, samples
+
+from lpntk import kernels, training
+from lpntk.kernels import kernel_matrix
+from lpntk.signs import SIGNS
+from lpntk.training import train
+
+GOLDEN = Path(__file__).with_name("golden.json")
+KERNELS = ("mlp", "lenet5", "resnet-batchnorm", "transformer", "norms", "lstm-output")
+TRAININGS = ("mlp", "mlp-two-classes", "lenet5", "resnet-batchnorm", "conv-grouped", "prelu")
+BY_NAME = {case.name: case for case in CASES}
+
+
+def kernel_numbers(name):
+    case = BY_NAME[name]
+    x, y, _, _ = samples(case)
+    return {signs: kernel_matrix(case.make(0), x, y, signs=signs, device="cpu").tolist() for signs in SIGNS}
+
+
+def training_numbers(name):
+    case, models = BY_NAME[name], [BY_NAME[name].make(seed) for seed in (0, 1)]
+    x, y, _, _ = samples(case)
+    subsets = torch.tensor([[0, 1, 2, 3], [2, 3, 4, 5]])
+    history = train(models, x, y, subsets, seeds=[3, 4], epochs=2, lr=0.05, batch_size=2, momentum=0.9,
+                    weight_decay=5e-4, schedule="cosine", way="single", device="cpu")  # fmt: skip
+    return {"loss": history.loss.tolist(), "distance": history.distance.tolist()}
+
+
+def numbers():
+    return {
+        "kernel version": getattr(kernels, "VERSION", 1),
+        "training version": getattr(training, "VERSION", 1),
+        "kernel": {name: kernel_numbers(name) for name in KERNELS},
+        "training": {name: training_numbers(name) for name in TRAININGS},
+    }
+
+
+def assert_same(got, want):
+    for key, values in want.items():
+        a, b = torch.tensor(got[key], dtype=torch.float64), torch.tensor(values, dtype=torch.float64)
+        assert (a - b).norm() <= 1e-5 * b.norm(), (
+            f"{key} differs by {float((a - b).norm() / b.norm()):.2g}: if that is meant, raise VERSION and write "
+            "tests/golden.json anew"
+        )
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_the_kernel_gives_the_numbers_it_gave(name):
+    assert_same(kernel_numbers(name), json.loads(GOLDEN.read_text())["kernel"][name])
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_training_gives_the_numbers_it_gave(name):
+    assert_same(training_numbers(name), json.loads(GOLDEN.read_text())["training"][name])
+
+
+def test_the_numbers_are_those_of_the_versions():
+    golden = json.loads(GOLDEN.read_text())
+    assert (golden["kernel version"], golden["training version"]) == (kernels.VERSION, training.VERSION)
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(json.dumps(numbers()))

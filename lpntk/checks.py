@@ -154,6 +154,8 @@ def _classes(model: nn.Module, x: Tensor) -> int:
     try:
         with torch.no_grad():
             logits = model(x[:1].to(home.device, copy=True))
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:
         raise ValueError(
             f"the model cannot take x, of shape {tuple(x.shape)} and dtype {x.dtype}: {error}; "

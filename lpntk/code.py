@@ -3,8 +3,9 @@
 A definition is a function, class or value at the top of a module; from the code of a notebook names lead to
 definitions and from these to others. Prose, docstrings, annotations, imports, formatting and the place of a definition
 do not count, so a move or a mended sentence leaves a result current. At a border following stops: what reads data has
-given its digest, what writes files or words decides no number, and ``kernel_matrix`` and ``train`` stand for all that is
-behind them by a ``VERSION``, which golden numbers guard: a faster engine changes nothing, a changed number raises it.
+given its digest, what writes files or words decides no number, and ``kernel_matrix`` and ``train`` stand for all that
+is behind them by a ``VERSION``, which golden numbers guard: a faster engine changes nothing, a changed number raises
+it.
 """
 
 import ast

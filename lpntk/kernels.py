@@ -211,6 +211,8 @@ def _prepare(model: nn.Module, x: Tensor, device: torch.device) -> torch.memory_
         try:
             with torch.no_grad():
                 model(_placed(x, device, layout).clone())
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError:
             layout = torch.contiguous_format
             for conv in convs:
@@ -246,6 +248,8 @@ def _engine(
             raise
         try:
             return OneByOne(model, direction, x, y, reason=reason, rounded=rounded)
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:  # autograd's own words say less
             raise reason from error
 

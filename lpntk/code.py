@@ -46,9 +46,10 @@ def definitions(notebook: Path, package: Path = PACKAGE) -> dict[str, str]:
         package: folder of the package; another version of it, if an older result is looked at.
     """
     tree = ast.parse(notebook.read_text())
-    found: dict[str, set[str]] = {"notebook": {_digest(tree)}}
+    cells = _module("", tree, package)
+    found: dict[str, set[str]] = {"notebook": {_digest(tree, cells)}}
     modules: dict[str, Module] = {}
-    waiting, seen = _reached(tree, _module("", tree, package)), set()
+    waiting, seen = _reached(tree, cells), set()
     while waiting:
         place = waiting.pop()
         module, name = place
@@ -62,7 +63,7 @@ def definitions(notebook: Path, package: Path = PACKAGE) -> dict[str, str]:
         if place in VERSIONED:
             found[name] = {f"version {_version(table)}"}
         elif name in table.own:
-            found.setdefault(name, set()).add(_digest(table.own[name]))
+            found.setdefault(name, set()).add(_digest(table.own[name], table))
             waiting += _reached(table.own[name], table)
         elif name in table.imported:  # passed on
             target, inner = table.imported[name]
@@ -134,12 +135,16 @@ def _fields(node: ast.AST) -> Iterator[tuple[str, object]]:
             yield name, value
 
 
-def _digest(node: ast.AST) -> str:
-    return hashlib.sha256(_told(node).encode()).hexdigest()[:16]
+def _digest(node: ast.AST, module: Module) -> str:
+    return hashlib.sha256(_told(node, module).encode()).hexdigest()[:16]
 
 
-def _told(value: object) -> str:
-    """Write a syntax tree down, alike in every version of Python."""
+def _told(value: object, module: Module) -> str:
+    """Write a syntax tree down, alike in every version of Python; what is taken from a module goes by its own name."""
+    if isinstance(value, ast.Attribute) and isinstance(value.value, ast.Name):
+        if module.imported.get(value.value.id, ("", ""))[1] is None:
+            return f"Name(id={value.attr!r})"
     if isinstance(value, ast.AST):
-        return f"{type(value).__name__}({','.join(f'{name}={_told(item)}' for name, item in _fields(value))})"
-    return f"[{','.join(map(_told, value))}]" if isinstance(value, list) else repr(value)
+        fields = ",".join(f"{name}={_told(item, module)}" for name, item in _fields(value))
+        return f"{type(value).__name__}({fields})"
+    return f"[{','.join(_told(item, module) for item in value)}]" if isinstance(value, list) else repr(value)

@@ -7,16 +7,18 @@ import ast
 import hashlib
 import json
 import platform
+import subprocess
 from importlib import metadata
 from pathlib import Path
 
 from lpntk import data
+from lpntk.code import definitions
 from lpntk.device import describe_device
 from lpntk.files import write_json
 
 PACKAGE = Path(__file__).resolve().parent
-# what decides the result; the rest (device in words, seconds, versions) is told, not compared
-DECISIVE = ("notebook", "profile", "parameters", "source", "data")
+# what decides the result; the rest (commit, source, device in words, seconds, versions) is told, not compared
+DECISIVE = ("notebook", "profile", "parameters", "code", "data")
 TRAINING = ("training_seconds", "scale.training_seconds", "scale.seconds")  # where notebooks note what training took
 REPORTED_VERSIONS = ("torch", "torchvision", "numpy", "scikit-learn", "matplotlib", "papermill")
 
@@ -34,11 +36,22 @@ def describe(notebook: Path, profile: str, parameters: dict[str, object]) -> dic
         "notebook": notebook.name,
         "profile": profile,
         "parameters": {**parameters, **_named(parameters)},
+        "code": definitions(notebook),
+        "commit": _commit(),
         "source": source_hash(notebook),
         "data": data.load(str(parameters["dataset"])).digest if "dataset" in parameters else None,
         "versions": {"python": platform.python_version(), **versions},
         "device": describe_device(str(parameters.get("device", "auto"))),
     }
+
+
+def _commit() -> str | None:
+    """Return the commit that is checked out, with a + if files differ from it; None outside a repository."""
+    git = lambda *words: subprocess.run(["git", "-C", str(PACKAGE), *words], capture_output=True, text=True, check=True)
+    try:
+        return git("rev-parse", "HEAD").stdout.strip() + "+" * bool(git("status", "--porcelain", "-uno").stdout)
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def _named(parameters: dict[str, object]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Do kernel and training still give the numbers they gave? If they must not, raise VERSION beside them.
 
-    python tests/test_golden.py    write golden.json anew, with a raised VERSION and a reason in the commit
+python tests/test_golden.py    write golden.json anew, with a raised VERSION and a reason in the commit
 """
 
 import json

@@ -1,0 +1,191 @@
+"""A run's page, made from the executed notebook when the book is built: what was run comes first.
+
+The executed notebook stays as the run left it. The page has its title with data and network, the parameters that were
+really given, today's prose (if the code is still the code that ran), folded code without bookkeeping, and every figure
+with a number, a caption, a text for those who cannot see it, and links to its data and manifest. A page whose result
+was made by other code than today's says so.
+"""
+
+import ast
+import json
+import re
+from functools import cache
+from importlib import import_module
+from inspect import getdoc
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell
+from sphinx.application import Sphinx
+
+from lpntk.currency import changed
+from lpntk.manifest import duration
+from lpntk.naming import in_words
+
+PAGE = re.compile(r"results/(?P<profile>[^/]+)/(?P<name>[^/]+)/notebook")
+WIDGET = "application/vnd.jupyter.widget-view+json"
+BOOKKEEPING = ("number", "update")  # calls on ``record`` that show nothing
+
+
+def read(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Put the page in the place of the notebook that Sphinx has read."""
+    if not (found := PAGE.fullmatch(docname)):
+        return
+    root = Path(app.srcdir)
+    folder, written = root / "results" / found["profile"] / found["name"], root / "notebooks" / f"{found['name']}.py"
+    made_by = json.loads((folder / "manifest.json").read_text())
+    app.env.note_dependency(str(written))
+    source[0] = nbformat.writes(page(nbformat.reads(source[0], as_version=4), made_by, folder, written))
+
+
+def page(executed: NotebookNode, made_by: dict, folder: Path, written: Path) -> NotebookNode:
+    """Return the page of an executed notebook.
+
+    Args:
+        executed: as the run left it.
+        made_by: its manifest.
+        folder: of the result.
+        written: the notebook's source today.
+    """
+    ran = [cell for cell in executed.cells if cell.cell_type == "code" and not _given(cell)]
+    today = jupytext.read(written).cells
+    now = [cell for cell in today if cell.cell_type == "code" and not _given(cell)]
+    if [_meaning(cell.source) for cell in ran] == [_meaning(cell.source) for cell in now]:
+        outputs = iter(ran)
+        cells = [next(outputs) if cell.cell_type == "code" else _linked(cell) for cell in today if not _given(cell)]
+    else:
+        cells = [cell for cell in executed.cells if not _given(cell) and cell.get("id") != "origin"]
+    title, _, rest = cells[0].source.partition("\n")
+    figures = _captions(written)
+    cells = [part for cell in cells[1:] for part in _shown(cell, folder, figures, made_by)]
+    head = f"{title}: {in_words(made_by['parameters'])}\n\n{_what_was_run(made_by, folder)}{_stale(folder)}\n{rest}"
+    executed.cells = [new_markdown_cell(head), *cells]
+    executed.metadata.pop("widgets", None)  # progress bars
+    return executed
+
+
+def _given(cell: NotebookNode) -> bool:
+    """Whether a cell holds parameters: the defaults that were not run, or those that were, which the head tells."""
+    return bool({"parameters", "injected-parameters"} & set(cell.metadata.get("tags", [])))
+
+
+def _meaning(code: str) -> str:
+    return ast.dump(ast.parse(code))
+
+
+def _linked(cell: NotebookNode) -> NotebookNode:
+    cell.source = re.sub(r"\]\(\.\./", "](../../../", cell.source)
+    return cell
+
+
+def _what_was_run(made_by: dict, folder: Path) -> str:
+    """Return the scale of a run as a table, and all its parameters folded away."""
+    given, versions = made_by["parameters"], made_by["versions"]
+    scale = [f"{key} = {given[key]}" for key in ("n", "epochs", "lr", "seeds", "runs") if key in given]
+    rows = [
+        ("data, network", in_words(given)),
+        ("scale", ", ".join(scale)),
+        ("device", f"{made_by['device']}; torch {versions['torch']}, Python {versions['python']}"),
+        ("time", duration(folder, made_by["seconds"])),
+    ]
+    table = "\n".join(f"| {name} | {_plain(value)} |" for name, value in rows if value)
+    every = "\n".join(f"| `{key}` | {_plain(json.dumps(value))} |" for key, value in given.items())
+    place = _place(folder)
+    return (
+        f"| what was run | |\n|---|---|\n{table}\n\n"
+        f":::{{dropdown}} All parameters, and the files of this run\n| parameter | value |\n|---|---|\n{every}\n\n"
+        f"Numbers: {{download}}`numbers.json <{place}/numbers.json>`; "
+        f"manifest: {{download}}`manifest.json <{place}/manifest.json>`.\n:::\n"
+    )
+
+
+def _place(folder: Path) -> str:
+    """Return a result's folder as Sphinx finds it from every page."""
+    return "/" + "/".join(folder.parts[-3:])
+
+
+def _plain(text: str) -> str:
+    """Return text that is no Markdown or HTML, for a cell of a table."""
+    return re.sub(r"([\\`*_{}\[\]<>|#$~^])", r"\\\1", str(text)).replace("\n", " ")
+
+
+def _stale(folder: Path) -> str:
+    if not (names := changed(folder)):
+        return ""
+    shown = ", ".join(f"`{name}`" for name in names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    return (
+        "\n:::{warning}\nThis result was made by earlier code. Since then these definitions changed: "
+        f"{shown}. Its numbers stand as they were measured; `make regenerate` measures them anew.\n:::\n"
+    )
+
+
+def _shown(cell: NotebookNode, folder: Path, captions: dict[str, str], made_by: dict) -> list[NotebookNode]:
+    """Return what the page shows of a cell: code folded, figures as figures."""
+    if cell.cell_type != "code":
+        return [cell]
+    cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+    names = re.findall(r"record\.figure\(\s*\"([\w-]+)\"", cell.source)
+    images = [output for output in cell.outputs if "image/png" in output.get("data", {})]
+    drawn = []
+    if len(names) == len(images):
+        cell.outputs = [output for output in cell.outputs if output not in images]
+        drawn = [_figure(name, folder, captions.get(name, ""), made_by) for name in names]
+    cell.source = _without_bookkeeping(cell.source)
+    if not cell.source.strip() and not cell.outputs:
+        return drawn
+    cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
+    return [cell, *drawn]
+
+
+def _figure(name: str, folder: Path, caption: str, made_by: dict) -> NotebookNode:
+    place = _place(folder)
+    words = f"{caption} {in_words(made_by['parameters'])}."
+    return new_markdown_cell(
+        f"```{{figure}} {place}/figures/{name}.png\n:name: run-{folder.parent.name}-{folder.name}-{name}\n"
+        f":alt: {_plain(words)}\n\n{words} {{download}}`Numbers <{place}/numbers.json>`, "
+        f"{{download}}`manifest <{place}/manifest.json>`.\n```"
+    )
+
+
+def _without_bookkeeping(code: str) -> str:
+    """Leave out statements that only write numbers down."""
+    lines, drop = code.splitlines(), set()
+    for node in ast.parse(code).body:
+        if (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Call)
+            and isinstance(node.value.func, ast.Attribute)
+            and node.value.func.attr in BOOKKEEPING
+            and ast.unparse(node.value.func.value) == "record"
+        ):
+            drop |= set(range(node.lineno - 1, node.end_lineno))
+    return "\n".join(line for i, line in enumerate(lines) if i not in drop)
+
+
+@cache
+def _captions(written: Path) -> dict[str, str]:
+    """Return, by figure, what the function that draws it says it draws."""
+    tree = ast.parse(written.read_text())
+    modules = {
+        alias.asname or alias.name: f"{node.module}.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    found = {}
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "figure"):
+            continue
+        name, drawn = node.args[:2]
+        if isinstance(name, ast.Constant) and isinstance(drawn, ast.Call) and isinstance(drawn.func, ast.Attribute):
+            module = import_module(modules[ast.unparse(drawn.func.value)])
+            words = getdoc(getattr(module, drawn.func.attr)).split("\n\nArgs:")[0].replace("\n", " ")
+            found[name.value] = re.sub(r"^Draw (.)", lambda m: m[1].upper(), words)
+    return found
+
+
+def setup(app: Sphinx) -> dict:
+    app.connect("source-read", read)
+    return {"parallel_read_safe": True, "version": "1"}

@@ -1,0 +1,19 @@
+"""What are data sets and networks called before readers?"""
+
+from pathlib import Path
+
+DATA = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10"}
+NETWORKS = {"mlp": "MLP", "lenet5": "LeNet-5", "lenet": "the paper's LeNet", "resnet18": "ResNet-18"}
+
+
+def in_words(parameters: dict[str, object]) -> str:
+    """Return data set and network of a run, such as ``CIFAR-10, ResNet-18 (width 8)``."""
+    dataset, model = str(parameters.get("dataset", "")), str(parameters.get("model", ""))
+    words = [DATA.get(dataset, Path(dataset).name), NETWORKS.get(model, model)]
+    options = parameters.get("options") or {}
+    detail = ", ".join(f"{name} {_plain(value)}" for name, value in options.items())
+    return ", ".join(filter(None, words)) + (f" ({detail})" if detail and model else "")
+
+
+def _plain(value: object) -> str:
+    return " x ".join(map(str, value)) if isinstance(value, list) else str(value)

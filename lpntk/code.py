@@ -141,9 +141,9 @@ def _digest(node: ast.AST, module: Module) -> str:
 
 def _told(value: object, module: Module) -> str:
     """Write a syntax tree down, alike in every version of Python; what is taken from a module goes by its own name."""
-    if isinstance(value, ast.Attribute) and isinstance(value.value, ast.Name):
-        if module.imported.get(value.value.id, ("", ""))[1] is None:
-            return f"Name(id={value.attr!r})"
+    inside = isinstance(value, ast.Attribute) and isinstance(value.value, ast.Name)
+    if inside and module.imported.get(value.value.id, ("", ""))[1] is None:
+        return f"Name(id={value.attr!r})"
     if isinstance(value, ast.AST):
         fields = ",".join(f"{name}={_told(item, module)}" for name, item in _fields(value))
         return f"{type(value).__name__}({fields})"

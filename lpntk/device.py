@@ -40,6 +40,21 @@ def keep_freed_memory(device: torch.device) -> None:
 
 
 @contextmanager
+def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """Draw from a seed on the CPU, and on one CUDA device if it is named, and leave all generators as they were.
+
+    ``torch.manual_seed`` would seed every device there is, and ``fork_rng`` put back only those it was told.
+    """
+    on = [device] if device is not None and device.type == "cuda" else []
+    with torch.random.fork_rng(devices=on, device_type="cuda"):
+        torch.default_generator.manual_seed(seed)
+        for cuda in on:
+            with torch.cuda.device(cuda):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
+@contextmanager
 def recurrent_in_evaluation(model: nn.Module, device: torch.device) -> Iterator[None]:
     """Go without cuDNN where a model holds recurrent layers: it has no backward pass for them in evaluation mode."""
     before = torch.backends.cudnn.enabled

@@ -16,6 +16,7 @@ from torch.func import functional_call, jvp, vjp, vmap
 
 from lpntk.checks import check_inputs
 from lpntk.gradients import trainable
+from lpntk.precision import exact
 from lpntk.signs import sign_vectors
 
 Force = Literal["error", "even", "centred", "label", "ones"]
@@ -50,11 +51,12 @@ def forces(logits: Tensor, y: Tensor, force: Force) -> Tensor:
     if force != "even":
         return sign_vectors(logits, y, force)
     k = logits.shape[1]
-    wrong = 1 - logits.softmax(dim=1).gather(1, y[:, None])  # (n, 1)
+    wrong = logits.softmax(dim=1).scatter(1, y[:, None], 0.0).sum(dim=1, keepdim=True)  # 1 - q_y would cancel
     onehot = F.one_hot(y, k).to(logits)
     return wrong * (onehot - (1 - onehot) / (k - 1))
 
 
+@exact
 def logit_velocity(model: nn.Module, x: Tensor, y: Tensor, vectors: Tensor, x_test: Tensor) -> Tensor:
     """Return d z(x_o) / d eta at eta = 0 for steps on a batch: ``mean_u Theta(x_o, x_u) v_u``, all x_o at once.
 
@@ -95,6 +97,7 @@ def likelihood_velocity(q: Tensor, v: Tensor, y: Tensor) -> Tensor:
     return own - (q * v).sum(dim=-1)
 
 
+@exact
 @torch.enable_grad()
 def sgd_step(model: nn.Module, x: Tensor, y: Tensor, lr: float) -> nn.Module:
     """Return a copy of the model after one true step of ``torch.optim.SGD`` on the mean cross-entropy of a batch."""

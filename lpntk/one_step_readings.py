@@ -11,12 +11,14 @@ from torch import Tensor, nn
 
 from lpntk.one_step import FORCES, forces, likelihood_velocity, logit_velocity, sgd_step, softmax_velocity
 from lpntk.one_step_kinks import local_slopes, switched, switches
+from lpntk.precision import exact
 
 FITTED = 0.1  # relative error up to which a learning rate counts as small
 ROUNDING = 100 * torch.finfo(torch.float64).eps  # error down to which one is told from rounding
 UNREADABLE = 1e-10  # norm of a change of all probabilities below which rounding could turn it
 
 
+@exact
 @torch.no_grad()
 def readings(model: nn.Module, x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor, lr: float) -> dict[str, Tensor]:
     """Make one true step and compare the changes of the test predictions with what each force predicts.
@@ -79,6 +81,7 @@ def rank_correlations(told: Tensor, true: Tensor) -> Tensor:
     return torch.corrcoef(ranks)[-1, :-1]
 
 
+@exact
 @torch.no_grad()
 def errors(model: nn.Module, x: Tensor, y: Tensor, x_test: Tensor, lrs: Sequence[float]) -> dict[str, Tensor]:
     """Return the error of equation 1 for several learning rates, of a model in float64, and the same in float32.
@@ -125,6 +128,7 @@ class Changes:
     kinked: Tensor
 
 
+@exact
 @torch.no_grad()
 def changes(model: nn.Module, x: Tensor, y: Tensor, x_test: Tensor, lrs: Sequence[float]) -> Changes:
     """Predict the change by a step on (x, y) and make the step, from the same weights, for each learning rate."""

@@ -2,6 +2,7 @@
 
 One path for all: the models are cut into stacks (``stacks.py``) of a width that a short timing found best
 (``tuning.py``; a width of 1 is one by one) and that fits the memory, and each stack walks through its epochs with SGD.
+Products of float32 numbers are taken in float32 whatever the surroundings ask for; bfloat16 is for ``amp`` to choose.
 """
 
 import warnings
@@ -13,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from lpntk.device import keep_freed_memory, resolve_device
+from lpntk.device import keep_freed_memory, resolve_device, seeded
 from lpntk.history import History
+from lpntk.precision import exact
 from lpntk.schedules import rate
 from lpntk.stacks import Stack, bytes_per_input
 from lpntk.steps import measure, step
@@ -45,6 +47,7 @@ class Recipe:
     evaluated: int  # samples in one forward pass of a stack, when accuracies are taken
 
 
+@exact
 def train(
     models: Sequence[nn.Module],
     x: Tensor,
@@ -134,8 +137,10 @@ def _train_stack(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[
     m, size = subsets.shape
     device = x.device
     stack = Stack(models, channels_last=recipe.amp or device.type == "cpu")
+    # torch 2.13's fused SGD leaves float16 and bfloat16 as they were on a CPU (its issue 191763)
+    fused = all(p.dtype in (torch.float32, torch.float64) for p in stack.trained)
     optimizer = torch.optim.SGD(
-        stack.trained, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True
+        stack.trained, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=fused
     )
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     shape = (m, recipe.epochs, size)
@@ -143,8 +148,7 @@ def _train_stack(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[
     accuracies = {"train": torch.full(shape[:2], torch.nan), "test": torch.full(shape[:2], torch.nan)}
     kept = {0: stack.snapshot()} if 0 in recipe.checkpoints else {}
     diverged = torch.zeros(m, dtype=torch.bool)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(int(np.random.SeedSequence([s % 2**64 for s in seeds]).generate_state(1)[0]))
+    with seeded(int(np.random.SeedSequence([s % 2**64 for s in seeds]).generate_state(1)[0]), device):
         for epoch in range(recipe.epochs):
             for group in optimizer.param_groups:
                 group["lr"] = rate(recipe.schedule, recipe.lr, epoch, recipe.epochs)
@@ -182,6 +186,7 @@ def _train_stack(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[
     )
 
 
+@exact
 @torch.no_grad()
 def accuracy(model: nn.Module, x: Tensor, y: Tensor, batch_size: int = 1024) -> float:
     """Return the share of samples whose largest logit is the label's."""

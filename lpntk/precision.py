@@ -30,10 +30,11 @@ def product(a: Tensor, b: Tensor, *, rounded: bool, out: Tensor | None = None) -
     """
     if not rounded:
         return torch.matmul(a, b, out=out)
-    a, b = a.bfloat16(), b.bfloat16()
     multiply = torch.mm if a.ndim == 2 else torch.bmm
-    # tensor cores sum in float32; elsewhere the rounded operands are multiplied as they are
-    wide = multiply(a, b, out_dtype=torch.float32) if a.is_cuda else multiply(a.float(), b.float())
+    if a.is_cuda:  # tensor cores sum in float32
+        wide = multiply(a.bfloat16(), b.bfloat16(), out_dtype=torch.float32)
+    else:  # the rounded operands are multiplied as they are
+        wide = multiply(a.bfloat16().float(), b.bfloat16().float())
     return wide if out is None else out.copy_(wide)
 
 

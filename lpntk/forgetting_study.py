@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from lpntk.cache import Cache, digest
 from lpntk.campaign import Network
+from lpntk.checks import check_labels
 from lpntk.device import resolve_device, seeded
 from lpntk.forgetting_walk import Setting, Track, draw_batches, walk
 from lpntk.keys import computed_key
@@ -79,6 +80,7 @@ def study(
             f"expected steps >= 2, followed in 1..{len(x)}, seeds >= 1 and width >= 1; "
             f"got {steps}, {followed}, {seeds} and {width}"
         )
+    check_labels(x, y, network.k, "x", "y")
     on = resolve_device(device)
     build = lambda s: with_dropout(network(s), dropout) if dropout else network(s)
     width = width if stackable(build(seed)) else 1

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from lpntk.checks import check_labels
 from lpntk.device import keep_freed_memory, resolve_device, seeded
 from lpntk.history import History
 from lpntk.precision import exact
@@ -102,13 +103,14 @@ def train(
 
     Raises:
         ValueError: if the numbers of models, subsets and seeds differ, an option is unknown or out of its range, a
-            subset names a sample that is not there, or ``amp`` meets a CPU.
+            subset names a sample that is not there or a label no logit, or ``amp`` meets a CPU.
         FloatingPointError: if every model's loss stopped being finite. If only some did, or ``on_divergence`` is
             ``mark``, a ``DivergenceWarning`` is given and the history marks them.
     """
     device = resolve_device(device)
     _check(models, x, y, subsets, seeds, test=test, epochs=epochs, batch_size=batch_size, checkpoints=checkpoints,
            train_accuracy=train_accuracy, on_divergence=on_divergence, amp=amp, device=device)  # fmt: skip
+    _check_labels(models[0], x, y[subsets].flatten())  # on a CUDA device a wrong one is an assertion without a word
     m, size = subsets.shape
     x, y, subsets = x.to(device), y.to(device), subsets.to(device)
     test = tuple(t.to(device) for t in test) if test is not None else None
@@ -233,6 +235,12 @@ def _check(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[int], 
         raise ValueError(f"on_divergence must be 'raise' or 'mark'; got {on_divergence!r}")
     if amp and device.type != "cuda":
         raise ValueError(f"amp=True needs a CUDA device; the device is {device}: use amp=False")
+
+
+def _check_labels(model: nn.Module, x: Tensor, y: Tensor) -> None:
+    with torch.no_grad():
+        k = model.eval()(x[:1].to(next(model.parameters()).device, copy=True)).shape[-1]
+    check_labels(y, y, k, "x", "y")
 
 
 def _report(history: History, lr: float, on_divergence: str) -> None:

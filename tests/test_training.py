@@ -603,3 +603,16 @@ def test_networks_of_half_precision_learn(dtype):
         history = train([model], x.to(kind), y, torch.arange(32)[None], seeds=[0], epochs=3, lr=0.5, device="cpu")
         losses.append(history.loss.mean(dim=2))
     assert torch.allclose(*losses, rtol=0.02)
+
+
+@pytest.mark.parametrize("wrong", [-100, 3])  # cross_entropy would leave the one out, a CUDA device stop at the other
+def test_labels_without_a_logit_are_refused_before_anything_is_moved(wrong, monkeypatch):
+    x, y = toy()
+    y[5] = wrong
+    moved = []
+    monkeypatch.setattr(nn.Module, "to", lambda *args, **options: moved.append(args))
+    with pytest.raises(ValueError, match=r"y must hold labels in 0\.\.2, one per logit; got .*renumber the classes"):
+        train([net(0)], x, y, torch.arange(24)[None], seeds=[0], epochs=1, lr=0.1, device="cpu")
+    assert not moved
+    monkeypatch.undo()
+    train([net(0)], x, y, torch.arange(6, 24)[None], seeds=[0], epochs=1, lr=0.1, device="cpu")  # not among these

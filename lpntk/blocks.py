@@ -17,6 +17,10 @@ LARGEST = 4096  # samples on the side of a tile
 GIB, MIB = 2**30, 2**20
 
 
+class NoRoomError(ValueError):
+    """A budget in which not even two samples have room."""
+
+
 @dataclass(frozen=True)
 class Cut:
     """How an (n, n2) matrix is cut.
@@ -75,18 +79,18 @@ def cut(
         n: rows.
         n2: columns.
         symmetric: whether rows and columns are the same samples.
-        bytes_per_sample: of the features.
+        bytes_per_sample: of the features, and of what else a block holds for each.
         memory: bytes for the features of a row block and a column block, and for a tile.
         bytes_per_pair: of a tile, its copies included.
         parts: processes that share the row blocks; each should find several.
 
     Raises:
-        ValueError: if not even the features of two samples fit.
+        NoRoomError: if not even the features of two samples fit.
     """
     side = max(1, min(LARGEST, isqrt(memory // TILE_SHARE // bytes_per_pair)))
     fits = (memory - bytes_per_pair * min(side * side, n * n2)) // bytes_per_sample
     if fits < 2 and not (symmetric and n == 1 and fits):
-        raise ValueError(
+        raise NoRoomError(
             f"memory_budget leaves {_said(memory)} for gradients, which is too small for one row block: a "
             f"sample keeps {_said(bytes_per_sample)} and two are held at once; "
             f"give at least {4 * bytes_per_sample} bytes ({_said(4 * bytes_per_sample)}) or use a smaller model"

@@ -7,10 +7,12 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from lpntk.cache import Cache, digest, module_hash
+from lpntk.cache import Cache, digest
 from lpntk.device import resolve_device
 from lpntk.history import History
+from lpntk.keys import computed_key
 from lpntk.models import build
+from lpntk.precision import exact
 from lpntk.training import train
 from lpntk.tuning import GIB, WIDTHS, choose_width
 
@@ -78,15 +80,10 @@ def train_many(
         raise ValueError(f"every subset needs its seed; got {len(subsets)} subsets and {len(seeds)} seeds")
     m, size = subsets.shape
     on = resolve_device(device)
-    key = {
-        "network": asdict(network),
-        "data": [digest(x), digest(y)],
-        "training": training,
-        "device": on.type,
-        "torch": torch.__version__,
-        "source": module_hash("training", "models"),
-    }
+    key = computed_key("training", "models", device=on, network=asdict(network), data=[digest(x), digest(y)],
+                       training=training)  # fmt: skip
 
+    @exact  # as training is
     def timed() -> dict[str, Tensor]:
         models = [network(int(seed)).to(on) for seed in seeds[: WIDTHS[-1]]]
         batch = min(int(training.get("batch_size", 128)), size)

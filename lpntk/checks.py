@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
+from lpntk.device import ran_out
 from lpntk.gradients import trainable
 
 WRAP = """    class Logits(torch.nn.Sequential):
@@ -154,9 +155,9 @@ def _classes(model: nn.Module, x: Tensor) -> int:
     try:
         with torch.no_grad():
             logits = model(x[:1].to(home.device, copy=True))
-    except torch.OutOfMemoryError:
-        raise
     except Exception as error:
+        if ran_out(error):
+            raise
         raise ValueError(
             f"the model cannot take x, of shape {tuple(x.shape)} and dtype {x.dtype}: {error}; "
             "give the inputs as the network was trained on"

@@ -12,6 +12,7 @@ from torch.func import functional_call, jacrev, vmap
 from lpntk.gradients import PerSampleGradients, trainable
 from lpntk.gram import LayerwiseGram
 from lpntk.kernels import kernel_matrix
+from lpntk.precision import exact
 from lpntk.signs import sign_vectors
 
 LABEL = partial(sign_vectors, signs="label")
@@ -22,6 +23,7 @@ def by_layers(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return kernel_matrix(model, x, y, device=x.device)
 
 
+@exact
 def by_gradients(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """Return the kernel from one signed gradient per sample, all n * P numbers held at once."""
     engine = PerSampleGradients(model, LABEL)
@@ -29,6 +31,7 @@ def by_gradients(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return engine.gram(rows, rows)
 
 
+@exact
 @torch.no_grad()
 def by_jacobians(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """Return the kernel by its definition: n Jacobians of K rows, n^2 blocks of K x K numbers, then the signs."""
@@ -85,6 +88,7 @@ def seconds(call: Callable[[], Tensor]) -> float:
     return time.perf_counter() - start
 
 
+@exact
 def plan(model: nn.Module, x: Tensor, y: Tensor, n: int) -> list[dict[str, object]]:
     """Return a row for every layer: parameters, form chosen for n samples, multiplications per pair and per sample."""
     rows: dict[tuple[str, str], dict[str, object]] = {}

@@ -17,6 +17,7 @@ from lpntk.any_layer import AnyLayer
 from lpntk.capture import Call, record
 from lpntk.coverage import Coverage, UnexplainedError, Use, signature, signs_at_random
 from lpntk.coverage import combined as combined_by_layers
+from lpntk.device import ran_out
 from lpntk.dispatch import layer_for
 from lpntk.gradients import per_sample_gradients, trainable
 from lpntk.layers import Layer
@@ -112,9 +113,9 @@ def _check_whole(
 ) -> None:
     try:
         rows = per_sample_gradients(model, x, s, {name: param})  # (n, p)
-    except torch.OutOfMemoryError:
-        raise
     except Exception as error:
+        if ran_out(error):
+            raise
         raise UnexplainedError(
             f"no layer explains the gradient of parameter {name!r}, and torch.func cannot differentiate the whole "
             f"model ({error}); call the module that owns it instead of using the parameter directly, or freeze it"

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lpntk.capture import Call, record
+from lpntk.device import ran_out
 from lpntk.gradients import per_sample_gradients, trainable
 from lpntk.layers import Layer, PatchLayer
 from lpntk.precision import tolerance
@@ -130,9 +131,9 @@ class Coverage:
             raise ValueError(
                 f"{[tuple(t.shape[1:]) for t in tensors]} a sample, not {list(map(tuple, self.shapes[i]))}"
             )
-        except torch.OutOfMemoryError:
-            raise
         except (RuntimeError, ValueError) as error:
+            if ran_out(error):
+                raise
             raise UnexplainedError(
                 f"{call.name!r} gets other shapes here than for the first samples ({error}); pad the inputs alike, and "
                 "let every sample pass through every layer as often as the others"
@@ -157,9 +158,9 @@ def combined(
             try:
                 sample = tuple(t[i : i + 1] for t in tensors[call])
                 phi = layers[call].gradients(sample, [attribute])[attribute][0]
-            except torch.OutOfMemoryError:
-                raise
             except Exception as error:
+                if ran_out(error):
+                    raise
                 log.debug("gradient of %r failed: %s", attribute, error)
                 return torch.full_like(like, torch.nan), scale
             total.add_(phi, alpha=float(weight))

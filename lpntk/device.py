@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED", "ALLOCATION_FAILED")
+
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
     """Return the device to use: ``auto`` is the first CUDA device if there is one, else the CPU.
@@ -37,6 +39,30 @@ def keep_freed_memory(device: torch.device) -> None:
     """
     if device.type == "cpu":
         torch.empty(31 * 2**20, dtype=torch.uint8)
+
+
+def ran_out(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out, of which a smaller block may be the cure.
+
+    Only CUDA's allocator has a type of error for it; torch's CPU allocator, cuBLAS and cuDNN say it in words.
+    """
+    told = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return told or (isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY))
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """Draw from a seed on the CPU, and on one CUDA device if it is named, and leave all generators as they were.
+
+    ``torch.manual_seed`` would seed every device there is, and ``fork_rng`` put back only those it was told.
+    """
+    on = [device] if device is not None and device.type == "cuda" else []
+    with torch.random.fork_rng(devices=on, device_type="cuda"):
+        torch.default_generator.manual_seed(seed)
+        for cuda in on:
+            with torch.cuda.device(cuda):
+                torch.cuda.manual_seed(seed)
+        yield
 
 
 @contextmanager

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-import torch
 from torch import nn
 
 from lpntk.any_layer import AnyLayer
 from lpntk.capture import Call
+from lpntk.device import ran_out
 from lpntk.layers import Layer, UnsupportedLayerError
 from lpntk.rules import Conv, Embedding, Linear, Norm
 
@@ -31,7 +31,9 @@ def layer_for(call: Call, n: int, names: list[str]) -> Layer | None:
         make = AnyLayer
     try:
         return make(call, n)
-    except (UnsupportedLayerError, torch.OutOfMemoryError):
+    except UnsupportedLayerError:
         raise
-    except Exception:  # shapes that no rule can read as one row per sample
+    except Exception as error:  # shapes that no rule can read as one row per sample
+        if ran_out(error):
+            raise
         return None

@@ -56,6 +56,20 @@ def local_device(device: str | torch.device) -> str | torch.device:
     return device
 
 
+def sharing() -> int:
+    """Return how many processes of this machine share a CUDA device, see ``local_device``."""
+    return -(-int(os.environ.get("LOCAL_WORLD_SIZE", 1)) // max(1, torch.cuda.device_count()))
+
+
+def least(number: int) -> int:
+    """Return the smallest of the processes' numbers, to all of them."""
+    if dist.is_available() and dist.is_initialized():
+        told = torch.tensor(number)
+        dist.all_reduce(told, dist.ReduceOp.MIN, _patient(dist.group.WORLD))
+        number = int(told)
+    return number
+
+
 @contextmanager
 def first_rank_first(rank: int, size: int) -> Iterator[None]:
     """Let rank 0 through the block before the others: it creates what they open."""
@@ -113,7 +127,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--weights", help="state_dict saved by torch.save (default: seed 0, untrained)")
     parser.add_argument("--signs", default="label")
     parser.add_argument("--normalize", action="store_true")
-    parser.add_argument("--memory-budget", type=float, default=2, metavar="GIB", help="per process (default: 2)")
+    parser.add_argument("--memory-budget", type=float, metavar="GIB", help="per process (default: see kernel_matrix)")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", required=True, help="the .npy to write")
     options = parser.parse_args(arguments)
@@ -127,7 +141,7 @@ def main(arguments: list[str] | None = None) -> None:
         source.y_train[: options.samples],
         signs=options.signs,
         normalize=options.normalize,
-        memory_budget=int(options.memory_budget * 2**30),
+        memory_budget=None if options.memory_budget is None else int(options.memory_budget * 2**30),
         device=options.device,
         out=options.out,
         progress=True,

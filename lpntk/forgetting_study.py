@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from lpntk.cache import Cache, digest, module_hash
+from lpntk.cache import Cache, digest
 from lpntk.campaign import Network
-from lpntk.device import resolve_device
+from lpntk.checks import check_labels
+from lpntk.device import resolve_device, seeded
 from lpntk.forgetting_walk import Setting, Track, draw_batches, walk
+from lpntk.keys import computed_key
 from lpntk.stacks import stackable
 
 
@@ -78,24 +80,19 @@ def study(
             f"expected steps >= 2, followed in 1..{len(x)}, seeds >= 1 and width >= 1; "
             f"got {steps}, {followed}, {seeds} and {width}"
         )
+    check_labels(x, y, network.k, "x", "y")
     on = resolve_device(device)
     build = lambda s: with_dropout(network(s), dropout) if dropout else network(s)
     width = width if stackable(build(seed)) else 1
-    key = {
-        "network": asdict(network),
-        "data": [digest(x), digest(y)],
-        "walk": [steps, batch_size, followed, dropout],
-        "device": on.type,
-        "source": module_hash("forgetting_study"),
-    }
+    key = computed_key("forgetting_study", device=on, network=asdict(network), data=[digest(x), digest(y)],
+                       walk=[steps, batch_size, followed, dropout])  # fmt: skip
     blocks = [list(range(start, min(start + width, seed + seeds))) for start in range(seed, seed + seeds, width)]
     parts: dict[Setting, list] = {setting: [] for setting in chosen}
     for setting, block in tqdm(list(itertools.product(parts, blocks)), desc="forgetting", leave=False):
 
         def run(setting: Setting = setting, block: list[int] = block) -> dict[str, Tensor]:
             batches = torch.stack([draw_batches(len(x), batch_size, steps, s) for s in block])
-            with torch.random.fork_rng(devices=[on] if on.type == "cuda" else []):
-                torch.manual_seed(int(np.random.SeedSequence(block).generate_state(1)[0]))  # of dropout
+            with seeded(int(np.random.SeedSequence(block).generate_state(1)[0]), on):  # of dropout
                 models = [build(s).to(on) for s in block]
                 return walk(models, x.to(on), y.to(on), batches.to(on), followed, setting).tensors()
 

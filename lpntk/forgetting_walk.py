@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lpntk.forgetting import margin
 from lpntk.forgetting_predict import Direction, changes, moment, pushes, scores
+from lpntk.precision import exact
 from lpntk.stacks import Stack
 from lpntk.steps import step
 
@@ -102,6 +103,7 @@ def draw_batches(n: int, batch_size: int, steps: int, seed: int) -> Tensor:
     return torch.cat(epochs).view(-1, batch_size)[:steps]
 
 
+@exact
 def walk(models: Sequence[nn.Module], x: Tensor, y: Tensor, batches: Tensor, followed: int, setting: Setting) -> Track:
     """Train m networks, each on its batches, and predict every update before it is made.
 

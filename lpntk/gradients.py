@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
+from lpntk.device import ran_out
+
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
     """Return the parameters that the kernel differentiates by: each once, frozen ones left out."""
@@ -47,9 +49,9 @@ def over_samples(function: Callable, params: dict[str, Tensor], *samples: Tensor
     """
     try:
         return vmap(function, in_dims=(None,) + (0,) * len(samples))(params, *samples)
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError:
+    except RuntimeError as error:
+        if ran_out(error):
+            raise
         rows = [function(params, *sample) for sample in zip(*samples, strict=True)]
         return {name: torch.stack([row[name] for row in rows]) for name in params}
 

@@ -17,17 +17,18 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from lpntk import distributed
-from lpntk.blocks import GIB, Cut, cut
+from lpntk.blocks import Cut, cut
 from lpntk.checks import check_inputs, check_model, check_number, check_types
 from lpntk.copies import check_apart, copied
 from lpntk.coverage import Direction, UnexplainedError
-from lpntk.device import recurrent_in_evaluation, resolve_device
+from lpntk.device import ran_out, recurrent_in_evaluation
 from lpntk.gradients import trainable
 from lpntk.gram import LayerwiseGram, mirrored
 from lpntk.layers import UnsupportedLayerError
 from lpntk.one_by_one import OneByOne
 from lpntk.precision import Precision, cast, kernel_dtype, matmul_precision
 from lpntk.reuse import identity, recheck
+from lpntk.room import smaller_when_full
 from lpntk.signs import Signs, sign_vectors
 from lpntk.sketch import Sketch, SketchedGram
 from lpntk.store import KernelFile, Memory
@@ -37,6 +38,7 @@ VERSION = 1  # raised when the numbers change (tests/test_golden.py); results ma
 Engine = LayerwiseGram | SketchedGram | OneByOne
 
 
+@smaller_when_full  # makes a number of memory_budget and a torch.device of device
 def kernel_matrix(
     model: nn.Module,
     x: Tensor,
@@ -47,7 +49,7 @@ def kernel_matrix(
     signs: Signs = "label",
     normalize: bool = False,
     sketch: Sketch | int | None = None,
-    memory_budget: int = 2 * GIB,
+    memory_budget: int | None = None,
     device: str | torch.device = "auto",
     precision: Precision | None = None,
     out: str | os.PathLike | None = None,
@@ -69,7 +71,8 @@ def kernel_matrix(
         normalize: divide by the norms of both gradients, which gives the cosine of the angle between two updates.
         sketch: compute an unbiased random estimate from so many numbers per sample (or a ``Sketch``, which has a seed)
             instead of the exact kernel; see ``lpntk.sketch``.
-        memory_budget: bytes that gradients, activations and work space may take, model and result not counted.
+        memory_budget: bytes that gradients, activations and work space may take, model and result not counted; 2 GiB
+            by default, on CUDA up to three quarters of what is free. Halved, and begun again, where memory runs out.
         device: ``auto``, ``cpu`` or ``cuda[:i]``.
         precision: ``float32``, ``float64``, ``tf32`` (CUDA only) or ``bf16`` (fast on CUDA); by default as the
             parameters are. The last two multiply rounded numbers and sum in float32, ``bf16`` in the Gram matrix only.
@@ -83,11 +86,10 @@ def kernel_matrix(
     Raises:
         ValueError: if model, inputs, labels or budget cannot give a kernel, or ``out`` holds another one; the message
             says what, where and how to mend it.
+        torch.OutOfMemoryError: if memory ran out with an eighth of the budget, too.
         OSError: if the disk of ``out`` has not enough room.
     """
     rank, size = distributed.world()
-    device = resolve_device(distributed.local_device(device))
-    memory_budget = check_number("memory_budget", memory_budget)
     if sketch is not None and not isinstance(sketch, Sketch):
         sketch = Sketch(check_number("sketch", sketch))
     if torch.is_inference_mode_enabled():
@@ -121,14 +123,14 @@ def kernel_matrix(
     place = partial(_placed, device=device, layout=layout)
 
     def computed(engine: Engine) -> Tensor:
-        plan = cut(n, n2, symmetric, engine.bytes_per_sample, memory, bytes_per_pair=per_pair, parts=size)
+        per_sample = _bytes_per_sample(engine, x, device, layout, rounded=rounded)
+        plan = cut(n, n2, symmetric, per_sample, memory, bytes_per_pair=per_pair, parts=size)
         if out is None:
             store = Memory(n, n2, dtype, symmetric)
         else:
             samples = {"x": x, "y": y, "x2": x2, "y2": y2}
-            by = (
-                f"{precision}, drawn on {device.type}" if sketch else precision
-            )  # a sketch's numbers depend on the device
+            # a sketch's numbers depend on the device
+            by = f"{precision}, drawn on {device.type}" if sketch else precision
             told = identity(model, samples, signs=signs, normalize=normalize, by=by, sketch=sketch)
             with distributed.first_rank_first(rank, size):
                 store = KernelFile(out, n, n2, dtype, symmetric, told, rank)
@@ -196,6 +198,7 @@ def _blocks(
                 yield tile, block
                 del block
             del b  # before the next column block is made
+        del held  # before the next row block is made
 
 
 def _prepare(model: nn.Module, x: Tensor, device: torch.device) -> torch.memory_format:
@@ -211,9 +214,9 @@ def _prepare(model: nn.Module, x: Tensor, device: torch.device) -> torch.memory_
         try:
             with torch.no_grad():
                 model(_placed(x, device, layout).clone())
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError:
+        except RuntimeError as error:
+            if ran_out(error):
+                raise
             layout = torch.contiguous_format
             for conv in convs:
                 conv.to(memory_format=layout)
@@ -241,17 +244,16 @@ def _engine(
         return SketchedGram(model, direction, x, y, sketch=sketch, memory=memory)
     try:
         return LayerwiseGram(model, direction, x, y, samples=samples, memory=memory, rounded=rounded)
-    except (torch.OutOfMemoryError, UnsupportedLayerError):
-        raise
     except Exception as reason:
-        if type(reason) is ValueError:  # no sample has a gradient of its own
+        # no sample has a gradient of its own, or memory is short
+        if type(reason) is ValueError or isinstance(reason, UnsupportedLayerError) or ran_out(reason):
             raise
         try:
             return OneByOne(model, direction, x, y, reason=reason, rounded=rounded)
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:  # autograd's own words say less
-            raise reason from error
+        except RuntimeError as error:
+            if ran_out(error):
+                raise
+            raise reason from error  # autograd's own words say less
 
 
 def _inverse_norms(squares: Tensor) -> Tensor:
@@ -263,6 +265,16 @@ def _inverse_norms(squares: Tensor) -> Tensor:
 def _placed(t: Tensor, device: torch.device, layout: torch.memory_format) -> Tensor:
     """Move samples to the device, images in a memory format."""
     return t.to(device, memory_format=layout if t.ndim == 4 else torch.preserve_format)
+
+
+def _bytes_per_sample(
+    engine: LayerwiseGram | SketchedGram, x: Tensor, device: torch.device, layout: torch.memory_format, rounded: bool
+) -> int:
+    """Return what a sample of a block takes: features, the copies that rounding makes of them, a copy of its input."""
+    copies = 1 if device.type == "cuda" else 2.5  # rows and columns in bfloat16, and on a CPU as float32 again
+    copied = x.device != device or layout is not torch.preserve_format
+    own = x.element_size() * x[0].numel() if copied else 0
+    return int(engine.bytes_per_sample * (1 + rounded * copies)) + own
 
 
 def _pairs(tile: Tile) -> int:

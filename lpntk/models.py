@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lpntk.device import seeded
+
 
 def mlp(in_shape: Sequence[int], k: int, hidden: Sequence[int] = (128, 128)) -> nn.Module:
     """Fully connected ReLU network: ``in_shape`` flattened, ``hidden`` widths, ``k`` logits."""
@@ -90,8 +92,7 @@ def build(name: str, in_shape: Sequence[int], k: int, *, seed: int, **options: o
     """
     if name not in MODELS:
         raise ValueError(f"model must be one of {', '.join(MODELS)}; got {name!r}")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return MODELS[name](in_shape, k, **options)
 
 

@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
-from lpntk.cache import Cache, digest, module_hash
+from lpntk.cache import Cache, digest
 from lpntk.campaign import Network
 from lpntk.data import Dataset
 from lpntk.kernels import kernel_matrix
+from lpntk.keys import computed_key
 from lpntk.signs import Signs
 from lpntk.training import accuracy, train
 
@@ -90,14 +91,9 @@ def train_moments(
             values |= {f"{epoch}/state/{name}": value.cpu() for name, value in state.items()}
         return values
 
-    key = {
-        "network": asdict(network),
-        "data": [digest(t) for split in _splits(data) for t in split],
-        "seed": seed,
-        "moments": moments,
-        "training": training,
-        "source": module_hash("training", "models"),
-    }
+    digests = [digest(t) for split in _splits(data) for t in split]
+    key = computed_key("training", "models", device=device, network=asdict(network), data=digests, seed=seed,
+                       moments=moments, training=training)  # fmt: skip
     stored = cache.artefact("moments", key, make)
     diverged = bool(stored.pop("diverged").any())
     states: dict[int, dict[str, Tensor]] = {}

@@ -16,6 +16,7 @@ from torch.func import functional_call, jvp, vjp, vmap
 
 from lpntk.checks import check_inputs
 from lpntk.gradients import trainable
+from lpntk.precision import exact
 from lpntk.signs import errors, residual, sign_vectors
 
 Force = Literal["error", "even", "centred", "label", "ones"]
@@ -55,6 +56,7 @@ def forces(logits: Tensor, y: Tensor, force: Force) -> Tensor:
     return wrong * (onehot - (1 - onehot) / (k - 1))
 
 
+@exact
 def logit_velocity(model: nn.Module, x: Tensor, y: Tensor, vectors: Tensor, x_test: Tensor) -> Tensor:
     """Return d z(x_o) / d eta at eta = 0 for steps on a batch: ``mean_u Theta(x_o, x_u) v_u``, all x_o at once.
 
@@ -98,6 +100,7 @@ def likelihood_velocity(q: Tensor, v: Tensor, y: Tensor) -> Tensor:
     return (residual(q, y) * v).sum(dim=-1)
 
 
+@exact
 @torch.enable_grad()
 def sgd_step(model: nn.Module, x: Tensor, y: Tensor, lr: float) -> nn.Module:
     """Return a copy of the model after one true step of ``torch.optim.SGD`` on the mean cross-entropy of a batch."""

@@ -9,14 +9,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lpntk.checks import check_inputs
 from lpntk.one_step import FORCES, forces, likelihood_velocity, logit_velocity, sgd_step, softmax_velocity
 from lpntk.one_step_kinks import local_slopes, switched, switches
+from lpntk.precision import exact
 
 FITTED = 0.1  # relative error up to which a learning rate counts as small
 ROUNDING = 100 * torch.finfo(torch.float64).eps  # error down to which one is told from rounding
 UNREADABLE = 1e-10  # norm of a change of all probabilities below which rounding could turn it
 
 
+@exact
 @torch.no_grad()
 def readings(model: nn.Module, x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor, lr: float) -> dict[str, Tensor]:
     """Make one true step and compare the changes of the test predictions with what each force predicts.
@@ -40,6 +43,7 @@ def readings(model: nn.Module, x: Tensor, y: Tensor, x_test: Tensor, y_test: Ten
         signs; ``size``, the mean norm of e_y - q. A step that changed less than rounding could is NaN in all but the
         last two.
     """
+    check_inputs(model, x, y, x_test, y_test)
     k, z, z_step = model(x).shape[1], model(x_test), sgd_step(model, x, y, lr)(x_test)
     pushes = torch.stack([forces(model(x), y, force) for force in FORCES])  # (forces, n, k)
     v = logit_velocity(model, x, y, pushes, x_test)  # (forces, m, k)
@@ -79,6 +83,7 @@ def rank_correlations(told: Tensor, true: Tensor) -> Tensor:
     return torch.corrcoef(ranks)[-1, :-1]
 
 
+@exact
 @torch.no_grad()
 def errors(model: nn.Module, x: Tensor, y: Tensor, x_test: Tensor, lrs: Sequence[float]) -> dict[str, Tensor]:
     """Return the error of equation 1 for several learning rates, of a model in float64, and the same in float32.
@@ -125,9 +130,11 @@ class Changes:
     kinked: Tensor
 
 
+@exact
 @torch.no_grad()
 def changes(model: nn.Module, x: Tensor, y: Tensor, x_test: Tensor, lrs: Sequence[float]) -> Changes:
     """Predict the change by a step on (x, y) and make the step, from the same weights, for each learning rate."""
+    check_inputs(model, x, y, None, None)
     z, before = switches(model, x_test)
     v = logit_velocity(model, x, y, forces(model(x), y, "error")[None], x_test)[0]  # (m, k)
     q = z.softmax(dim=1)

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lpntk.cache import Cache, module_hash
+from lpntk.cache import Cache
 from lpntk.campaign import Network
 from lpntk.data import Dataset
 from lpntk.device import resolve_device
+from lpntk.keys import computed_key
 from lpntk.one_step_readings import changes, errors, readings
 from lpntk.training import accuracy, train
 
@@ -129,16 +130,15 @@ class Study:
         return kind.lr * found.rate.cpu(), found.true[0].cpu()
 
     def _kept(self, name: str, make: Callable[[], dict[str, Tensor]], **decides: object) -> dict[str, Tensor]:
-        key = {
-            "network": asdict(self.network),
-            "data": [self.data.digest, self.data.mean, self.data.std],
-            "training": self.training,
-            "device": resolve_device(self.device).type,
-            **decides,
-        }
+        modules = ["one_step_study"]
         if name == "one-step-network":  # what is measured may change without a new training
-            return self.cache.artefact(name, {**key, "source": module_hash("training", "models")}, make)
-        return self.cache.artefact(name, {**key, "n_test": self.n_test, "source": module_hash("one_step_study")}, make)
+            modules = ["training", "models"]
+        else:
+            decides["n_test"] = self.n_test
+        data = [self.data.digest, self.data.mean, self.data.std]
+        key = computed_key(*modules, device=self.device, network=asdict(self.network), data=data,
+                           training=self.training, **decides)  # fmt: skip
+        return self.cache.artefact(name, key, make)
 
     def _drawn(self, y: Tensor, seed: int | list[int], count: int) -> Tensor:
         """Return the rows of ``count`` different samples, all if there are fewer."""

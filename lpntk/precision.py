@@ -1,8 +1,8 @@
 """How exactly are products taken? In the numbers of the model, in double, or rounded on a CUDA device."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from functools import reduce
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial, reduce, wraps
 from typing import Literal
 
 import torch
@@ -10,6 +10,13 @@ from torch import Tensor, nn
 
 Precision = Literal["float32", "float64", "tf32", "bf16"]
 DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bf16": torch.float32, "float64": torch.float64}
+ON_CUDA = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
+ON_CPU = (torch.backends.mkldnn.matmul, torch.backends.mkldnn.conv, torch.backends.mkldnn.rnn)
+OLDER = (  # switches, which write to the same settings; how each is read and written
+    (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    (lambda: torch.backends.cudnn.allow_tf32, partial(setattr, torch.backends.cudnn, "allow_tf32")),
+)
+EPS = {"tf32": 2**-11, "bf16": 2**-8}  # of float32 numbers that a backend rounds before it multiplies them
 
 
 def product(a: Tensor, b: Tensor, *, rounded: bool, out: Tensor | None = None) -> Tensor:
@@ -23,10 +30,11 @@ def product(a: Tensor, b: Tensor, *, rounded: bool, out: Tensor | None = None) -
     """
     if not rounded:
         return torch.matmul(a, b, out=out)
-    a, b = a.bfloat16(), b.bfloat16()
     multiply = torch.mm if a.ndim == 2 else torch.bmm
-    # tensor cores sum in float32; elsewhere the rounded operands are multiplied as they are
-    wide = multiply(a, b, out_dtype=torch.float32) if a.is_cuda else multiply(a.float(), b.float())
+    if a.is_cuda:  # tensor cores sum in float32
+        wide = multiply(a.bfloat16(), b.bfloat16(), out_dtype=torch.float32)
+    else:  # the rounded operands are multiplied as they are
+        wide = multiply(a.bfloat16().float(), b.bfloat16().float())
     return wide if out is None else out.copy_(wide)
 
 
@@ -57,14 +65,18 @@ def kernel_dtype(params: Iterable[Tensor]) -> torch.dtype:
 def tolerance(model: nn.Module, device: torch.device, *, rounded: bool = False) -> float:
     """Return the relative difference that rounding explains, by the coarsest numbers that products are taken in.
 
+    A backend rounds float32 numbers alone, and convolutions have a setting of their own: TF32 unless told otherwise.
+
     Args:
         model: its parameters are in these numbers.
         device: where it is run.
         rounded: whether products are taken of numbers rounded to bfloat16 besides.
     """
-    reduced = device.type == "cuda" and torch.backends.cuda.matmul.fp32_precision == "tf32"
-    coarsest = max(torch.finfo(p.dtype).eps if not reduced else 2**-11 for p in model.parameters())
-    coarsest = max(coarsest, torch.finfo(torch.bfloat16).eps if rounded else 0.0)
+    backends = ON_CUDA if device.type == "cuda" else ON_CPU
+    coarse = max(EPS.get(backend.fp32_precision, 0.0) for backend in backends)
+    eps = {p.dtype: torch.finfo(p.dtype).eps for p in model.parameters()}
+    coarsest = max(max(e, coarse) if dtype == torch.float32 else e for dtype, e in eps.items())
+    coarsest = max(coarsest, EPS["bf16"] if rounded else 0.0)
     return min(max(1000 * coarsest, 1e-9), 10 * coarsest**0.5)
 
 
@@ -72,17 +84,35 @@ def tolerance(model: nn.Module, device: torch.device, *, rounded: bool = False) 
 def matmul_precision(precision: Precision | None, device: torch.device) -> Iterator[None]:
     """Take products of float32 numbers in float32, whatever the surroundings ask for; on CUDA in ``tf32`` if wanted.
 
-    Every backend has its own setting and the older switches (``allow_tf32``, ``set_float32_matmul_precision``) write to
-    the same ones, so the settings are what is saved and put back.
+    Every backend has its own setting, which is saved and put back. The older switches (``cudnn.allow_tf32``,
+    ``set_float32_matmul_precision``) are told the same: torch refuses to read them where they disagree, and a model may
+    read them, as by ``torch.backends.cudnn.flags``.
     """
-    b = torch.backends
-    backends = (b.cuda.matmul, b.cudnn.conv, b.cudnn.rnn, b.mkldnn.matmul, b.mkldnn.conv, b.mkldnn.rnn)
-    before = [backend.fp32_precision for backend in backends]
+    tf32, backends = precision == "tf32", (*ON_CUDA, *ON_CPU)
+    before, older = [backend.fp32_precision for backend in backends], []
+    for read, write in OLDER:
+        with suppress(RuntimeError):  # they disagree already
+            older.append((write, read()))
     try:
-        for i, backend in enumerate(backends):
-            backend.fp32_precision = "tf32" if precision == "tf32" and i < 3 else "ieee"
+        for (_, write), value in zip(OLDER, ("high" if tf32 else "highest", tf32), strict=True):
+            write(value)
+        for backend in backends:
+            backend.fp32_precision = "tf32" if tf32 and backend in ON_CUDA else "ieee"
         with torch.autocast(device.type, enabled=False):
             yield
     finally:
+        for write, value in older:
+            write(value)
         for backend, value in zip(backends, before, strict=True):
             backend.fp32_precision = value
+
+
+def exact(function: Callable) -> Callable:
+    """Decorate a function whose float32 products shall be float32 on every device, see ``matmul_precision``."""
+
+    @wraps(function)
+    def inside(*args, **options):
+        with matmul_precision(None, torch.device("cpu")), torch.autocast("cuda", enabled=False):
+            return function(*args, **options)
+
+    return inside

@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor
 
-from lpntk.cache import Cache, digest, module_hash
+from lpntk.cache import Cache, digest
 from lpntk.campaign import Network
 from lpntk.data import Dataset
 from lpntk.kernels import kernel_matrix
+from lpntk.keys import computed_key
 from lpntk.training import accuracy, train
 
 
@@ -36,15 +37,10 @@ def reference_kernel(
         kappa = kernel_matrix(model, data.x_train[rows], data.y_train[rows], device=device)
         return {"kappa": kappa, "accuracy": torch.tensor(accuracy(model, data.x_test, data.y_test))}
 
-    key = {
-        "network": [network.name, network.in_shape, network.k, network.options],
-        "data": data.digest,
-        "normalisation": [data.mean, data.std],
-        "rows": digest(rows),
-        "seed": seed,
-        "training": training,
-        "torch": torch.__version__,
-        "source": module_hash("training", "kernels", "models"),
-    }
+    key = computed_key(
+        "training", "kernels", "models", device=device,
+        network=[network.name, network.in_shape, network.k, network.options], data=data.digest,
+        normalisation=[data.mean, data.std], rows=digest(rows), seed=seed, training=training,
+    )  # fmt: skip
     stored = cache.artefact("kernel", key, make)
     return stored["kappa"], float(stored["accuracy"])

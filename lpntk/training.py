@@ -2,6 +2,7 @@
 
 One path for all: the models are cut into stacks (``stacks.py``) of a width that a short timing found best
 (``tuning.py``; a width of 1 is one by one) and that fits the memory, and each stack walks through its epochs with SGD.
+Products of float32 numbers are taken in float32 whatever the surroundings ask for; bfloat16 is for ``amp`` to choose.
 """
 
 import warnings
@@ -13,8 +14,10 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from lpntk.device import keep_freed_memory, resolve_device
+from lpntk.checks import check_labels
+from lpntk.device import keep_freed_memory, resolve_device, seeded
 from lpntk.history import History
+from lpntk.precision import exact
 from lpntk.schedules import rate
 from lpntk.stacks import Stack, bytes_per_input
 from lpntk.steps import measure, step
@@ -46,6 +49,7 @@ class Recipe:
     evaluated: int  # samples in one forward pass of a stack, when accuracies are taken
 
 
+@exact
 def train(
     models: Sequence[nn.Module],
     x: Tensor,
@@ -100,13 +104,14 @@ def train(
 
     Raises:
         ValueError: if the numbers of models, subsets and seeds differ, an option is unknown or out of its range, a
-            subset names a sample that is not there, or ``amp`` meets a CPU.
+            subset names a sample that is not there or a label no logit, or ``amp`` meets a CPU.
         FloatingPointError: if every model's loss stopped being finite. If only some did, or ``on_divergence`` is
             ``mark``, a ``DivergenceWarning`` is given and the history marks them.
     """
     device = resolve_device(device)
     _check(models, x, y, subsets, seeds, test=test, epochs=epochs, batch_size=batch_size, checkpoints=checkpoints,
            train_accuracy=train_accuracy, on_divergence=on_divergence, amp=amp, device=device)  # fmt: skip
+    _check_labels(models[0], x, y[subsets].flatten())  # on a CUDA device a wrong one is an assertion without a word
     m, size = subsets.shape
     x, y, subsets = x.to(device), y.to(device), subsets.to(device)
     test = tuple(t.to(device) for t in test) if test is not None else None
@@ -135,8 +140,10 @@ def _train_stack(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[
     m, size = subsets.shape
     device = x.device
     stack = Stack(models, channels_last=recipe.amp or device.type == "cpu")
+    # torch 2.13's fused SGD leaves float16 and bfloat16 as they were on a CPU (its issue 191763)
+    fused = all(p.dtype in (torch.float32, torch.float64) for p in stack.trained)
     optimizer = torch.optim.SGD(
-        stack.trained, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True
+        stack.trained, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=fused
     )
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     shape = (m, recipe.epochs, size)
@@ -144,8 +151,7 @@ def _train_stack(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[
     accuracies = {"train": torch.full(shape[:2], torch.nan), "test": torch.full(shape[:2], torch.nan)}
     kept = {0: stack.snapshot()} if 0 in recipe.checkpoints else {}
     diverged = torch.zeros(m, dtype=torch.bool)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(int(np.random.SeedSequence([s % 2**64 for s in seeds]).generate_state(1)[0]))
+    with seeded(int(np.random.SeedSequence([s % 2**64 for s in seeds]).generate_state(1)[0]), device):
         for epoch in range(recipe.epochs):
             for group in optimizer.param_groups:
                 group["lr"] = rate(recipe.schedule, recipe.lr, epoch, recipe.epochs)
@@ -183,6 +189,7 @@ def _train_stack(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[
     )
 
 
+@exact
 @torch.no_grad()
 def accuracy(model: nn.Module, x: Tensor, y: Tensor, batch_size: int = 1024) -> float:
     """Return the share of samples whose largest logit is the label's."""
@@ -229,6 +236,12 @@ def _check(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[int], 
         raise ValueError(f"on_divergence must be 'raise' or 'mark'; got {on_divergence!r}")
     if amp and device.type != "cuda":
         raise ValueError(f"amp=True needs a CUDA device; the device is {device}: use amp=False")
+
+
+def _check_labels(model: nn.Module, x: Tensor, y: Tensor) -> None:
+    with torch.no_grad():
+        k = model.eval()(x[:1].to(next(model.parameters()).device, copy=True)).shape[-1]
+    check_labels(y, y, k, "x", "y")
 
 
 def _report(history: History, lr: float, on_divergence: str) -> None:

@@ -17,6 +17,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lpntk.copies import copied
+from lpntk.device import ran_out
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +55,9 @@ def in_double(model: nn.Module, x: Tensor) -> tuple[nn.Module, Tensor]:
             double, x2 = copied(model).double(), x.double() if x.is_floating_point() else x
             if double(x2).dtype == torch.float64:
                 return double, x2
-        except torch.OutOfMemoryError:
-            raise
         except Exception as error:  # a dtype written into its code
+            if ran_out(error):
+                raise
             log.debug("no double precision: %s", error)
         return model, x
 
@@ -125,9 +126,9 @@ def check_fixed(model: nn.Module, x: Tensor, together: Tensor, tolerance: float,
             )
         try:
             alone = torch.cat([model(x[i : i + 1]) for i in range(len(x))])
-        except torch.OutOfMemoryError:
-            raise
         except Exception as error:
+            if ran_out(error):
+                raise
             raise ValueError(f"the model cannot take one sample alone, so a sample has no gradient: {error}") from error
         batches = [alone, *(many.split(len(x)) if copies else [])]
         if not (difference := max((together - z).abs().max() for z in batches)) <= small:

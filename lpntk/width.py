@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lpntk.precision import exact
+
 PARAMETRISATIONS = ("ntk", "standard")
 
 
@@ -103,6 +105,7 @@ class LayerGrams:
         return self.inputs[layer] / (self.fan_in[layer] if parametrisation == "ntk" else 1) + 1
 
 
+@exact
 @torch.no_grad()
 def layer_grams(weights: Weights, x: Tensor) -> LayerGrams:
     """Return what the eNTK blocks of all pairs are made of: one forward pass and k backward passes per input.

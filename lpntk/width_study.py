@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from lpntk.cache import Cache, module_hash
+from lpntk.cache import Cache
 from lpntk.data import Dataset
 from lpntk.identity import factor, moments_from_fresh_rows, read
+from lpntk.keys import computed_key
 from lpntk.width import PARAMETRISATIONS, Weights, draw, fresh_head, layer_grams
 
 FRESH = 1  # the word that makes the fresh head's seed another one than the network's
@@ -125,7 +126,7 @@ def initial(
     """
     if max(ks) > data.k:
         raise ValueError(f"{data.name} has {data.k} classes; ks go up to {max(ks)}: leave the larger ones out")
-    rows, source = [], module_hash("width", "identity", "width_study")
+    rows = []
     for s, depth, width in tqdm(
         list(itertools.product(range(seed, seed + seeds), depths, widths)), desc="widths", leave=False
     ):
@@ -136,8 +137,8 @@ def initial(
             x, y = data.x_train[chosen], data.y_train[chosen]
             return measure(weights, x, y, ks, PARAMETRISATIONS, seed=[s, depth, width, FRESH])
 
-        key = {"data": data.digest, "normalisation": [data.mean, data.std], "depth": depth, "width": width, "seed": s,
-               "ks": list(ks), "per_class": per_class, "source": source}  # fmt: skip
+        key = computed_key("width_study", device="cpu", data=data.digest, normalisation=[data.mean, data.std],
+                           depth=depth, width=width, seed=s, ks=list(ks), per_class=per_class)  # fmt: skip
         rows += as_rows(cache.artefact("width", key, make), {"depth": depth, "width": width, "seed": s})
     return pd.DataFrame(rows)
 

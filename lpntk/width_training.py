@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from lpntk.cache import Cache, module_hash
+from lpntk.cache import Cache
 from lpntk.data import Dataset
+from lpntk.keys import computed_key
 from lpntk.training import DivergenceWarning, accuracy, train
 from lpntk.width import draw, module, weights_of
 from lpntk.width_heads import measure_permuted
@@ -59,7 +60,7 @@ def trained(
         ``same.entries`` of ``width_heads``, ``epoch``, ``train`` and ``test`` accuracy, ``diverged``. A
         diverged network has readings at the checkpoints where it was finite only.
     """
-    rows, source = [], module_hash("width_training")
+    rows = []
     cases = list(itertools.product(range(seed, seed + seeds), depths, lr.items(), widths))
     for s, depth, (parametrisation, rate), width in tqdm(cases, desc="training", leave=False):
 
@@ -76,9 +77,9 @@ def trained(
                 per_class=per_class, fresh=[s, depth, width, FRESH], device=device, **training,
             )  # fmt: skip
 
-        key = {"data": data.digest, "normalisation": [data.mean, data.std], "depth": depth, "width": width, "seed": s,
-               "parametrisation": parametrisation, "n": n, "lr": rate, "epochs": sorted(epochs), "per_class": per_class,
-               "training": training, "source": source}  # fmt: skip
+        key = computed_key("width_training", device=device, data=data.digest, normalisation=[data.mean, data.std],
+                           depth=depth, width=width, seed=s, parametrisation=parametrisation, n=n, lr=rate,
+                           epochs=sorted(epochs), per_class=per_class, training=training)  # fmt: skip
         told = cache.artefact("width-trained", key, make)
         for epoch in sorted(epochs):
             of = {"depth": depth, "width": width, "seed": s, "epoch": epoch}

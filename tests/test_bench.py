@@ -5,13 +5,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bench import stacking
+from bench import mnist, stacking
 from bench.cli import main
 from bench.measure import Record, measure
 from bench.peers import PEERS
 from bench.problem import problem, samples
 from bench.registry import VARIANTS, missing
 from bench.variants import OWN, CannotComputeError, Computed, Variant, jacobians, ours, vmap_grad
+from lpntk.data import load
 
 LIMITS = {"threads": 1, "repeats": 1, "limit": 60.0, "peak": 1e11}
 
@@ -163,3 +164,19 @@ def test_a_row_of_the_stacking_benchmark_is_the_median_of_its_runs(monkeypatch):
     assert (row["faster_than_single"], row["chosen_slower_than_better"]) == (2.5, 0.0)
     assert row["short_slower_than_better"] == pytest.approx(row["short_ms"] / 2 - 1, abs=1e-3)
     assert (row["width"], row["loss_difference"], row["tuning_seconds"]) == (8, 1.75, 1.0)
+
+
+def test_the_network_of_mnist_is_trained_where_asked_and_comes_back(tmp_path, monkeypatch):
+    """Training leaves it on the device; the samples are on the CPU, where work is counted and entries are checked."""
+    told, digits = [], load("digits")
+    samples = replace(digits, x_train=torch.zeros(20, 1, 28, 28), y_train=torch.arange(20) % 10,
+                      x_test=torch.zeros(5, 1, 28, 28), y_test=torch.arange(5))  # fmt: skip
+
+    def trains(models, *args, device, **options):
+        monkeypatch.setattr(models[0], "cpu", lambda: told.append("back"), raising=False)
+        told.append(device)
+
+    monkeypatch.setattr(mnist, "train", trains)
+    for _ in range(2):  # the second finds the first
+        mnist.trained(samples, 1, tmp_path, torch.device("cuda:1"))
+    assert told == [torch.device("cuda:1"), "back"]

@@ -387,6 +387,8 @@ def test_a_killed_study_resumes_with_the_same_numbers(tmp_path, monkeypatch):
 
 def test_a_study_refuses_what_it_cannot_do(tmp_path):
     x, y = small()
+    with pytest.raises(ValueError, match=r"y must hold labels in 0\.\.\d+, one per logit; got .*renumber"):
+        study(NETWORK, x, y + 10, [], width=2, cache=Cache(tmp_path), **SMALL)
     with pytest.raises(ValueError, match=r"expected steps >= 2, followed in 1\.\.48, .* got 25, 49, 4 and 2"):
         study(NETWORK, x, y, [Setting("all", 0.1)], width=2, cache=Cache(tmp_path), **SMALL | {"followed": 49})
 

@@ -1,4 +1,5 @@
 import logging
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch import nn
 from lpntk.gradients import PerSampleGradients
 from lpntk.gram import LayerwiseGram
 from lpntk.models import build
+from lpntk.plan import choose
 from lpntk.signs import sign_vectors
 
 FORMS = ["gradient", "inner", "pixel"]
@@ -433,3 +435,11 @@ def test_activations_between_the_layers_count_in_the_memory():
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.nbytes) or t, lambda t: t):
         engine.features(x[: engine._chunk], y[: engine._chunk])
     assert 0 < sum(kept) <= memory
+
+
+def test_where_a_matrix_product_is_dearer_a_form_with_fewer_of_them_is_taken():
+    """A multiplication costs less beside an element-wise operation on a CUDA device than on a CPU."""
+    weight = lambda device: SimpleNamespace(numel=lambda: 256, device=torch.device(device))
+    linear = lambda device: SimpleNamespace(groups=1, t=1, q=16, k=16, axes=(), macs=lambda name: 0,
+                                            module=SimpleNamespace(weight=weight(device)))  # fmt: skip
+    assert [choose(linear(device), 4096) for device in ("cpu", "cuda")] == ["inner", "gradient"]

@@ -1,4 +1,4 @@
-"""Out of memory is out of memory: nobody takes it for a model that cannot be run."""
+"""Out of memory is out of memory: nobody takes it for a model that cannot be run, and smaller blocks are tried."""
 
 import pytest
 import torch
@@ -8,31 +8,37 @@ from lpntk.kernels import kernel_matrix
 
 
 class Hungry(nn.Module):
-    """Runs out of memory at the forward pass that ``HUNGER`` counts down to."""
+    """Runs out of memory at the forward pass that ``LEFT`` counts down to, in the words of ``SAID``."""
 
     def __init__(self):
         super().__init__()
+        torch.manual_seed(0)
         self.fc, self.head = nn.Linear(3, 4), nn.Linear(4, 3)
 
     def forward(self, x):
-        HUNGER[0] -= 1
-        if HUNGER[0] == 0:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+        LEFT[0] -= 1
+        if LEFT[0] == 0:
+            raise SAID[0]
         return self.head(torch.tanh(self.fc(x)))
 
 
-HUNGER = [0]
-
-
-def passes(sketch):
-    HUNGER[0] = 0
-    kernel_matrix(Hungry(), torch.randn(9, 3), torch.arange(9) % 3, sketch=sketch)
-    return -HUNGER[0]
+LEFT, SAID = [0], [RuntimeError()]
+X, Y = torch.randn(9, 3), torch.arange(9) % 3
 
 
 @pytest.mark.parametrize("sketch", [None, 4])
-def test_running_out_of_memory_at_any_pass_is_told_as_such(sketch):
-    for at in range(1, passes(sketch) + 1):
-        HUNGER[0] = at
-        with pytest.raises(torch.OutOfMemoryError):
-            kernel_matrix(Hungry(), torch.randn(9, 3), torch.arange(9) % 3, sketch=sketch)
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")],
+)
+def test_running_out_of_memory_at_any_pass_means_smaller_blocks(sketch, error, caplog):
+    LEFT[0], SAID[0] = 0, error
+    want = kernel_matrix(Hungry(), X, Y, sketch=sketch)
+    passes = -LEFT[0]
+    assert passes > 4
+    for at in range(1, passes + 1):
+        LEFT[0] = at
+        caplog.clear()
+        got = kernel_matrix(Hungry(), X, Y, sketch=sketch)
+        assert torch.allclose(got, want)
+        assert "memory ran out" in caplog.text

@@ -113,6 +113,14 @@ def test_what_does_not_fit_is_refused():
         logit_velocity(net, x, y, torch.zeros(3, 4, dtype=torch.float64), x_test)
 
 
+def test_a_confident_sample_is_still_a_little_wrong():
+    z = torch.tensor([[20.0, 0.0, 0.0], [0.0, 25.0, 1.0]])
+    y = torch.tensor([0, 1])
+    got, want = forces(z, y, "even"), forces(z.double(), y, "even")
+    assert want.abs().min() > 0
+    assert torch.allclose(got.double(), want, rtol=1e-5, atol=0)  # 1 - q_y would be 0 in float32
+
+
 # The page book/one-step.md derives more; each of its formulas here against the plain thing.
 
 

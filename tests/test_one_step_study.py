@@ -248,3 +248,14 @@ def test_diverged_networks_are_left_out(study):
     lost = dataclasses.replace(study, training={**study.training, "lr": 1e30})
     with pytest.warns(RuntimeWarning, match="diverged"), pytest.raises(FloatingPointError, match="all 1 networks"):
         learned(lost, [0])
+
+
+@pytest.mark.parametrize("wrong", ["step", "test"])
+def test_labels_without_a_logit_are_refused_by_name(wrong):
+    net, x = build("mlp", (1, 2, 2), 3, seed=0, hidden=(4,)).double().eval(), torch.randn(4, 1, 2, 2).double()
+    y = {name: torch.full((4,), 3 if name == wrong else 1) for name in ("step", "test")}
+    with pytest.raises(ValueError, match=r"y2? must hold labels in 0\.\.2, one per logit"):
+        told.readings(net, x, y["step"], x, y["test"], 0.1)
+    if wrong == "step":
+        with pytest.raises(ValueError, match=r"y must hold labels in 0\.\.2, one per logit"):
+            told.changes(net, x, y["step"], x, [0.1])

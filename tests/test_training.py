@@ -591,3 +591,28 @@ def test_amp_on_cuda_stays_near_full_precision():
 def test_a_stack_of_normed_models_is_refused_where_it_is_made():
     with pytest.raises(ValueError, match="cannot hold buffers"):
         Stack([nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)) for _ in range(2)])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_networks_of_half_precision_learn(dtype):
+    x, y = torch.randn(32, 64, generator=torch.Generator().manual_seed(0)), torch.arange(32) % 4
+    losses = []
+    for kind in (dtype, torch.float32):
+        torch.manual_seed(0)
+        model = nn.Linear(64, 4).to(kind)
+        history = train([model], x.to(kind), y, torch.arange(32)[None], seeds=[0], epochs=3, lr=0.5, device="cpu")
+        losses.append(history.loss.mean(dim=2))
+    assert torch.allclose(*losses, rtol=0.02)
+
+
+@pytest.mark.parametrize("wrong", [-100, 3])  # cross_entropy would leave the one out, a CUDA device stop at the other
+def test_labels_without_a_logit_are_refused_before_anything_is_moved(wrong, monkeypatch):
+    x, y = toy()
+    y[5] = wrong
+    moved = []
+    monkeypatch.setattr(nn.Module, "to", lambda *args, **options: moved.append(args))
+    with pytest.raises(ValueError, match=r"y must hold labels in 0\.\.2, one per logit; got .*renumber the classes"):
+        train([net(0)], x, y, torch.arange(24)[None], seeds=[0], epochs=1, lr=0.1, device="cpu")
+    assert not moved
+    monkeypatch.undo()
+    train([net(0)], x, y, torch.arange(6, 24)[None], seeds=[0], epochs=1, lr=0.1, device="cpu")  # not among these

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from lpntk.device import ran_out
+from lpntk.strides import guard
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Return the parameters that the kernel differentiates by: each once, frozen ones left out."""
+    """Return the parameters that the kernel differentiates by: each once, frozen ones left out; see to ``guard``."""
+    guard(model)
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from lpntk.chains import chain
+from lpntk.strides import guard
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
@@ -35,6 +36,7 @@ class Stack:
 
     def __init__(self, models: Sequence[nn.Module], *, channels_last: bool = False):
         self.models, self.single = list(models), len(models) == 1
+        guard(models[0])
         flat = all(p.ndim < 5 for p in models[0].parameters())  # three-dimensional filters know no channels_last
         self.layout = torch.channels_last if channels_last and flat else torch.contiguous_format
         for model in models:

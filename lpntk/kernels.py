@@ -10,6 +10,7 @@ Theta are never formed.
 import copy
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from itertools import groupby
 
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from lpntk import distributed
-from lpntk.blocks import GIB, Cut, cut
+from lpntk.blocks import GIB, Cut, Tile, cut
 from lpntk.checks import check_inputs, check_number, check_types
 from lpntk.device import recurrent_in_evaluation, resolve_device
 from lpntk.gradients import trainable
@@ -27,8 +28,7 @@ from lpntk.precision import Precision, cast, kernel_dtype, matmul_precision
 from lpntk.reuse import identity, recheck
 from lpntk.signs import Signs, sign_vectors
 from lpntk.sketch import Sketch, SketchedGram
-from lpntk.store import KernelFile, Memory
-from lpntk.tiles import Tile
+from lpntk.store import Memory, opened
 
 
 def kernel_matrix(
@@ -111,29 +111,28 @@ def kernel_matrix(
     memory, per_pair = memory_budget - memory_budget // 4, dtype.itemsize * (2 if precision == "bf16" else 1)
     plan = cut(n, n2, symmetric, engine.bytes_per_sample, memory, bytes_per_pair=per_pair, parts=size)
     place = partial(_placed, device=device, layout=layout)
-    if out is None:
-        store = Memory(n, n2, dtype, symmetric)
-    else:
-        samples = {"x": x, "y": y, "x2": x2, "y2": y2}
-        by = f"{precision}, drawn on {device.type}" if sketch else precision  # a sketch's numbers depend on the device
-        told = identity(model, samples, signs=signs, normalize=normalize, by=by, sketch=sketch)
+    with ExitStack() as files:
+        if out is None:
+            store = Memory(plan, dtype)
+        else:
+            samples = {"x": x, "y": y, "x2": x2, "y2": y2}
+            by = f"{precision}, drawn on {device.type}" if sketch else precision  # a sketch depends on the device
+            told = identity(model, samples, signs=signs, normalize=normalize, by=by, sketch=sketch)
+            with distributed.first_rank_first(rank, size):
+                store = files.enter_context(opened(out, plan, dtype, told, rank))
+            few = lambda side, start, stop: engine.features(*(place(t[start:stop]) for t in (rows, columns)[side]))
+            with matmul_precision(precision, device), recurrent_in_evaluation(model, device):
+                recheck(store.known(), engine, few, normalize=normalize, precision=precision, name=store.holder)
+        distributed.wait_for_all(size)  # nobody enters a tile before everybody has read which are there
+        own = distributed.share(store.missing, rank, size, plan.row_block)
+        exact = matmul_precision(precision, device), recurrent_in_evaluation(model, device)
+        with exact[0], exact[1], _bar(own, progress and rank == 0) as bar:
+            for tile, block in _blocks(engine, own, plan, rows, columns, normalize, place):
+                store.put(tile, block)
+                bar.update(_pairs(tile))
+        distributed.wait_for_all(size)
         with distributed.first_rank_first(rank, size):
-            store = KernelFile(out, n, n2, dtype, symmetric, told, rank)
-        few = lambda side, start, stop: engine.features(*(place(t[start:stop]) for t in (rows, columns)[side]))
-        with matmul_precision(precision, device), recurrent_in_evaluation(model, device):
-            recheck(store.known(), engine, few, normalize=normalize, precision=precision, name=store.holder)
-    tiles = plan.tiles()
-    missing = store.missing(tiles)
-    distributed.wait_for_all(size)  # nobody logs a tile before everybody has read the logs
-    own = distributed.share(missing, rank, size, plan.row_block)
-    exact = matmul_precision(precision, device), recurrent_in_evaluation(model, device)
-    with exact[0], exact[1], _bar(own, progress and rank == 0) as bar:
-        for tile, block in _blocks(engine, own, plan, rows, columns, normalize, place):
-            store.put(tile, block)
-            bar.update(_pairs(tile))
-    distributed.wait_for_all(size)
-    with distributed.first_rank_first(rank, size):
-        return store.close(tiles)
+            return store.close()
 
 
 def _blocks(

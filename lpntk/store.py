@@ -1,16 +1,21 @@
-"""Where does a kernel go while it is computed? Into memory, or tile by tile into files that survive a kill.
+"""Where does a kernel go while it is computed? Into memory, or tile by tile into a file that survives a kill.
 
-Every process appends its tiles to a log of its own, ``kappa.partial.<rank>.tiles``: no file has two writers, so a
-folder shared between machines needs no locks and no common memory map. When all tiles stand, the first process puts
-them together into ``kappa.npy``, beside which ``kappa.json`` says what it is the kernel of. A later run with the same
-model and samples goes on from the logs; anything else is refused.
+``kappa.npy`` appears once it is whole. What is ours besides lies in the folder ``kappa.npy.lpntk``:
+
+- ``kernel.json``: what it is the kernel of. A run with the same model and samples goes on; any other is refused.
+- ``matrix.npy``: all the room, filled in place; it becomes ``kappa.npy``.
+- ``tiles.<rank>``: which tiles are there, with checksums. They are compared before a run goes on and before a finished
+  file is handed back.
+- ``lock``: who writes.
 """
 
-import glob
 import json
+import logging
 import os
+import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +23,13 @@ import torch
 from torch import Tensor
 
 from lpntk import npy
-from lpntk.files import write_json
-from lpntk.tiles import Record, Tile, append, begin, read_identity, read_places
+from lpntk.blocks import Cut, Tile, views
+from lpntk.files import explained, rename, write_json
+from lpntk.journal import Journal
+from lpntk.lock import locked
+from lpntk.reuse import FORMAT, MANIFEST, found_identity, refuse_another
 
-NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
+NUMPY = {torch.float32: np.dtype("float32"), torch.float64: np.dtype("float64")}
 SEEN_LATE = 90  # seconds after which a network file system shows at last what another machine has written
 
 
@@ -29,171 +37,176 @@ class Memory:
     """A result in memory: nothing outlives the process.
 
     Args:
-        n: rows.
-        n2: columns.
+        plan: how it is cut.
         dtype: of the numbers.
-        symmetric: whether tiles off the diagonal stand for their mirror image, too.
+
+    Attributes:
+        missing: the tiles that have to be computed.
     """
 
-    def __init__(self, n: int, n2: int, dtype: torch.dtype, symmetric: bool):
-        self.kappa, self.symmetric = torch.empty(n, n2, dtype=dtype), symmetric
-
-    def missing(self, tiles: list[Tile]) -> list[Tile]:
-        """Return the tiles that still have to be computed."""
-        return tiles
+    def __init__(self, plan: Cut, dtype: torch.dtype):
+        self.kappa, self.symmetric = torch.empty(plan.n, plan.n2, dtype=dtype), plan.symmetric
+        self.missing = plan.tiles()
 
     def put(self, tile: Tile, block: Tensor) -> None:
         """Take a finished tile."""
-        _put(self.kappa, tile, block, self.symmetric)
+        for view in views(self.kappa, tile, self.symmetric):
+            view[:] = block
 
-    def close(self, tiles: list[Tile]) -> Tensor:
+    def close(self) -> Tensor:
         """Return the whole result."""
         return self.kappa
 
 
-class KernelFile:
-    """A result in an ``.npy``, made by one or several processes at a time.
-
-    While tiles are missing the disk holds each once; the end needs room for them and for the whole result.
+@contextmanager
+def opened(
+    out: str | os.PathLike, plan: Cut, dtype: torch.dtype, identity: dict, rank: int = 0
+) -> Iterator["KernelFile"]:
+    """Open a result in a file, and keep other jobs from writing it.
 
     Args:
-        path: where the whole result will be.
-        n: rows.
-        n2: columns.
+        out: where the whole result will be.
+        plan: how it is cut.
         dtype: float32 or float64.
-        symmetric: whether tiles off the diagonal stand for their mirror image, too.
         identity: what the result is the kernel of, see ``lpntk.reuse``.
-        rank: of this process.
+        rank: of this process; the first must be let through before the others.
 
     Raises:
-        ValueError: if files of another kernel lie there, or the path does not end in ``.npy``.
-        OSError: if the disk has not enough room.
+        ValueError: if files of another kernel or of somebody else lie there, a finished result is not what was written,
+            or ``out`` does not name an ``.npy``.
+        OSError: if the disk has not enough room or cannot be written, or another job writes there.
+    """
+    path = Path(out).expanduser().resolve()  # where a link points to: it stays a link
+    if path.suffix.lower() != ".npy" or path.is_dir():
+        raise ValueError(f"out must name an .npy file; got {path.name!r}{', a folder' * path.is_dir()}")
+    if dtype not in NUMPY:
+        raise ValueError(f"out takes float32 or float64, not {dtype}; give precision='float32'")
+    if path.exists():
+        yield KernelFile(path, plan, NUMPY[dtype], identity, rank)
+        return
+    with explained(path):
+        companion(path).mkdir(parents=True, exist_ok=True)
+    with locked(companion(path) / "lock", str(path), first=rank == 0):
+        yield KernelFile(path, plan, NUMPY[dtype], identity, rank)
+
+
+def companion(path: Path) -> Path:
+    """Return the folder of our files about a result."""
+    return path.with_name(f"{path.name}.lpntk")
+
+
+class KernelFile:
+    """A result in an ``.npy``, made by one or several processes at a time; ``opened`` makes it.
+
+    Attributes:
+        holder: name of what was found, for messages.
+        missing: the tiles that have to be computed.
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike,
-        n: int,
-        n2: int,
-        dtype: torch.dtype,
-        symmetric: bool,
-        identity: dict,
-        rank: int = 0,
-    ):
-        self.path, self.shape, self.symmetric, self.rank = Path(path), (n, n2), symmetric, rank
-        if self.path.suffix != ".npy":
-            raise ValueError(f"out must name an .npy file; got {self.path.name!r}")
-        if dtype not in NUMPY:
-            raise ValueError(f"out takes float32 or float64, not {dtype}; give precision='float32'")
-        self.dtype = np.dtype(NUMPY[dtype])
-        self.identity = {**identity, "shape": [n, n2], "dtype": self.dtype.name}
-        self.partial = self.path.with_suffix(".partial.npy")
-        self.log = self.path.with_suffix(f".partial.{rank}.tiles")
-        self.done: dict[Tile, Record] = {}
-        self.complete = self.path.exists()
-        self.holder = self.path.name if self.complete else f"{self.path.stem}.partial.*.tiles"
-        if self.complete:
-            manifest = self.path.with_suffix(".json")
-            self._refuse_another(self.path.name, json.loads(manifest.read_text()) if manifest.exists() else {})
+    def __init__(self, path: Path, plan: Cut, dtype: np.dtype, identity: dict, rank: int):
+        self.path, self.plan, self.dtype, self.rank = path, plan, dtype, rank
+        self.shape, self.folder, self.tiles = (plan.n, plan.n2), companion(path), plan.tiles()
+        self.matrix, self.complete = self.folder / "matrix.npy", path.exists()
+        self.holder = path.name if self.complete else self.folder.name
+        self.identity = {"format": FORMAT, **identity, "shape": [*self.shape], "dtype": dtype.name}
+        self.journal = Journal(self.folder, plan, json.dumps(self.identity, sort_keys=True), rank)
+        self.done: dict[Tile, str] = {}  # checksums
+        if rank > 0:
+            self.done = dict(self.journal.entries())  # which the first process has just compared
+        elif self.complete:
+            self._check_finished()
         else:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.done = self._read_logs()
-            if rank == 0:
-                self.partial.unlink(missing_ok=True)  # a kill left it; it is put together anew
-                self._check_room()
-            if not self.log.exists() or read_identity(self.log) is None:
-                begin(self.log, self.identity)
-            os.truncate(self.log, read_places(self.log, self.dtype)[1])
-
-    def missing(self, tiles: list[Tile]) -> list[Tile]:
-        """Return the tiles that no process has finished."""
-        return [] if self.complete else [tile for tile in tiles if not self._covered(tile)]
+            self._go_on()
+        self.missing = [] if self.complete else [tile for tile in self.tiles if tile not in self.done]
 
     def known(self) -> list[tuple[Tile, Tensor]]:
         """Return a few small blocks that an earlier run has left, and their places."""
-        if self.complete:
-            whole = npy.read(self.path)
-            tops, lefts = ((0, max(0, n - 2)) for n in self.shape)
-            found = [(top, left, whole[top : top + 2, left : left + 2].copy()) for top in tops for left in lefts]
-        else:
-            records = [*self.done.values()]
-            found = [(r.tile[0], r.tile[2], r.read(self.dtype)[:2, :2]) for r in records[:1] + records[-1:]]
-        return [((t, t + len(b), x, x + b.shape[1]), torch.from_numpy(b)) for t, x, b in found]
+        found, tiles = {}, [*self.done]
+        for top, bottom, left, right in tiles[:1] + tiles[-1:]:
+            for t in (top, max(top, bottom - 2)):
+                for x in (left, max(left, right - 2)):
+                    block = self._read()[t : min(t + 2, bottom), x : min(x + 2, right)].copy()
+                    found[t, t + len(block), x, x + block.shape[1]] = torch.from_numpy(block)
+        return [*found.items()]
 
     def put(self, tile: Tile, block: Tensor) -> None:
-        """Append a finished tile to the log of this process."""
-        append(self.log, tile, block.cpu().numpy())
-
-    def close(self, tiles: list[Tile]) -> Tensor:
-        """Return the whole result, mapped copy-on-write; the first process puts it together before the others come.
-
-        Args:
-            tiles: all that the result consists of.
+        """Write a finished tile, and enter it once the disk has it.
 
         Raises:
-            RuntimeError: if the files of other processes do not appear.
+            OSError: if the disk fails; what was there before stands.
+        """
+        block, (top, _, left, _) = block.cpu().numpy(), tile
+        with explained(self.matrix):
+            npy.write(self.matrix, self.shape, top, left, block)
+            if self.plan.symmetric and top != left:
+                npy.write(self.matrix, self.shape, left, top, block.T)
+            self.done[tile] = self.journal.checksum(tile, block)
+            self.journal.add(tile, self.done[tile])
+
+    def close(self) -> Tensor:
+        """Return the whole result, mapped copy-on-write; the first process finishes it before the others come.
+
+        Raises:
+            FileExistsError: if somebody else has given a file this name meanwhile.
+            RuntimeError: if tiles of other processes do not appear.
         """
         if not self.complete and self.rank == 0:
-            _until(lambda: self._all_stand(tiles), "tiles of other processes")
-            self._put_together()
-        if self.rank == 0:
-            for log in self._logs():
-                log.unlink()
+            if len(self.journal.files()) > 1:
+                self.done = {}  # what several have written is read again
+            _until(self._all_stand, "tiles of other processes")
+            self.journal.rewrite(self.done)
+            if self.path.exists():
+                raise FileExistsError(f"{self.path} has appeared meanwhile; move it away and run again")
+            rename(self.matrix, self.path)
         _until(self.path.exists, self.path.name)
         self.complete = True
-        return torch.from_numpy(npy.read(self.path))
+        return torch.from_numpy(self._read())
 
-    def _put_together(self) -> None:
-        array = npy.create(self.partial, self.shape, self.dtype)
-        whole = torch.from_numpy(array)
-        for record in self.done.values():
-            _put(whole, record.tile, torch.from_numpy(record.read(self.dtype)), self.symmetric)
-        array.flush()
-        write_json(self.path.with_suffix(".json"), self.identity)
-        os.replace(self.partial, self.path)  # the last step: what comes before it is simply done again after a kill
+    def _all_stand(self) -> bool:
+        new = {entry for entry in self.journal.entries() if entry[0] not in self.done}
+        self.done |= self.journal.standing(self._read(), new)
+        return self.done.keys() >= {*self.tiles}
 
-    def _all_stand(self, tiles: list[Tile]) -> bool:
-        self.done = self._read_logs()
-        return not self.missing(tiles)
+    def _go_on(self) -> None:
+        """Take what stands of an earlier run, and make room for the rest."""
+        found = found_identity(self.folder)
+        with explained(self.matrix):
+            if self.matrix.exists():
+                refuse_another(self.holder, found, self.identity)
+            else:
+                write_json(self.folder / MANIFEST, self.identity)
+                self.journal.rewrite({})  # of a result that was deleted
+            npy.reserve(self.matrix, self.shape, self.dtype)
+            whole, entries = self._read(), self.journal.entries()
+            stand = self.journal.standing(whole, entries)
+            if len(stand) < len(entries):
+                words = "%s: %d of %d tiles are not what was written; they are computed again"
+                logging.getLogger(__name__).warning(words, self.matrix, len(entries) - len(stand), len(entries))
+            self.done = self.journal.cut_anew(whole, self.tiles, stand)
+            self.journal.rewrite(self.done)  # as it is cut now: no entry is half overwritten
 
-    def _covered(self, tile: Tile) -> bool:
-        """Whether a finished tile holds this one; tiles may have been cut otherwise under another budget."""
-        top, bottom, left, right = tile
-        return tile in self.done or any(
-            t <= top and bottom <= b and x <= left and right <= r for t, b, x, r in self.done
+    def _check_finished(self) -> None:
+        """Refuse a finished file that is not what was written."""
+        found = found_identity(self.folder)
+        if not found:
+            words = f"no {self.folder.name} beside it tells that lpntk wrote it; move it away or give another out"
+            raise ValueError(f"{self.path} is there already, and {words}")
+        refuse_another(self.holder, found, self.identity)
+        entries, damage = self.journal.entries(), "it has another size or type"
+        if npy.is_whole(self.path, self.shape, self.dtype):
+            self.done = self.journal.standing(self._read(), entries)
+            if self.journal.covered([(0, self.plan.n, 0, self.plan.n2)], self.done):
+                return
+            damage = f"{len(entries) - len(self.done)} of {len(entries)} tiles have another checksum"
+        words = f"{self.path.name} is not what was written: {damage}"
+        again = shlex.join(["mv", str(self.path), str(self.matrix)])
+        raise ValueError(
+            f"{words}. If it is damaged, '{again}' has the damaged tiles alone computed again; or delete "
+            "it, or give another out"
         )
 
-    def _read_logs(self) -> dict[Tile, Record]:
-        found = {}
-        for log in self._logs():
-            if (identity := read_identity(log)) is not None:
-                self._refuse_another(log.name, identity)
-                found |= {record.tile: record for record in read_places(log, self.dtype)[0]}
-        return found
-
-    def _logs(self) -> list[Path]:
-        return sorted(self.path.parent.glob(f"{glob.escape(self.path.stem)}.partial.*.tiles"))
-
-    def _refuse_another(self, name: str, found: dict[str, object]) -> None:
-        identity = self.identity
-        if differing := sorted(key for key in {*found, *identity} if found.get(key) != identity.get(key)):
-            raise ValueError(
-                f"{name} holds another kernel: {', '.join(differing)} differ{'s' * (len(differing) == 1)}; "
-                "delete it or give another out"
-            )
-
-    def _check_room(self) -> None:
-        n, n2 = self.shape
-        done = sum((bottom - top) * (right - left) for top, bottom, left, right in self.done)
-        to_come = max(0, (n * (n + 1) // 2 if self.symmetric else n * n2) - done)
-        npy.check_room(self.path.parent, self.dtype.itemsize * (to_come + n * n2))
-
-
-def _put(kappa: Tensor, tile: Tile, block: Tensor, symmetric: bool) -> None:
-    top, bottom, left, right = tile
-    kappa[top:bottom, left:right] = block
-    if symmetric and left != top:
-        kappa[left:right, top:bottom] = block.T
+    def _read(self) -> np.ndarray:
+        return npy.read(self.path if self.complete else self.matrix)
 
 
 def _until(there: Callable[[], bool], what: str) -> None:
@@ -202,4 +215,4 @@ def _until(there: Callable[[], bool], what: str) -> None:
             return
         time.sleep(1)
     if not there():
-        raise RuntimeError(f"{what} did not appear within {SEEN_LATE} s; is out on a disk that all machines share?")
+        raise RuntimeError(f"{what} did not appear within {SEEN_LATE} s; is out on a disk that all machines see alike?")

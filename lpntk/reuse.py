@@ -27,8 +27,8 @@ def found_identity(folder: Path) -> dict[str, object]:
         found = json.loads((folder / MANIFEST).read_bytes())
         if str(found["format"]).startswith(FORMAT.split()[0]):
             return found
-    except FileNotFoundError:
-        there = folder.iterdir() if folder.exists() else ()
+    except (FileNotFoundError, NotADirectoryError):
+        there = folder.iterdir() if folder.is_dir() else ()
         if all(path.name == "lock" or path.suffix == ".writing" for path in there):
             return {}
     except (ValueError, KeyError, TypeError):

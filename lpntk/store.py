@@ -154,10 +154,11 @@ class KernelFile:
             if len(self.journal.files()) > 1:
                 self.done = {}  # what several have written is read again
             _until(self._all_stand, "tiles of other processes")
-            self.journal.rewrite(self.done)
             if self.path.exists():
                 raise FileExistsError(f"{self.path} has appeared meanwhile; move it away and run again")
-            rename(self.matrix, self.path)
+            with explained(self.path):
+                self.journal.rewrite(self.done)
+                rename(self.matrix, self.path)
         _until(self.path.exists, self.path.name)
         self.complete = True
         return torch.from_numpy(self._read())

@@ -410,8 +410,12 @@ def test_a_disk_that_fails_is_told_and_loses_nothing(tmp_path, monkeypatch):
         patch.setattr(npy, "write", fails)
         with pytest.raises(OSError, match=r"Disk quota exceeded; mend it or give out another place.*matrix\.npy"):
             call()
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "rename", fails)
+        with pytest.raises(OSError, match=r"Disk quota exceeded; mend it or give out another place.*kappa\.npy"):
+            call()
     _, tiles = computed(monkeypatch, call)
-    assert len(tiles) < len(TILES)
+    assert not tiles
 
 
 def test_a_disk_without_room_is_told_before_the_work(tmp_path, monkeypatch):

@@ -31,7 +31,7 @@ from lpntk.data import Dataset
 from lpntk.device import describe_device, resolve_device
 from lpntk.kernels import _engine, kernel_matrix
 from lpntk.models import build, count_parameters
-from lpntk.store import companion
+from lpntk.reuse import companion
 from lpntk.sweep import sweep
 from lpntk.training import accuracy, train
 

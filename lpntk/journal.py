@@ -5,6 +5,7 @@ A line is the place of a tile and its checksum. Each process has a journal of it
 
 import re
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -55,19 +56,19 @@ class Journal:
         found = {((int(t), int(b), int(x), int(r)), checksum) for t, b, x, r, checksum in lines}
         return {e for e in found if e[0][0] < e[0][1] <= self.plan.n and e[0][2] < e[0][3] <= self.plan.n2}
 
-    def standing(self, whole: np.ndarray, entries: set[tuple[Tile, str]]) -> dict[Tile, str]:
-        """Return the entries that agree with the matrix."""
+    def standing(self, read: Callable[[], np.ndarray], entries: set[tuple[Tile, str]]) -> dict[Tile, str]:
+        """Return the entries that agree with the matrix, which is mapped for each anew: no memory fills up with it."""
         return {
             tile: checksum
             for tile, checksum in sorted(entries)
-            if all(self.checksum(tile, view) == checksum for view in views(whole, tile, self.plan.symmetric))
+            if all(self.checksum(tile, view) == checksum for view in views(read(), tile, self.plan.symmetric))
         }
 
-    def cut_anew(self, whole: np.ndarray, tiles: list[Tile], stand: dict[Tile, str]) -> dict[Tile, str]:
+    def cut_anew(self, read: Callable[[], np.ndarray], tiles: list[Tile], stand: dict[Tile, str]) -> dict[Tile, str]:
         """Return the entries of those tiles whose every pair stands."""
         entries = {}
         for tile in self.covered(tiles, stand):
-            checksums = {self.checksum(tile, view) for view in views(whole, tile, self.plan.symmetric)}
+            checksums = {self.checksum(tile, view) for view in views(read(), tile, self.plan.symmetric)}
             if len(checksums) == 1:  # else they come from a tile on the diagonal that was not symmetric to the last bit
                 entries[tile] = checksums.pop()
         return entries

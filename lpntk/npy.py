@@ -42,16 +42,17 @@ def reserve(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
             os.posix_fallocate(file.fileno(), 0, size(shape, dtype))
 
 
-def write(path: Path, shape: tuple[int, int], top: int, left: int, block: np.ndarray) -> None:
-    """Put a block into an ``.npy``, and return when the disk has it.
+def write(path: Path, shape: tuple[int, int], blocks: list[tuple[int, int, np.ndarray]]) -> None:
+    """Put blocks into an ``.npy`` at their first row and column, and return when the disk has them.
 
     Not through a map: it writes whole pages, parts of which another machine may be writing, and a full disk kills it.
     """
-    first, row_bytes = len(header(shape, block.dtype)), shape[1] * block.itemsize
     with path.open("r+b") as file:
-        for row, numbers in enumerate(np.ascontiguousarray(block), top):
-            file.seek(first + row * row_bytes + left * block.itemsize)
-            file.write(numbers)
+        for top, left, block in blocks:
+            first = len(header(shape, block.dtype)) + left * block.itemsize
+            for row, numbers in enumerate(np.ascontiguousarray(block), top):
+                file.seek(first + row * shape[1] * block.itemsize)
+                file.write(numbers)
         file.flush()
         os.fsync(file.fileno())
 

@@ -17,6 +17,11 @@ MANIFEST, FORMAT = "kernel.json", "lpntk kernel 1"
 ROUNDED = {"bf16": 0.05, "tf32": 0.01}  # of the product of two norms
 
 
+def companion(path: Path) -> Path:
+    """Return the folder of our files about a result."""
+    return path.with_name(f"{path.name}.lpntk")
+
+
 def found_identity(folder: Path) -> dict[str, object]:
     """Return what an earlier run has told of its kernel, {} if there was none.
 

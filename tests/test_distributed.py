@@ -21,8 +21,8 @@ CALL = ["--dataset", "digits", "--model", "mlp", "--samples", str(N), "--memory-
 # the command line, with one rank dying after its second tile
 DYING = """
 import os, sys
-from lpntk import distributed, store
-put = store.KernelFile.put
+from lpntk import distributed, kernel_file
+put = kernel_file.KernelFile.put
 count = 0
 def dies(self, tile, block):
     global count
@@ -30,7 +30,7 @@ def dies(self, tile, block):
     count += 1
     if count == 2 and os.environ["RANK"] == "1":
         os._exit(3)
-store.KernelFile.put = dies
+kernel_file.KernelFile.put = dies
 distributed.main(sys.argv[1:])
 """
 

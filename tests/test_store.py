@@ -16,15 +16,16 @@ import torch
 from cases import CASES, samples
 from oracle import oracle_kernel, relative_error
 
-from lpntk import blocks, distributed, journal, kernels, lock, npy, store
+from lpntk import blocks, distributed, journal, kernel_file, kernels, lock, npy
 from lpntk.blocks import cut
 from lpntk.gram import LayerwiseGram
+from lpntk.kernel_file import KernelFile
 from lpntk.kernels import kernel_matrix
 from lpntk.lock import locked
 from lpntk.models import build
 from lpntk.reuse import identity
 from lpntk.sketch import Sketch
-from lpntk.store import KernelFile, opened
+from lpntk.store import opened
 
 MODEL = build("mlp", (1, 4, 4), 3, seed=0, hidden=(8,))
 X = torch.randn(23, 1, 4, 4, generator=torch.Generator().manual_seed(0))
@@ -185,7 +186,7 @@ def test_tiles_of_another_kernel_never_count(tmp_path, monkeypatch):
 @pytest.mark.parametrize("late", [False, True])
 def test_a_kill_between_any_two_steps_resumes(tmp_path, monkeypatch, step, late):
     path = tmp_path / "kappa.npy"
-    module = {"reserve": npy, "rewrite": journal.Journal}.get(step, store)
+    module = {"reserve": npy, "rewrite": journal.Journal}.get(step, kernel_file)
     does = getattr(module, step)
 
     def dies(*arguments):
@@ -224,9 +225,9 @@ def test_several_processes_fill_one_file(tmp_path):
 
 
 def test_tiles_that_do_not_appear_are_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "SEEN_LATE", 0)
+    monkeypatch.setattr(kernel_file, "SEEN_LATE", 0)
     file = opened(tmp_path / "kappa.npy", PLAN, torch.float32, IDENTITY)
-    with file as result, pytest.raises(RuntimeError, match="tiles of other processes did not appear"):
+    with file as result, pytest.raises(RuntimeError, match="all tiles as they were written did not appear"):
         result.close()
 
 
@@ -411,7 +412,7 @@ def test_a_disk_that_fails_is_told_and_loses_nothing(tmp_path, monkeypatch):
         with pytest.raises(OSError, match=r"Disk quota exceeded; mend it or give out another place.*matrix\.npy"):
             call()
     with monkeypatch.context() as patch:
-        patch.setattr(store, "rename", fails)
+        patch.setattr(kernel_file, "rename", fails)
         with pytest.raises(OSError, match=r"Disk quota exceeded; mend it or give out another place.*kappa\.npy"):
             call()
     _, tiles = computed(monkeypatch, call)

@@ -56,21 +56,19 @@ class Journal:
         found = {((int(t), int(b), int(x), int(r)), checksum) for t, b, x, r, checksum in lines}
         return {e for e in found if e[0][0] < e[0][1] <= self.plan.n and e[0][2] < e[0][3] <= self.plan.n2}
 
-    def standing(self, read: Callable[[], np.ndarray], entries: set[tuple[Tile, str]]) -> dict[Tile, str]:
-        """Return the entries that agree with the matrix, which is mapped for each anew: no memory fills up with it."""
-        return {
-            tile: checksum
-            for tile, checksum in sorted(entries)
-            if all(self.checksum(tile, view) == checksum for view in views(read(), tile, self.plan.symmetric))
-        }
+    def standing(self, part: Callable[[Tile], np.ndarray], entries: set[tuple[Tile, str]]) -> dict[Tile, str]:
+        """Return the entries that agree with the matrix, of which ``part`` reads a block."""
+        return {tile: checksum for tile, checksum in sorted(entries) if self._found(part, tile) == {checksum}}
 
-    def cut_anew(self, read: Callable[[], np.ndarray], tiles: list[Tile], stand: dict[Tile, str]) -> dict[Tile, str]:
+    def cut_anew(
+        self, part: Callable[[Tile], np.ndarray], tiles: list[Tile], stand: dict[Tile, str]
+    ) -> dict[Tile, str]:
         """Return the entries of those tiles whose every pair stands."""
         entries = {}
         for tile in self.covered(tiles, stand):
-            checksums = {self.checksum(tile, view) for view in views(read(), tile, self.plan.symmetric)}
-            if len(checksums) == 1:  # else they come from a tile on the diagonal that was not symmetric to the last bit
-                entries[tile] = checksums.pop()
+            found = {stand[tile]} if tile in stand else self._found(part, tile)
+            if len(found) == 1:  # else it is of a tile on the diagonal that was not symmetric to the last bit
+                entries[tile] = found.pop()
         return entries
 
     def covered(self, tiles: list[Tile], stand: dict[Tile, str]) -> list[Tile]:
@@ -82,6 +80,13 @@ class Journal:
             for view in views(between, at(tile), self.plan.symmetric):
                 view[:] = True
         return [tile for tile in tiles if views(between, at(tile), symmetric=False)[0].all()]
+
+    def _found(self, part: Callable[[Tile], np.ndarray], tile: Tile) -> set[str]:
+        """Return the checksums of a tile and, off the diagonal of a symmetric matrix, of its mirror image."""
+        found = {self.checksum(tile, part(tile))}
+        if self.plan.symmetric and tile[0] != tile[2]:
+            found.add(self.checksum(tile, part((*tile[2:], *tile[:2])).T))
+        return found
 
 
 def _line(tile: Tile, checksum: str) -> str:

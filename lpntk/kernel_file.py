@@ -55,13 +55,11 @@ class KernelFile:
 
     def known(self) -> list[tuple[Tile, Tensor]]:
         """Return a few small blocks that an earlier run has left, and their places."""
-        found, tiles = {}, [*self.done]
+        tiles, places = [*self.done], set()
         for top, bottom, left, right in tiles[:1] + tiles[-1:]:
-            for t in (top, max(top, bottom - 2)):
-                for x in (left, max(left, right - 2)):
-                    block = self._read()[t : min(t + 2, bottom), x : min(x + 2, right)].copy()
-                    found[t, t + len(block), x, x + block.shape[1]] = torch.from_numpy(block)
-        return [*found.items()]
+            rows, columns = ([(a, min(a + 2, b)), (max(a, b - 2), b)] for a, b in [(top, bottom), (left, right)])
+            places |= {(*r, *c) for r in rows for c in columns}
+        return [(place, torch.from_numpy(self._part(place))) for place in sorted(places)]
 
     def put(self, tile: Tile, block: Tensor) -> None:
         """Write a finished tile, and enter it once the disk has it.
@@ -93,11 +91,11 @@ class KernelFile:
                 rename(self.matrix, self.path)
         _until(self.path.exists, self.path.name)
         self.complete = True
-        return torch.from_numpy(self._read())
+        return torch.from_numpy(npy.read(self.path))
 
     def _all_stand(self) -> bool:
         new = {entry for entry in self.journal.entries() if entry[0] not in self.done}
-        self.done |= self.journal.standing(self._read, new)
+        self.done |= self.journal.standing(self._part, new)
         return self.done.keys() >= {*self.tiles}
 
     def _go_on(self) -> None:
@@ -111,11 +109,11 @@ class KernelFile:
                 self.journal.rewrite({})  # of a result that was deleted
             npy.reserve(self.matrix, self.shape, self.dtype)
             entries = self.journal.entries()
-            stand = self.journal.standing(self._read, entries)
+            stand = self.journal.standing(self._part, entries)
             if len(stand) < len(entries):
                 words = "%s: %d of %d tiles are not what was written; they are computed again"
                 logging.getLogger(__name__).warning(words, self.matrix, len(entries) - len(stand), len(entries))
-            self.done = self.journal.cut_anew(self._read, self.tiles, stand)
+            self.done = self.journal.cut_anew(self._part, self.tiles, stand)
             self.journal.rewrite(self.done)  # as it is cut now: no entry is half overwritten
 
     def _check_finished(self) -> None:
@@ -127,7 +125,7 @@ class KernelFile:
         refuse_another(self.holder, found, self.identity)
         entries, damage = self.journal.entries(), "it has another size or type"
         if npy.is_whole(self.path, self.shape, self.dtype):
-            self.done = self.journal.standing(self._read, entries)
+            self.done = self.journal.standing(self._part, entries)
             if self.journal.covered([(0, self.plan.n, 0, self.plan.n2)], self.done):
                 return
             damage = f"{len(entries) - len(self.done)} of {len(entries)} tiles have another checksum"
@@ -138,8 +136,8 @@ class KernelFile:
             "it, or give another out"
         )
 
-    def _read(self) -> np.ndarray:
-        return npy.read(self.path if self.complete else self.matrix)
+    def _part(self, tile: Tile) -> np.ndarray:
+        return npy.part(self.path if self.complete else self.matrix, self.shape, self.dtype, tile)
 
 
 def _until(there: Callable[[], bool], what: str) -> None:

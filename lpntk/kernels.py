@@ -67,7 +67,8 @@ def kernel_matrix(
         device: ``auto``, ``cpu`` or ``cuda[:i]``.
         precision: ``float32``, ``float64``, ``tf32`` (CUDA only) or ``bf16`` (fast on CUDA); by default as the
             parameters are. The last two multiply rounded numbers and sum in float32, ``bf16`` in the Gram matrix only.
-        out: an ``.npy`` to write to. A run that was killed goes on from its last finished tile.
+        out: an ``.npy`` to write to. A run that was killed goes on from its last finished tile; a finished file is
+            handed back once its checksums agree. The folder ``<out>.lpntk`` beside it holds them.
         progress: show a bar with rate and time left.
 
     Returns:
@@ -75,9 +76,10 @@ def kernel_matrix(
         file, copy-on-write: editing it leaves the file as it is.
 
     Raises:
-        ValueError: if model, inputs, labels or budget cannot give a kernel, or ``out`` holds another one; the message
-            says what, where and how to mend it.
-        OSError: if the disk of ``out`` has not enough room.
+        ValueError: if model, inputs, labels or budget cannot give a kernel, or ``out`` holds another one or is
+            damaged; the message says what, where and how to mend it.
+        OSError: if ``out`` cannot be written or has not enough room, or another process writes it: the message says
+            which.
     """
     rank, size = distributed.world()
     device = resolve_device(distributed.local_device(device))

@@ -57,6 +57,17 @@ def write(path: Path, shape: tuple[int, int], blocks: list[tuple[int, int, np.nd
         os.fsync(file.fileno())
 
 
+def part(path: Path, shape: tuple[int, int], dtype: np.dtype, place: tuple[int, int, int, int]) -> np.ndarray:
+    """Return a block of an ``.npy``, read into memory of its own; beyond the end of the file it holds anything."""
+    top, bottom, left, right = place
+    block, first = np.empty((bottom - top, right - left), dtype), len(header(shape, dtype)) + left * dtype.itemsize
+    with path.open("rb", buffering=0) as file:
+        for row, numbers in enumerate(block, top):
+            file.seek(first + row * shape[1] * dtype.itemsize)
+            file.readinto(numbers)
+    return block
+
+
 def is_whole(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> bool:
     """Return whether a file is an ``.npy`` of this shape and type, with as many bytes as it takes."""
     expected = header(shape, dtype)

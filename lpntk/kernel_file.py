@@ -128,7 +128,7 @@ class KernelFile:
             self.done = self.journal.standing(self._part, entries)
             if self.journal.covered([(0, self.plan.n, 0, self.plan.n2)], self.done):
                 return
-            damage = f"{len(entries) - len(self.done)} of {len(entries)} tiles have another checksum"
+            damage = f"{len(self.done)} of {len(entries)} checksums agree, and they leave pairs out"
         words = f"{self.path.name} is not what was written: {damage}"
         again = shlex.join(["mv", str(self.path), str(self.matrix)])
         raise ValueError(

@@ -33,8 +33,8 @@ def found_identity(folder: Path) -> dict[str, object]:
         if str(found["format"]).startswith(FORMAT.split()[0]):
             return found
     except (FileNotFoundError, NotADirectoryError):
-        there = folder.iterdir() if folder.is_dir() else ()
-        if all(path.name == "lock" or path.suffix == ".writing" for path in there):
+        there = folder.iterdir() if folder.is_dir() else [folder]
+        if not folder.exists() or all(path.name == "lock" or path.suffix == ".writing" for path in there):
             return {}
     except (ValueError, KeyError, TypeError):
         pass

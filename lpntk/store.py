@@ -13,7 +13,7 @@ from lpntk.blocks import Cut, Tile, views
 from lpntk.files import explained
 from lpntk.kernel_file import KernelFile
 from lpntk.lock import locked
-from lpntk.reuse import companion
+from lpntk.reuse import companion, found_identity
 
 NUMPY = {torch.float32: np.dtype("float32"), torch.float64: np.dtype("float64")}
 
@@ -69,6 +69,7 @@ def opened(
     if path.exists():
         yield KernelFile(path, plan, NUMPY[dtype], identity, rank)
         return
+    found_identity(companion(path))  # refuses what is not ours before anything is written there
     with explained(path):
         companion(path).mkdir(parents=True, exist_ok=True)
     with locked(companion(path) / "lock", str(path), first=rank == 0):

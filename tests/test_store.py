@@ -238,14 +238,14 @@ def spoil(path, place, content=b"\xff"):
 
 
 DAMAGES = [
-    (lambda path: spoil(path, 128 + 4 * (23 * 11 + 3)), "tiles have another checksum"),
-    (lambda path: spoil(path, 128 + 4 * (23 * 3 + 11)), "tiles have another checksum"),  # its mirror image
-    (lambda path: spoil(path, 128 + 4 * 23 * 11, bytes(4 * 23)), "tiles have another checksum"),  # a hole
+    (lambda path: spoil(path, 128 + 4 * (23 * 11 + 3)), "checksums agree"),
+    (lambda path: spoil(path, 128 + 4 * (23 * 3 + 11)), "checksums agree"),  # its mirror image
+    (lambda path: spoil(path, 128 + 4 * 23 * 11, bytes(4 * 23)), "checksums agree"),  # a hole
     (lambda path: spoil(path, 60), "another size or type"),
     (lambda path: os.truncate(path, path.stat().st_size - 500), "another size or type"),
     (lambda path: os.truncate(path, 0), "another size or type"),
     (lambda path: path.write_bytes(path.read_bytes() + bytes(8)), "another size or type"),
-    (lambda path: spoil(path.parent / "kappa.npy.lpntk" / "tiles.0", 20, b"?"), "tiles have another checksum"),
+    (lambda path: spoil(path.parent / "kappa.npy.lpntk" / "tiles.0", 20, b"?"), "checksums agree"),
 ]
 
 
@@ -260,7 +260,7 @@ def test_a_damaged_result_is_refused_and_mended_as_told(tmp_path, monkeypatch, d
     subprocess.run(shlex.split(str(refused.value).split("'")[1]), check=True)
     got, tiles = computed(monkeypatch, call)
     assert relative_error(got, want) < 1e-6
-    assert 0 < len(tiles) < len(TILES) or path.stat().st_size == 0 or words != "tiles have another checksum"
+    assert 0 < len(tiles) < len(TILES) or path.stat().st_size == 0 or words != "checksums agree"
 
 
 @pytest.mark.parametrize("other", [np.zeros((23, 23), np.float32), np.zeros((23, 23)), np.zeros(3)])
@@ -344,14 +344,15 @@ def test_files_of_others_stay(tmp_path):
     assert all((tmp_path / name).read_text() == "mine" for name in names)
 
 
-@pytest.mark.parametrize("name", ["matrix.npy", "tiles.0", "kernel.json", "notes"])
+@pytest.mark.parametrize("name", ["", "matrix.npy", "tiles.0", "kernel.json", "notes"])
 def test_a_folder_of_others_is_refused(tmp_path, name):
     theirs = tmp_path / "kappa.npy.lpntk" / name
-    theirs.parent.mkdir()
+    theirs.parent.mkdir(exist_ok=True)
     theirs.write_text("{}")
     with pytest.raises(ValueError, match="is not lpntk's"):
         kernel_matrix(MODEL, X, Y, out=tmp_path / "kappa.npy")
     assert theirs.read_text() == "{}"
+    assert len([*theirs.parent.iterdir()]) == 1
 
 
 def test_a_file_that_appears_meanwhile_stays(tmp_path, monkeypatch):

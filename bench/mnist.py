@@ -9,6 +9,7 @@ unfinished: a killed run resumes. The matrix of all pairs takes 14.4 GB of disk 
 """
 
 import argparse
+import shutil
 import time
 from collections.abc import Callable
 from functools import partial
@@ -31,6 +32,7 @@ from lpntk.device import describe_device, resolve_device
 from lpntk.kernels import _engine, kernel_matrix
 from lpntk.models import build, count_parameters
 from lpntk.precision import exact
+from lpntk.reuse import companion
 from lpntk.sweep import sweep
 from lpntk.training import accuracy, train
 
@@ -115,7 +117,7 @@ def all_pairs(model: nn.Module, x: Tensor, y: Tensor, peak: float, options: argp
     found["sweep_seconds"] = time.perf_counter() - start
     if not options.keep:
         path.unlink()
-        path.with_suffix(".json").unlink()
+        shutil.rmtree(companion(path))
     return found
 
 

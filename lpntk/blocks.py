@@ -8,8 +8,13 @@ is computed in tiles: each is a part of the budget, a step of the progress bar a
 
 from dataclasses import dataclass
 from math import isqrt
+from typing import TypeVar
 
-from lpntk.tiles import Tile
+import numpy as np
+from torch import Tensor
+
+Array = TypeVar("Array", np.ndarray, Tensor)
+Tile = tuple[int, int, int, int]  # first row, end of rows, first column, end of columns
 
 COLUMN_SHARE = 8  # a column block gets one part in eight; smaller ones would slow the matrix products
 TILE_SHARE = 8  # and so does the tile
@@ -100,6 +105,13 @@ def cut(
     share = n if parts == 1 else max(1, -(-n // (4 * parts)))
     columns = max(1, min(n2, fits // COLUMN_SHARE, side))
     return Cut(n, n2, symmetric, max(1, min(share, fits - columns)), columns, side)
+
+
+def views(whole: Array, tile: Tile, symmetric: bool) -> list[Array]:
+    """Return where a tile belongs in a matrix: its place and, off the diagonal of a symmetric one, its mirror image."""
+    top, bottom, left, right = tile
+    mirror = [whole[left:right, top:bottom].T] if symmetric and top != left else []
+    return [whole[top:bottom, left:right], *mirror]
 
 
 def _said(size: int) -> str:

@@ -3,10 +3,10 @@ r"""And beyond one machine? The same call under ``torchrun``: row blocks are sha
     torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint first-machine:29500 \
         -m lpntk.distributed --dataset mnist --model lenet --weights lenet.pt --out shared/kappa.npy
 
-The file must lie where all machines can write. No tile is sent between processes: each appends its own to a file that
-only it writes, and the first puts them together once all stand. So a network file system is safe as long as a file that
-was synced and closed can be read on the other machines (NFS: yes). If a process dies, the same command goes on where it
-stopped, with any number of processes.
+The file must lie where all machines can write and see alike. No tile is sent between processes: each writes its own in
+the one file and enters them in a journal that only it writes, and the first compares all of them with their checksums
+before the result gets its name. So what a disk loses between machines is told, not handed out. If a process dies, the
+same command goes on where it stopped, with any number of processes.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from functools import cache
 import torch
 import torch.distributed as dist
 
-from lpntk.tiles import Tile
+from lpntk.blocks import Tile
 
 # Processes only wait for each other, and who has least to do waits longest. gloo does that anywhere; nccl, made to send
 # tensors between devices, needs a device for each process and gives up after ten minutes.
@@ -131,21 +131,24 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", required=True, help="the .npy to write")
     options = parser.parse_args(arguments)
-    source = data.load(options.dataset, options.data)
-    model = models.build(options.model, source.in_shape, source.k, seed=0).eval()
-    if options.weights:
-        model.load_state_dict(torch.load(options.weights, map_location="cpu", weights_only=True))
-    kernel_matrix(
-        model,
-        source.x_train[: options.samples],
-        source.y_train[: options.samples],
-        signs=options.signs,
-        normalize=options.normalize,
-        memory_budget=None if options.memory_budget is None else int(options.memory_budget * 2**30),
-        device=options.device,
-        out=options.out,
-        progress=True,
-    )
+    try:
+        source = data.load(options.dataset, options.data)
+        model = models.build(options.model, source.in_shape, source.k, seed=0).eval()
+        if options.weights:
+            model.load_state_dict(torch.load(options.weights, map_location="cpu", weights_only=True))
+        kernel_matrix(
+            model,
+            source.x_train[: options.samples],
+            source.y_train[: options.samples],
+            signs=options.signs,
+            normalize=options.normalize,
+            memory_budget=None if options.memory_budget is None else int(options.memory_budget * 2**30),
+            device=options.device,
+            out=options.out,
+            progress=True,
+        )
+    except (OSError, ValueError) as error:
+        parser.exit(1, f"{parser.prog}: {error}\n")
     if dist.is_initialized():
         dist.destroy_process_group()
 

@@ -1,9 +1,10 @@
-"""How does a file get its name? Only once it is whole, so that a killed run never leaves half of one."""
+"""How does a file get its name? Once it is whole and on the disk, so that a killed run never leaves half of one."""
 
 import json
 import os
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -15,9 +16,40 @@ def cache_folder() -> Path:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a path to write to, and give the file its name once that is done; of two processes, the last one's stays."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.writing")
-    yield partial
+    partial = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}.writing")
+    try:
+        yield partial
+        sync(partial)
+        rename(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def rename(partial: Path, path: Path) -> None:
+    """Give a file that is on the disk its name, for good: the folder is written, too."""
     os.replace(partial, path)
+    with suppress(OSError):  # some network file systems do not sync folders
+        sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Return when the disk has what was written to a file or folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Let an error of the disk name a file and say what to do."""
+    try:
+        yield
+    except OSError as error:
+        words = f"{error.strerror}; mend it or give out another place, and run again: finished tiles stand"
+        raise type(error)(error.errno, words, error.filename or str(path)) from None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -9,6 +9,7 @@ Theta are never formed.
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from itertools import groupby
 
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from lpntk import distributed
-from lpntk.blocks import Cut, cut
+from lpntk.blocks import Cut, Tile, cut
 from lpntk.checks import check_inputs, check_model, check_number, check_types
 from lpntk.copies import check_apart, copied
 from lpntk.coverage import Direction, UnexplainedError
@@ -31,8 +32,7 @@ from lpntk.reuse import identity, recheck
 from lpntk.room import smaller_when_full
 from lpntk.signs import Signs, sign_vectors
 from lpntk.sketch import Sketch, SketchedGram
-from lpntk.store import KernelFile, Memory
-from lpntk.tiles import Tile
+from lpntk.store import Memory, opened
 
 VERSION = 1  # raised when the numbers change (tests/test_golden.py); results made by another are stale
 Engine = LayerwiseGram | SketchedGram | OneByOne
@@ -76,7 +76,8 @@ def kernel_matrix(
         device: ``auto``, ``cpu`` or ``cuda[:i]``.
         precision: ``float32``, ``float64``, ``tf32`` (CUDA only) or ``bf16`` (fast on CUDA); by default as the
             parameters are. The last two multiply rounded numbers and sum in float32, ``bf16`` in the Gram matrix only.
-        out: an ``.npy`` to write to. A run that was killed goes on from its last finished tile.
+        out: an ``.npy`` to write to. A run that was killed goes on from its last finished tile; a finished file is
+            handed back once its checksums agree. The folder ``<out>.lpntk`` beside it holds them.
         progress: show a bar with rate and time left.
 
     Returns:
@@ -84,10 +85,11 @@ def kernel_matrix(
         file, copy-on-write: editing it leaves the file as it is.
 
     Raises:
-        ValueError: if model, inputs, labels or budget cannot give a kernel, or ``out`` holds another one; the message
-            says what, where and how to mend it.
+        ValueError: if model, inputs, labels or budget cannot give a kernel, or ``out`` holds another one or is
+            damaged; the message says what, where and how to mend it.
         torch.OutOfMemoryError: if memory ran out with an eighth of the budget, too.
-        OSError: if the disk of ``out`` has not enough room.
+        OSError: if ``out`` cannot be written or has not enough room, or another process writes it: the message says
+            which.
     """
     rank, size = distributed.world()
     if sketch is not None and not isinstance(sketch, Sketch):
@@ -122,25 +124,22 @@ def kernel_matrix(
     memory, per_pair = memory_budget - memory_budget // 4, dtype.itemsize * (2 if rounded else 1)
     place = partial(_placed, device=device, layout=layout)
 
-    def computed(engine: Engine) -> Tensor:
+    def computed(engine: Engine, files: ExitStack) -> Tensor:
         per_sample = _bytes_per_sample(engine, x, device, layout, rounded=rounded)
         plan = cut(n, n2, symmetric, per_sample, memory, bytes_per_pair=per_pair, parts=size)
         if out is None:
-            store = Memory(n, n2, dtype, symmetric)
+            store = Memory(plan, dtype)
         else:
             samples = {"x": x, "y": y, "x2": x2, "y2": y2}
-            # a sketch's numbers depend on the device
-            by = f"{precision}, drawn on {device.type}" if sketch else precision
+            by = f"{precision}, drawn on {device.type}" if sketch else precision  # a sketch depends on the device
             told = identity(model, samples, signs=signs, normalize=normalize, by=by, sketch=sketch)
             with distributed.first_rank_first(rank, size):
-                store = KernelFile(out, n, n2, dtype, symmetric, told, rank)
+                store = files.enter_context(opened(out, plan, dtype, told, rank))
             again = lambda side, start, stop: engine.features(*(place(t[start:stop]) for t in (rows, columns)[side]))
             with matmul_precision(precision, device), recurrent_in_evaluation(model, device):
                 recheck(store.known(), engine, again, normalize=normalize, precision=precision, name=store.holder)
-        tiles = plan.tiles()
-        missing = store.missing(tiles)
-        distributed.wait_for_all(size)  # nobody logs a tile before everybody has read the logs
-        own = distributed.share(missing, rank, size, plan.row_block)
+        distributed.wait_for_all(size)  # nobody enters a tile before everybody has read which are there
+        own = distributed.share(store.missing, rank, size, plan.row_block)
         exact = matmul_precision(precision, device), recurrent_in_evaluation(model, device)
         with exact[0], exact[1], _bar(own, progress and rank == 0) as bar:
             for tile, block in _blocks(engine, own, plan, rows, columns, normalize, place):
@@ -148,16 +147,18 @@ def kernel_matrix(
                 bar.update(_pairs(tile))
         distributed.wait_for_all(size)
         with distributed.first_rank_first(rank, size):
-            return store.close(tiles)
+            return store.close()
 
     try:
-        return computed(engine)
+        with ExitStack() as files:
+            return computed(engine, files)
     except UnexplainedError as reason:  # by samples that were not tried
         if size > 1 or not isinstance(engine, LayerwiseGram):
             raise
         with matmul_precision(None, device), recurrent_in_evaluation(model, device):
             engine = OneByOne(model, direction, *few, reason=reason, rounded=rounded)
-        return computed(engine)
+    with ExitStack() as files:
+        return computed(engine, files)
 
 
 def _blocks(

@@ -4,14 +4,54 @@ The hashes know parameters, buffers, modules and options; a number that ``forwar
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from lpntk.tiles import Tile
+from lpntk.blocks import Tile
 
+MANIFEST, FORMAT = "kernel.json", "lpntk kernel 1"
 ROUNDED = {"bf16": 0.05, "tf32": 0.01}  # of the product of two norms
+
+
+def companion(path: Path) -> Path:
+    """Return the folder of our files about a result."""
+    return path.with_name(f"{path.name}.lpntk")
+
+
+def found_identity(folder: Path) -> dict[str, object]:
+    """Return what an earlier run has told of its kernel, {} if there was none.
+
+    Raises:
+        ValueError: if the folder holds what is not ours.
+    """
+    try:
+        found = json.loads((folder / MANIFEST).read_bytes())
+        if str(found["format"]).startswith(FORMAT.split()[0]):
+            return found
+    except (FileNotFoundError, NotADirectoryError):
+        there = folder.iterdir() if folder.is_dir() else [folder]
+        if not folder.exists() or all(path.name == "lock" or path.suffix == ".writing" for path in there):
+            return {}
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise ValueError(f"{folder} is not lpntk's, or its {MANIFEST} is damaged; move it away or give another out")
+
+
+def refuse_another(name: str, found: dict[str, object], identity: dict[str, object]) -> None:
+    """Refuse a file of another kernel.
+
+    Raises:
+        ValueError: if anything differs; the message says what.
+    """
+    if differing := sorted(key for key in {*found, *identity} if found.get(key) != identity.get(key)):
+        raise ValueError(
+            f"{name} holds another kernel: {', '.join(differing)} differ{'s' * (len(differing) == 1)}; "
+            "delete it or give another out"
+        )
 
 
 def recheck(

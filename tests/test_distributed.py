@@ -1,6 +1,7 @@
 """The same call under torchrun: two processes and one file."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,6 @@ import torch
 from lpntk import data, distributed, models
 from lpntk.distributed import main
 from lpntk.kernels import kernel_matrix
-from lpntk.tiles import read_places
 
 N = 60
 RUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29613"]
@@ -21,8 +21,8 @@ CALL = ["--dataset", "digits", "--model", "mlp", "--samples", str(N), "--memory-
 # the command line, with one rank dying after its second tile
 DYING = """
 import os, sys
-from lpntk import distributed, store
-put = store.KernelFile.put
+from lpntk import distributed, kernel_file
+put = kernel_file.KernelFile.put
 count = 0
 def dies(self, tile, block):
     global count
@@ -30,16 +30,18 @@ def dies(self, tile, block):
     count += 1
     if count == 2 and os.environ["RANK"] == "1":
         os._exit(3)
-store.KernelFile.put = dies
+kernel_file.KernelFile.put = dies
 distributed.main(sys.argv[1:])
 """
 
 
+def environment():
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+
+
 def torchrun(*command):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
-    return subprocess.run(
-        [*RUN, *map(str, command)], env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
+    command = [*RUN, *map(str, command)]
+    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def test_two_processes_write_what_one_writes(tmp_path, want):
     assert ran.returncode == 0, ran.stderr[-2000:]
     got = torch.from_numpy(np.load(tmp_path / "kappa.npy"))
     assert torch.allclose(got, want, rtol=1e-5, atol=1e-5 * float(want.abs().max()))
-    assert {p.name for p in tmp_path.iterdir()} == {"kappa.npy", "kappa.json"}
+    assert {p.name for p in tmp_path.iterdir()} == {"kappa.npy", "kappa.npy.lpntk"}
 
 
 def test_a_rank_that_dies_leaves_a_result_that_resumes(tmp_path, want):
@@ -64,12 +66,43 @@ def test_a_rank_that_dies_leaves_a_result_that_resumes(tmp_path, want):
     assert ran.returncode != 0
     assert not out.exists()
     assert "exitcode  : 3" in ran.stderr, ran.stderr[-2000:]
-    log = out.parent / "kappa.partial.1.tiles"
-    assert len(read_places(log, np.float32)[0]) == 2
+    entered = out.parent / "kappa.npy.lpntk" / "tiles.1"
+    assert entered.read_text().count("\n") == 2
 
     main([*CALL, "--out", str(out)])  # one process takes over
     got = torch.from_numpy(np.load(out))
     assert torch.allclose(got, want, rtol=1e-5, atol=1e-5 * float(want.abs().max()))
+
+
+# a job whose processes hold the file until they are told
+HOLDING = """
+import os, sys, torch
+from lpntk import distributed
+from lpntk.blocks import cut
+from lpntk.store import opened
+rank, size = distributed.world()
+with distributed.first_rank_first(rank, size):
+    held = opened(sys.argv[1], cut(60, 60, True, 1, 2000), torch.float32, {}, rank)
+    held.__enter__()
+distributed.wait_for_all(size)
+print("holds", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_job_shares_its_lock_and_no_other_gets_it(tmp_path):
+    (tmp_path / "holding.py").write_text(HOLDING)
+    out, command = tmp_path / "kappa.npy", [*RUN, str(tmp_path / "holding.py"), str(tmp_path / "kappa.npy")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment(), **pipes) as job:
+        assert [job.stdout.readline() for _ in range(2)] == ["holds\n"] * 2
+        alone = [sys.executable, "-m", "lpntk.distributed", *CALL, "--out", str(out)]
+        told = subprocess.run(alone, env=environment(), capture_output=True, text=True, timeout=60, check=False)
+        job.stdin.close()
+        assert job.wait(60) == 0
+    assert told.returncode == 1
+    assert len(told.stderr.splitlines()) == 1
+    assert re.search(r"kappa\.npy is being written by process \d+ on \S+, process \d+ on", told.stderr)
 
 
 # somebody else's group gives up after two seconds; the kernel's processes may be further apart

@@ -1,7 +1,13 @@
+import errno
 import json
 import os
+import shlex
 import shutil
+import subprocess
+import sys
+from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,21 +16,24 @@ import torch
 from cases import CASES, samples
 from oracle import oracle_kernel, relative_error
 
-from lpntk import blocks, distributed, kernels, npy, store
+from lpntk import blocks, distributed, journal, kernel_file, kernels, lock, npy
 from lpntk.blocks import cut
 from lpntk.gram import LayerwiseGram
+from lpntk.kernel_file import KernelFile
 from lpntk.kernels import kernel_matrix
+from lpntk.lock import locked
 from lpntk.models import build
 from lpntk.reuse import identity
 from lpntk.sketch import Sketch
-from lpntk.store import KernelFile
+from lpntk.store import opened
 
 MODEL = build("mlp", (1, 4, 4), 3, seed=0, hidden=(8,))
 X = torch.randn(23, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 Y = torch.randint(3, (23,), generator=torch.Generator().manual_seed(1))
 BYTES = 4 * sum(p.numel() for p in MODEL.parameters())  # so small that every layer keeps its gradients
 SMALL = 8 * BYTES * 4 // 3 + 8  # eight samples' features
-TILES = cut(23, 23, True, BYTES, SMALL - SMALL // 4).tiles()
+PLAN = cut(23, 23, True, BYTES, SMALL - SMALL // 4)
+TILES = PLAN.tiles()
 IDENTITY = identity(MODEL, {"x": X, "y": Y}, signs="label", normalize=False, by=None, sketch=None)
 
 
@@ -115,7 +124,7 @@ def test_a_file_holds_what_memory_holds(tmp_path, normalize):
     got = kernel_matrix(MODEL, X, Y, normalize=normalize, memory_budget=SMALL, out=path)
     assert torch.allclose(got, want, rtol=1e-5, atol=1e-6)
     assert np.array_equal(np.load(path), got.numpy())
-    assert [p.name for p in sorted(tmp_path.iterdir())] == ["kappa.json", "kappa.npy"]
+    assert [p.name for p in sorted(tmp_path.iterdir())] == ["kappa.npy", "kappa.npy.lpntk"]
     again = kernel_matrix(MODEL, X, Y, normalize=normalize, out=path)  # read, not computed
     assert torch.equal(again, got)
 
@@ -136,21 +145,30 @@ def killed(monkeypatch, after, call):
             call()
 
 
+def computed(monkeypatch, call):
+    """Return the result and the tiles that were computed for it."""
+    put, tiles = KernelFile.put, []
+    with monkeypatch.context() as patch:
+        patch.setattr(KernelFile, "put", lambda store, tile, block: (tiles.append(tile), put(store, tile, block)))
+        return call(), tiles
+
+
 def test_a_killed_run_goes_on_at_its_last_finished_tile(tmp_path, monkeypatch):
-    path, log = tmp_path / "kappa.npy", tmp_path / "kappa.partial.0.tiles"
+    path, listed = tmp_path / "kappa.npy", tmp_path / "kappa.npy.lpntk" / "tiles.0"
     call = partial(kernel_matrix, MODEL, X, Y, memory_budget=SMALL, out=path)
     killed(monkeypatch, 4, call)
     assert not path.exists()
-    whole = log.read_bytes()
-    for cut_short in (whole[:-1], whole[:-1] + b"?", whole + whole[-50:-20]):  # what a kill or a crash may leave
-        log.write_bytes(cut_short)
+    for spoil, stood in [
+        (lambda text: text[:-1], 4),
+        (lambda text: text[:-2] + b"?\n", 4),  # what a crash may leave
+        (lambda text: text + b"0 2 0 ", 5),  # or a kill
+    ]:
+        listed.write_bytes(spoil(listed.read_bytes()))
         killed(monkeypatch, 1, call)
-        missing_now = KernelFile(path, 23, 23, torch.float32, True, IDENTITY).missing(TILES)
-        assert len(missing_now) == len(TILES) - (5 if cut_short.startswith(whole) else 4)
-    computed, put = [], KernelFile.put
-    monkeypatch.setattr(KernelFile, "put", lambda *a: (computed.append(a[1]), put(*a)))
-    assert relative_error(call(), oracle_kernel(MODEL, X, Y)) < 1e-5
-    assert len(computed) == len(TILES) - 5  # none twice
+        assert listed.read_bytes().count(b"\n") == stood + 1
+    got, tiles = computed(monkeypatch, call)
+    assert relative_error(got, oracle_kernel(MODEL, X, Y)) < 1e-5
+    assert len(tiles) == len(TILES) - 6  # none twice
 
 
 def test_tiles_of_another_kernel_never_count(tmp_path, monkeypatch):
@@ -159,16 +177,16 @@ def test_tiles_of_another_kernel_never_count(tmp_path, monkeypatch):
     other = partial(kernel_matrix, MODEL, 2 * X, Y, memory_budget=SMALL, out=path)
     with pytest.raises(ValueError, match="holds another kernel: x differs; delete it") as refused:
         other()
-    (tmp_path / str(refused.value).split()[0]).unlink()  # as told
+    shutil.rmtree(tmp_path / str(refused.value).split()[0])  # as told
     killed(monkeypatch, 1, other)
     assert relative_error(other(), oracle_kernel(MODEL, 2 * X, Y)) < 1e-5
 
 
-@pytest.mark.parametrize("step", ["begin", "write_json", "replace"])
+@pytest.mark.parametrize("step", ["write_json", "reserve", "rewrite", "rename"])
 @pytest.mark.parametrize("late", [False, True])
 def test_a_kill_between_any_two_steps_resumes(tmp_path, monkeypatch, step, late):
     path = tmp_path / "kappa.npy"
-    module = store.os if step == "replace" else store
+    module = {"reserve": npy, "rewrite": journal.Journal}.get(step, kernel_file)
     does = getattr(module, step)
 
     def dies(*arguments):
@@ -182,51 +200,237 @@ def test_a_kill_between_any_two_steps_resumes(tmp_path, monkeypatch, step, late)
             kernel_matrix(MODEL, X, Y, memory_budget=SMALL, out=path)
     got = kernel_matrix(MODEL, X, Y, memory_budget=SMALL, out=path)
     assert relative_error(got, oracle_kernel(MODEL, X, Y)) < 1e-5
-    assert [p.name for p in sorted(tmp_path.iterdir())] == ["kappa.json", "kappa.npy"]
+    assert [p.name for p in sorted(tmp_path.iterdir())] == ["kappa.npy", "kappa.npy.lpntk"]
 
 
-def test_a_name_with_brackets_leaves_nothing_behind(tmp_path):
-    kernel_matrix(MODEL, X, Y, out=tmp_path / "k[1].npy")
-    assert [p.name for p in sorted(tmp_path.iterdir())] == ["k[1].json", "k[1].npy"]
-
-
-def test_no_file_has_two_writers(tmp_path):
-    """Two machines that see each other's files only when all is done lose nothing."""
-    first, second = tmp_path / "first", tmp_path / "second"
-    whole = torch.randn(23, 23)
+def test_several_processes_fill_one_file(tmp_path):
+    """What one of them has not written, or another one has overwritten, is found before the result gets its name."""
+    path, whole = tmp_path / "kappa.npy", torch.randn(23, 23)
     whole += whole.T.clone()
-    for rank, folder in enumerate([first, second]):
-        KernelFile(folder / "kappa.npy", 23, 23, torch.float32, True, IDENTITY, rank)
-    stores = [
-        KernelFile(folder / "kappa.npy", 23, 23, torch.float32, True, IDENTITY, rank)
-        for rank, folder in enumerate([first, second])
-    ]
-    for i, (top, bottom, left, right) in enumerate(TILES):
-        stores[i % 2].put((top, bottom, left, right), whole[top:bottom, left:right])
-    written = [{p.name for p in folder.iterdir()} for folder in (first, second)]
-    assert not written[0] & written[1]
-    shutil.copytree(second, first, dirs_exist_ok=True)
-    assert torch.equal(stores[0].close(TILES), whole)
+    with ExitStack() as files:
+        stores = [files.enter_context(opened(path, PLAN, torch.float32, IDENTITY, rank)) for rank in range(2)]
+        for i, (top, bottom, left, right) in enumerate(TILES):
+            stores[i % 2].put((top, bottom, left, right), whole[top:bottom, left:right])
+        with (tmp_path / "kappa.npy.lpntk" / "matrix.npy").open("r+b") as file:
+            file.seek(300)
+            right = file.read(1)
+            file.seek(300)
+            file.write(b"?")
+            file.flush()
+            assert not stores[0]._all_stand() or right == b"?"
+            file.seek(300)
+            file.write(right)
+        assert torch.equal(stores[0].close(), whole)
+    assert [p.name for p in sorted((tmp_path / "kappa.npy.lpntk").iterdir())] == ["kernel.json", "lock", "tiles.0"]
 
 
 def test_tiles_that_do_not_appear_are_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "SEEN_LATE", 0)
-    file = KernelFile(tmp_path / "kappa.npy", 23, 23, torch.float32, True, IDENTITY)
-    with pytest.raises(RuntimeError, match="tiles of other processes did not appear"):
-        file.close(TILES)
+    monkeypatch.setattr(kernel_file, "SEEN_LATE", 0)
+    file = opened(tmp_path / "kappa.npy", PLAN, torch.float32, IDENTITY)
+    with file as result, pytest.raises(RuntimeError, match="all tiles as they were written did not appear"):
+        result.close()
+
+
+def spoil(path, place, content=b"\xff"):
+    with path.open("r+b") as file:
+        file.seek(place)
+        file.write(content)
+
+
+DAMAGES = [
+    (lambda path: spoil(path, 128 + 4 * (23 * 11 + 3)), "checksums agree"),
+    (lambda path: spoil(path, 128 + 4 * (23 * 3 + 11)), "checksums agree"),  # its mirror image
+    (lambda path: spoil(path, 128 + 4 * 23 * 11, bytes(4 * 23)), "checksums agree"),  # a hole
+    (lambda path: spoil(path, 60), "another size or type"),
+    (lambda path: os.truncate(path, path.stat().st_size - 500), "another size or type"),
+    (lambda path: os.truncate(path, 0), "another size or type"),
+    (lambda path: path.write_bytes(path.read_bytes() + bytes(8)), "another size or type"),
+    (lambda path: spoil(path.parent / "kappa.npy.lpntk" / "tiles.0", 20, b"?"), "checksums agree"),
+]
+
+
+@pytest.mark.parametrize(("damage", "words"), DAMAGES)
+def test_a_damaged_result_is_refused_and_mended_as_told(tmp_path, monkeypatch, damage, words):
+    path = tmp_path / "kappa.npy"
+    call = partial(kernel_matrix, MODEL, X, Y, memory_budget=SMALL, out=path)
+    want = call().clone()
+    damage(path)
+    with pytest.raises(ValueError, match=f"kappa.npy is not what was written: .*{words}") as refused:
+        call()
+    subprocess.run(shlex.split(str(refused.value).split("'")[1]), check=True)
+    got, tiles = computed(monkeypatch, call)
+    assert relative_error(got, want) < 1e-6
+    assert 0 < len(tiles) < len(TILES) or path.stat().st_size == 0 or words != "checksums agree"
+
+
+@pytest.mark.parametrize("other", [np.zeros((23, 23), np.float32), np.zeros((23, 23)), np.zeros(3)])
+def test_another_array_under_the_name_is_refused_and_kept(tmp_path, other):
+    path = tmp_path / "kappa.npy"
+    kernel_matrix(MODEL, X, Y, out=path)
+    np.save(path, other)
+    with pytest.raises(ValueError, match=r"kappa\.npy is not what was written"):
+        kernel_matrix(MODEL, X, Y, out=path)
+    assert np.array_equal(np.load(path), other)
+
+
+@pytest.mark.parametrize("damaged", ["matrix.npy", "tiles.0"])
+def test_a_damaged_entry_costs_its_tile(tmp_path, monkeypatch, caplog, damaged):
+    path = tmp_path / "kappa.npy"
+    call = partial(kernel_matrix, MODEL, X, Y, memory_budget=SMALL, out=path)
+    want = call()
+    killed_before_the_end = tmp_path / "kappa.npy.lpntk" / "matrix.npy"
+    path.rename(killed_before_the_end)
+    spoil(tmp_path / "kappa.npy.lpntk" / damaged, 140 if damaged == "matrix.npy" else 0, b"9")
+    got, tiles = computed(monkeypatch, call)
+    assert torch.equal(got, want)
+    assert len(tiles) == 1
+    assert damaged == "tiles.0" or f"1 of {len(TILES)} tiles are not what was written" in caplog.text
+
+
+HOLDING = """
+import sys, time, torch
+from lpntk.blocks import cut
+from lpntk.store import opened
+with opened(sys.argv[1], cut(23, 23, True, 1, 2000), torch.float32, {}):
+    print("holds", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_job_is_told_who_writes(tmp_path):
+    path = tmp_path / "kappa.npy"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-c", HOLDING, str(path)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "holds\n"
+        with pytest.raises(BlockingIOError, match=rf"is being written by process {holder.pid} on \S+; wait for it"):
+            kernel_matrix(MODEL, X, Y, out=path)
+        holder.kill()
+    shutil.rmtree(tmp_path / "kappa.npy.lpntk")
+    kernel_matrix(MODEL, X, Y, out=path)
+
+
+def test_a_call_that_fails_leaves_no_lock(tmp_path, monkeypatch):
+    call = partial(kernel_matrix, MODEL, X, Y, memory_budget=SMALL, out=tmp_path / "kappa.npy")
+    for _ in range(2):  # pytest holds the traceback of the first, as a notebook does
+        killed(monkeypatch, 1, call)
+    call()
+
+
+def test_the_lock_is_held_as_long_as_any_process_of_the_job(tmp_path):
+    with ExitStack() as others:
+        with locked(tmp_path / "lock", "it"):
+            others.enter_context(locked(tmp_path / "lock", "it", first=False))
+        with pytest.raises(BlockingIOError, match=rf"process {os.getpid()} on \S+, process"):
+            others.enter_context(locked(tmp_path / "lock", "it"))
+    with locked(tmp_path / "lock", "it"):
+        pass
+
+
+def test_a_disk_without_locks_is_told(tmp_path, monkeypatch, caplog):
+    def unsupported(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(lock.fcntl, "flock", unsupported)
+    kernel_matrix(MODEL, X, Y, out=tmp_path / "kappa.npy")
+    assert "this disk knows no locks" in caplog.text
+
+
+def test_files_of_others_stay(tmp_path):
+    names = ["kappa.json", "kappa.partial.npy", "kappa.partial.0.tiles", "kappa.npy.json", "matrix.npy"]
+    for name in names:
+        (tmp_path / name).write_text("mine")
+    kernel_matrix(MODEL, X, Y, out=tmp_path / "kappa.npy")
+    assert all((tmp_path / name).read_text() == "mine" for name in names)
+
+
+@pytest.mark.parametrize("name", ["", "matrix.npy", "tiles.0", "kernel.json", "notes"])
+def test_a_folder_of_others_is_refused(tmp_path, name):
+    theirs = tmp_path / "kappa.npy.lpntk" / name
+    theirs.parent.mkdir(exist_ok=True)
+    theirs.write_text("{}")
+    with pytest.raises(ValueError, match="is not lpntk's"):
+        kernel_matrix(MODEL, X, Y, out=tmp_path / "kappa.npy")
+    assert theirs.read_text() == "{}"
+    assert len([*theirs.parent.iterdir()]) == 1
+
+
+def test_a_file_that_appears_meanwhile_stays(tmp_path, monkeypatch):
+    path = tmp_path / "kappa.npy"
+    put = KernelFile.put
+    monkeypatch.setattr(KernelFile, "put", lambda *a: (put(*a), path.write_text("mine")))
+    with pytest.raises(FileExistsError, match="has appeared meanwhile; move it away"):
+        kernel_matrix(MODEL, X, Y, out=path)
+    assert path.read_text() == "mine"
+    path.rename(tmp_path / "mine")
+    _, tiles = computed(monkeypatch, partial(kernel_matrix, MODEL, X, Y, out=path))
+    assert not tiles
+
+
+def test_the_name_may_be_short_linked_or_new(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "big").mkdir()
+    (tmp_path / "link.npy").symlink_to(tmp_path / "big" / "kappa.npy")
+    for out, at in [
+        ("~/k.npy", "home/k.npy"),
+        ("link.npy", "big/kappa.npy"),
+        ("new/folder/K.NPY", "new/folder/K.NPY"),
+        ("k[1].npy", "k[1].npy"),
+    ]:
+        want = kernel_matrix(MODEL, X, Y, out=out)
+        assert np.array_equal(np.load(tmp_path / at), want)
+    assert (tmp_path / "link.npy").is_symlink()
+
+
+def test_a_name_that_cannot_be_is_told(tmp_path):
+    (tmp_path / "folder.npy").mkdir()
+    (tmp_path / "file").touch()
+    for out, words in [
+        ("kappa.csv", r"out must name an \.npy file; got 'kappa\.csv'"),
+        ("kappa", r"out must name an \.npy file; got 'kappa'"),
+        ("folder.npy", r"out must name an \.npy file; got 'folder\.npy', a folder"),
+        ("", r"out must name an \.npy file; got '.*', a folder"),
+        ("file/kappa.npy", "Not a directory; mend it or give out another place"),
+    ]:
+        with pytest.raises((ValueError, OSError), match=words):
+            kernel_matrix(MODEL, X, Y, out=tmp_path / out)
+
+
+def test_a_disk_that_fails_is_told_and_loses_nothing(tmp_path, monkeypatch):
+    """Write errors of the system name no file."""
+    path, write, written = tmp_path / "kappa.npy", npy.write, []
+    call = partial(kernel_matrix, MODEL, X, Y, memory_budget=SMALL, out=path)
+
+    def fails(*arguments):
+        if len(written) == 5:
+            raise OSError(errno.EDQUOT, "Disk quota exceeded")
+        written.append(arguments)
+        write(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(npy, "write", fails)
+        with pytest.raises(OSError, match=r"Disk quota exceeded; mend it or give out another place.*matrix\.npy"):
+            call()
+    with monkeypatch.context() as patch:
+        patch.setattr(kernel_file, "rename", fails)
+        with pytest.raises(OSError, match=r"Disk quota exceeded; mend it or give out another place.*kappa\.npy"):
+            call()
+    _, tiles = computed(monkeypatch, call)
+    assert not tiles
 
 
 def test_a_disk_without_room_is_told_before_the_work(tmp_path, monkeypatch):
-    monkeypatch.setattr(npy.shutil, "disk_usage", lambda path: SimpleNamespace(free=4 * (23 * 12 + 23 * 23) - 1))
-    with pytest.raises(OSError, match=r"make room or give out another disk"):
+    monkeypatch.setattr(npy.shutil, "disk_usage", lambda path: SimpleNamespace(free=128 + 4 * 23 * 23 - 1))
+    with pytest.raises(OSError, match=r"the result takes .* where .* are free; mend it or give out another place"):
         kernel_matrix(MODEL, X, Y, out=tmp_path / "kappa.npy")
-    monkeypatch.setattr(npy.shutil, "disk_usage", lambda path: SimpleNamespace(free=4 * (23 * 12 + 23 * 23)))
+    monkeypatch.setattr(npy.shutil, "disk_usage", lambda path: SimpleNamespace(free=128 + 4 * 23 * 23))
     kernel_matrix(MODEL, X, Y, out=tmp_path / "kappa.npy")
 
 
 def test_the_whole_result_has_its_room_before_it_is_written(tmp_path):
-    array = npy.create(tmp_path / "a.npy", (512, 512), np.dtype("float32"))
-    assert (tmp_path / "a.npy").stat().st_blocks * 512 >= array.nbytes  # no holes
+    npy.reserve(tmp_path / "a.npy", (512, 512), np.dtype("float32"))
+    assert (tmp_path / "a.npy").stat().st_blocks * 512 >= np.load(tmp_path / "a.npy").nbytes  # no holes
 
 
 def test_editing_the_result_leaves_the_file(tmp_path):
@@ -246,10 +450,19 @@ def test_a_result_larger_than_memory_can_be_mapped(tmp_path):
     assert npy.read(tmp_path / "a.npy")[-1, -1] == 3
 
 
-def test_a_result_resumes_under_another_budget(tmp_path, monkeypatch):
-    path = tmp_path / "kappa.npy"
-    killed(monkeypatch, 7, partial(kernel_matrix, MODEL, X, Y, memory_budget=SMALL, out=path))
-    assert relative_error(kernel_matrix(MODEL, X, Y, out=path), oracle_kernel(MODEL, X, Y)) < 1e-5
+@pytest.mark.parametrize(("first", "after", "second"), [(SMALL, 30, 2**20), (2**20, 6, SMALL), (2 * SMALL, 9, SMALL)])
+def test_a_result_resumes_under_another_budget(tmp_path, monkeypatch, first, after, second):
+    monkeypatch.setattr(blocks, "LARGEST", 7)
+    path, want = tmp_path / "kappa.npy", oracle_kernel(MODEL, X, Y)
+    killed(monkeypatch, after, partial(kernel_matrix, MODEL, X, Y, memory_budget=first, out=path))
+    call = partial(kernel_matrix, MODEL, X, Y, memory_budget=second, out=path)
+    got, tiles = computed(monkeypatch, call)
+    assert relative_error(got, want) < 1e-5
+    missing = cut(23, 23, True, BYTES, second - second // 4).tiles()
+    assert len(tiles) < len(missing)
+    again, none = computed(monkeypatch, partial(call, memory_budget=first))  # nothing went stale on the way
+    assert torch.equal(again, got)
+    assert not none
 
 
 @pytest.mark.parametrize(
@@ -308,7 +521,7 @@ def test_a_sketch_is_the_same_by_number_and_by_name(tmp_path):
     assert torch.equal(kernel_matrix(MODEL, X, Y, sketch=Sketch(8), out=tmp_path / "kappa.npy"), want)
     with pytest.raises(ValueError, match="sketch differs"):
         kernel_matrix(MODEL, X, Y, sketch=Sketch(8, seed=1), out=tmp_path / "kappa.npy")
-    assert "cpu" in json.loads((tmp_path / "kappa.json").read_text())["by"]
+    assert "cpu" in json.loads((tmp_path / "kappa.npy.lpntk" / "kernel.json").read_text())["by"]
 
 
 def test_extra_state_decides_the_kernel(tmp_path):
@@ -331,21 +544,20 @@ def test_extra_state_decides_the_kernel(tmp_path):
 
 def test_numbers_that_no_file_takes_are_told(tmp_path):
     with pytest.raises(ValueError, match=r"out takes float32 or float64, not torch\.bfloat16"):
-        KernelFile(tmp_path / "kappa.npy", 2, 2, torch.bfloat16, True, IDENTITY)
+        opened(tmp_path / "kappa.npy", PLAN, torch.bfloat16, IDENTITY).__enter__()
 
 
 def test_an_unknown_file_is_not_overwritten(tmp_path):
     path = tmp_path / "kappa.npy"
     np.save(path, np.zeros(3))
-    with pytest.raises(ValueError, match="holds another kernel"):
+    with pytest.raises(ValueError, match=r"kappa\.npy is there already, and no kappa\.npy\.lpntk beside it tells"):
         kernel_matrix(MODEL, X, Y, out=path)
-    with pytest.raises(ValueError, match=r"out must name an \.npy file; got 'kappa\.csv'"):
-        kernel_matrix(MODEL, X, Y, out=tmp_path / "kappa.csv")
+    assert np.array_equal(np.load(path), np.zeros(3))
 
 
 def test_the_manifest_tells_what_it_is(tmp_path):
     kernel_matrix(MODEL, X, Y, signs="ones", out=tmp_path / "kappa.npy")
-    told = json.loads((tmp_path / "kappa.json").read_text())
+    told = json.loads((tmp_path / "kappa.npy.lpntk" / "kernel.json").read_text())
     assert told["shape"] == [23, 23]
     assert told["signs"] == "ones"
 

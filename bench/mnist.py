@@ -27,12 +27,15 @@ from bench.reference import Reference
 from bench.report import environment
 from bench.variants import Computed
 from lpntk import data, files
+from lpntk.coverage import TRIED
 from lpntk.data import Dataset
 from lpntk.device import describe_device, resolve_device
-from lpntk.kernels import _engine, kernel_matrix
+from lpntk.gram import LayerwiseGram
+from lpntk.kernels import kernel_matrix
 from lpntk.models import build, count_parameters
 from lpntk.precision import exact
 from lpntk.reuse import companion
+from lpntk.signs import sign_vectors
 from lpntk.sweep import sweep
 from lpntk.training import accuracy, train
 
@@ -126,7 +129,7 @@ def timed(compute: Callable, model: nn.Module, x: Tensor, y: Tensor, peak: float
     start = time.perf_counter()
     kappa = compute(x, y)
     seconds = time.perf_counter() - start
-    flops = exact(_engine)(model, "label", (x, y), (x, y), GIB, x.device, rounded=False, sketch=None).flops(len(x))
+    flops = exact(LayerwiseGram)(model, sign_vectors, x[:TRIED], y[:TRIED], samples=len(x)).flops(len(x))
     error = Reference(Problem("lenet", model, x, y, K, "mnist")).error(Computed(kappa))
     return {"n": len(x), "seconds": seconds, "flops": flops, "share_of_peak": flops / seconds / peak, "error": error}
 

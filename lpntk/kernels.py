@@ -9,7 +9,7 @@ Theta are never formed.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from itertools import groupby
 
@@ -27,6 +27,7 @@ from lpntk.gradients import trainable
 from lpntk.gram import LayerwiseGram, mirrored
 from lpntk.layers import UnsupportedLayerError
 from lpntk.one_by_one import OneByOne
+from lpntk.outflow import Outflow
 from lpntk.precision import Precision, cast, kernel_dtype, matmul_precision
 from lpntk.reuse import identity, recheck
 from lpntk.room import smaller_when_full
@@ -141,9 +142,10 @@ def kernel_matrix(
         distributed.wait_for_all(size)  # nobody enters a tile before everybody has read which are there
         own = distributed.share(store.missing, rank, size, plan.row_block)
         exact = matmul_precision(precision, device), recurrent_in_evaluation(model, device)
-        with exact[0], exact[1], _bar(own, progress and rank == 0) as bar:
+        leaving = Outflow(store.put) if device.type == "cuda" else nullcontext(store)
+        with exact[0], exact[1], leaving as taker, _bar(own, progress and rank == 0) as bar:
             for tile, block in _blocks(engine, own, plan, rows, columns, normalize, place):
-                store.put(tile, block)
+                taker.put(tile, block)
                 bar.update(_pairs(tile))
         distributed.wait_for_all(size)
         with distributed.first_rank_first(rank, size):

@@ -130,7 +130,10 @@ def _fail():
     raise torch.OutOfMemoryError("CUDA out of memory.")
 
 
-def test_other_errors_are_not_tried_again(full):
+def test_other_errors_are_no_reason_for_smaller_blocks(full, caplog):
+    want = kernel_matrix(NET, X, Y, device="cpu")
     full(0, lambda text: RuntimeError("something else"))
-    with pytest.raises(RuntimeError, match="something else"):
-        kernel_matrix(NET, X, Y, device="cpu")
+    got = kernel_matrix(NET, X, Y, device="cpu")
+    assert torch.allclose(got, want, rtol=1e-5, atol=1e-6)
+    assert "something else. Each sample is differentiated alone instead" in caplog.text
+    assert "memory ran out" not in caplog.text

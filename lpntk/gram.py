@@ -13,14 +13,15 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from lpntk.agreement import check_agreement
 from lpntk.capture import record
 from lpntk.cover import cover
-from lpntk.coverage import TRIED, Direction, UnexplainedError, signs_at_random
+from lpntk.coverage import TRIED, Direction, signs_at_random
 from lpntk.device import empty, keep_freed_memory
 from lpntk.gradients import trainable
 from lpntk.layers import Layer
 from lpntk.plan import Form, Row, make_plan
-from lpntk.precision import kernel_dtype, product, tolerance
+from lpntk.precision import kernel_dtype, product
 
 MIB = 2**20
 STRIPS = 16  # of a symmetric matrix; each starts at the diagonal, so 1/32 of the work is done twice
@@ -193,16 +194,8 @@ class LayerwiseGram:
 
     def _compare(self, a: Features, x: Tensor, y: Tensor) -> None:
         """Compare a random combination of gradients with autograd's, parameter by parameter, from end to end."""
-        params, e = trainable(self.model), signs_at_random(len(x)).to(a.rows)
-        with torch.enable_grad():
-            logits = self.model(x)
-            s = self.direction(logits.detach(), y)
-            found = torch.autograd.grad(logits, list(params.values()), s * e[:, None].to(s), allow_unused=True)
-        want = {
-            name: 0.0 if g is None else float(g.to_dense().to(a.rows).square().sum())
-            for name, g in zip(params, found, strict=True)
-        }
-        told: dict[tuple[str, ...], tuple[float, float]] = {(name,): (0.0, 0.0) for name in params}
+        e = signs_at_random(len(x)).to(a.rows)
+        told: dict[tuple[str, ...], tuple[float, float]] = {(name,): (0.0, 0.0) for name in trainable(self.model)}
         for columns in self._plan.columns:
             rows = a.rows[:, columns.place]
             told[columns.name,] = float((e @ rows).square().sum()), float(rows.norm(dim=1).sum()) ** 2
@@ -213,16 +206,7 @@ class LayerwiseGram:
             for name in served[i]:
                 del told[name,]
             told[tuple(served[i])] = float(e @ share @ e), float(share.diagonal().clamp_min(0).sqrt().sum()) ** 2
-        loose = tolerance(self.model, x.device, rounded=self._rounded)
-        floor = loose / 30 * sum(scale for _, scale in told.values())
-        for names, (got, scale) in told.items():
-            alone = sum(want[name] for name in names)
-            if not abs(got - alone) <= loose * (scale + floor):
-                raise UnexplainedError(
-                    f"gradients of {len(x)} samples by {' and '.join(names)}, combined at random, have the squared "
-                    f"norm {got:.6g} within larger batches, but {alone:.6g} alone: the model mixes samples in larger "
-                    "batches, or its layers do not see the same rows of every sample"
-                )
+        check_agreement(self.model, self.direction, x, y, e, told, rounded=self._rounded)
 
     def _write(self, out: Tensor, a: Features, b: Features) -> Tensor:
         product(a.rows, b.rows.T, rounded=self._rounded, out=out)

@@ -26,6 +26,7 @@ from lpntk.device import ran_out, recurrent_in_evaluation
 from lpntk.gradients import trainable
 from lpntk.gram import LayerwiseGram, mirrored
 from lpntk.layers import UnsupportedLayerError
+from lpntk.layout import placed, prepared
 from lpntk.one_by_one import OneByOne
 from lpntk.outflow import Outflow
 from lpntk.precision import Precision, cast, kernel_dtype, matmul_precision
@@ -107,13 +108,13 @@ def kernel_matrix(
     with matmul_precision(None, device), recurrent_in_evaluation(model, device):
         check_inputs(model, x, y, x2, y2)
         rows, columns = (x, y), (x, y) if symmetric else (x2, y2)
-        layout = _prepare(model, x[:2], device)
+        layout = prepared(model, x[:2], device)
         with torch.enable_grad():
-            check_apart(model, given, model(_placed(x[:2], device, layout).clone()))
+            check_apart(model, given, model(placed(x[:2], device, layout).clone()))
         direction = partial(sign_vectors, signs=signs, unit=normalize)
         direction(torch.zeros(1, 2), torch.zeros(1))  # an unknown name is refused at once
         few = [
-            torch.cat([_placed(a[:2], device, layout), _placed(b[-2:], device, layout)])
+            torch.cat([placed(a[:2], device, layout), placed(b[-2:], device, layout)])
             for a, b in zip(rows, columns, strict=True)
         ]
         rounded = precision == "bf16"
@@ -123,7 +124,7 @@ def kernel_matrix(
     n, n2 = len(x), len(columns[0])
     dtype = kernel_dtype(trainable(model).values())
     memory, per_pair = memory_budget - memory_budget // 4, dtype.itemsize * (2 if rounded else 1)
-    place = partial(_placed, device=device, layout=layout)
+    place = partial(placed, device=device, layout=layout)
 
     def computed(engine: Engine, files: ExitStack) -> Tensor:
         per_sample = _bytes_per_sample(engine, x, device, layout, rounded=rounded)
@@ -204,33 +205,6 @@ def _blocks(
         del held  # before the next row block is made
 
 
-def _prepare(model: nn.Module, x: Tensor, device: torch.device) -> torch.memory_format:
-    """Return the memory format that samples shall have, and make the model ready for it and for being run again.
-
-    On the CPU convolutions, pooling and patches run faster on channels last, but ``.view`` may refuse that.
-    """
-    layout, convs = torch.preserve_format, [m for m in model.modules() if isinstance(m, nn.Conv2d)]
-    if device.type == "cpu" and convs:
-        layout = torch.channels_last
-        for conv in convs:
-            conv.to(memory_format=layout)
-        try:
-            with torch.no_grad():
-                model(_placed(x, device, layout).clone())
-        except RuntimeError as error:
-            if ran_out(error):
-                raise
-            layout = torch.contiguous_format
-            for conv in convs:
-                conv.to(memory_format=layout)
-    given = _placed(x, device, layout).clone()
-    with torch.no_grad():
-        model(given)
-    if given._version:  # changed in place, as by ReLU(inplace=True) in front
-        model.register_forward_pre_hook(lambda _, args: (args[0].clone(), *args[1:]), prepend=True)
-    return layout
-
-
 def _engine(
     model: nn.Module,
     direction: Direction,
@@ -263,11 +237,6 @@ def _inverse_norms(squares: Tensor) -> Tensor:
     """Return 1 / norm by squared norm; 0 where a sample has no gradient, or one too small for these numbers."""
     info = torch.finfo(squares.dtype)
     return torch.where(squares > info.tiny / info.eps, squares.rsqrt(), 0.0)
-
-
-def _placed(t: Tensor, device: torch.device, layout: torch.memory_format) -> Tensor:
-    """Move samples to the device, images in a memory format."""
-    return t.to(device, memory_format=layout if t.ndim == 4 else torch.preserve_format)
 
 
 def _bytes_per_sample(

@@ -4,7 +4,8 @@ PROFILE ?= quick
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-DATA_FLAG := $(if $(DATA),--data $(DATA))
+DATA_FLAG := $${DATA:+--data "$$DATA"}
+export PROFILE DATA  # read by the shell, so that spaces and quotes in them are just that
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .NOTPARALLEL:  # a book is built after its results
@@ -13,10 +14,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 book: regenerate html  ## regenerate at PROFILE, then build the HTML
 
 regenerate: $(READY)  ## run every notebook whose parameters, source or data changed
-	$(BIN)/python -m lpntk.regenerate --profile $(PROFILE) $(DATA_FLAG)
+	$(BIN)/python -m lpntk.regenerate --profile "$$PROFILE" $(DATA_FLAG)
 
 html: $(READY)  ## build the book from the results of PROFILE, warnings being errors
-	$(BIN)/python book/build.py --profile $(PROFILE)
+	$(BIN)/python book/build.py --profile "$$PROFILE"
 
 test: $(READY)  ## all tests
 	$(BIN)/python -m pytest

@@ -13,6 +13,8 @@ import papermill
 from nbclient.exceptions import CellTimeoutError
 from papermill.exceptions import PapermillExecutionError
 
+from lpntk.escape import rename
+
 STARTS = 3  # of a kernel, until its notebook is given up
 
 
@@ -73,6 +75,7 @@ def tidy(path: Path, dataset: object, origin: str) -> None:
     """
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.pop("papermill", None)
+    rename(notebook.cells, str(dataset))
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)

@@ -13,6 +13,16 @@ def cache_folder() -> Path:
     return Path(os.environ.get("LPNTK_CACHE") or Path(__file__).resolve().parent.parent / ".cache")
 
 
+def as_notebooks_say(folder: str | os.PathLike) -> Path:
+    """Return the folder that a notebook means: a relative one counts from ``notebooks`` beside the package, if there.
+
+    Jupyter runs a notebook in its own folder, papermill wherever it was called, and both should find the same.
+    """
+    notebooks = Path(__file__).resolve().parent.parent / "notebooks"
+    base = notebooks if (notebooks / "profiles").is_dir() else Path()
+    return base / Path(folder).expanduser()
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a path to write to, and give the file its name once that is done; of two processes, the last one's stays."""

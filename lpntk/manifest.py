@@ -14,6 +14,7 @@ from pathlib import Path
 from lpntk import data
 from lpntk.code import definitions
 from lpntk.device import describe_device
+from lpntk.escape import markdown
 from lpntk.files import write_json
 
 PACKAGE = Path(__file__).resolve().parent
@@ -92,7 +93,7 @@ def duration(folder: Path, seconds: float) -> str:
 def in_words(made_by: dict[str, object], took: str) -> str:
     """Return the origin of a result as one line of Markdown for the end of its page; ``took`` as of ``duration``."""
     versions = made_by["versions"]
-    parameters = ", ".join(f"{key} = {value}" for key, value in made_by["parameters"].items())
+    parameters = ", ".join(f"{key} = {markdown(value)}" for key, value in made_by["parameters"].items())
     where = f"`notebooks/{made_by['notebook']}` at the profile `{made_by['profile']}` ({parameters})"
     how = f"{made_by['device']}; {took}; torch {versions['torch']}, Python {versions['python']}"
     what = f"source {made_by['source'][:12]}, data {str(made_by['data'])[:12]}"

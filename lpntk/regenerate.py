@@ -8,7 +8,6 @@ exit status 1; what had finished stays.
 """
 
 import argparse
-import ast
 import os
 import shutil
 import sys
@@ -19,14 +18,12 @@ from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 
-import nbformat
-import papermill
 import torch
-import yaml
 
 from lpntk import manifest
 from lpntk.execute import RegenerationError, execute, tidy
-from lpntk.pairing import NOTEBOOKS, disagreement
+from lpntk.pairing import NOTEBOOKS
+from lpntk.profile import check_parameters, choose, read_profile
 
 ROOT = NOTEBOOKS.parent
 
@@ -70,60 +67,6 @@ def regenerate(
         folders.append(folder)
     run(waiting, jobs)
     return folders
-
-
-def read_profile(profile: str, notebooks: Path = NOTEBOOKS) -> dict[str, dict[str, object]]:
-    """Return the parameters of every notebook at a profile: its own over those of ``all``."""
-    path = notebooks / "profiles" / f"{profile}.yml"
-    if not path.exists():
-        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yml")))
-        raise RegenerationError(f"no profile {profile!r}: expected one of {known}, or write {path.name} beside them")
-    try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise RegenerationError(f"{path.name} is no YAML: {error}") from error
-    tables = isinstance(content, dict) and all(isinstance(own, dict | None) for own in content.values())
-    if not tables or not set(content) - {"all"}:
-        raise RegenerationError(f"{path.name} must name at least one notebook, each with its parameters below it")
-    shared = content.pop("all", None) or {}
-    settings = {name: {**shared, **(own or {})} for name, own in sorted(content.items())}
-    if any("results" in own for own in settings.values()):
-        raise RegenerationError(f"{path.name} sets results, but the folder of a result follows from the profile")
-    return settings
-
-
-def choose(settings: dict[str, object], only: list[str] | None) -> list[str]:
-    """Return the notebook names to run, in order."""
-    if not only:
-        return list(settings)
-    for start in only:
-        if not any(name.startswith(start) for name in settings):
-            raise RegenerationError(f"--only {start!r} fits no notebook of the profile: {', '.join(settings)}")
-    return [name for name in settings if name.startswith(tuple(only))]
-
-
-def check_parameters(source: Path, given: dict[str, object]) -> dict[str, object]:
-    """Return the notebook's parameters with the profile's values; papermill itself would let mistakes pass."""
-    if not source.exists():
-        raise RegenerationError(f"the profile names {source.stem}, but there is no {source.name}; correct the profile")
-    if fault := disagreement(source):
-        raise RegenerationError(f"{fault}; run `make pair` so that both say the same")
-    path = source.with_suffix(".ipynb")
-    if not any("parameters" in cell.metadata.get("tags", []) for cell in nbformat.read(path, as_version=4).cells):
-        raise RegenerationError(f"{source.name} has no cell tagged 'parameters'; tag the cell with its defaults")
-    known = papermill.inspect_notebook(str(path))
-    if unknown := sorted(set(given) - set(known)):
-        raise RegenerationError(
-            f"{source.name} knows no parameter {', '.join(unknown)}; it has {', '.join(known)}: correct the profile"
-        )
-    try:
-        defaults = {name: ast.literal_eval(entry["default"]) for name, entry in known.items()}
-        ast.parse(source.read_text())
-    except (ValueError, SyntaxError) as error:
-        raise RegenerationError(f"{source.name}: parameters must be plain values, and cells Python: {error}") from error
-    parameters = {**defaults, **given}
-    parameters.pop("results", None)  # the folder is no property of the result
-    return parameters
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,12 @@ A notebook opens one ``Results``; everything the book later shows comes from it.
 import math
 import os
 import struct
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 from IPython.display import Image
 from matplotlib.figure import Figure
 
-from lpntk.files import replacing, write_json
+from lpntk.files import as_notebooks_say, replacing, write_json
 
 DPI, SHOWN = 150, 100  # dots per inch of the file, and as shown
 
@@ -21,11 +20,11 @@ class Results:
     """Numbers and figures of one run of one notebook.
 
     Args:
-        folder: where they go; made if missing.
+        folder: where they go; made if missing. A relative one counts from the folder of the notebooks.
     """
 
     def __init__(self, folder: str | os.PathLike):
-        self.folder = Path(folder)
+        self.folder = as_notebooks_say(folder)
         (self.folder / "figures").mkdir(parents=True, exist_ok=True)
         self.numbers: dict[str, float | int | str] = {}
 

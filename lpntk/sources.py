@@ -24,11 +24,27 @@ FILES = {
     "mnist": [f"MNIST/raw/{name}" for name in MNIST_BYTES],
     "cifar10": [f"cifar-10-batches-py/{name}" for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")],
 }
+UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    zlib.error,
+    zipfile.BadZipFile,
+)  # fmt: skip (what numpy raises at a file that is damaged, packed oddly or encrypted)
 TRAIN_TEST = {"mnist": (60_000, 10_000), "cifar10": (50_000, 10_000)}
 
 
 class DataError(ValueError):
     """Data that cannot be used; the message names file, expectation and fix."""
+
+
+def own_file(name: str) -> Path | None:
+    """Return the path that a name of data means, ``~`` being the home, or None if it names no file of one's own."""
+    return Path(name).expanduser() if name.lower().endswith(".npz") else None
 
 
 def read_arrays(name: str, root: Path, *, download: bool = True) -> tuple[dict[str, np.ndarray], str]:
@@ -49,9 +65,14 @@ def read_arrays(name: str, root: Path, *, download: bool = True) -> tuple[dict[s
         if packed.exists():
             return _npz(packed), packed.name
         return _torchvision(name, root, download), f"{name} ({Path(FILES[name][0]).parent} in {root.name or root})"
-    if name.endswith(".npz"):
-        return _npz(Path(name)), Path(name).name
-    raise DataError(f"no data set {name!r}: expected digits, mnist, cifar10 or the path of an .npz file")
+    if own := own_file(name):
+        return _npz(own), own.name
+    here = Path(name).expanduser()
+    got = "a folder" if here.is_dir() else "a file of another kind" if here.is_file() else "no such name"
+    raise DataError(
+        f"no data set {name!r} ({got}): expected digits, mnist, cifar10 or the path of an .npz file, as "
+        f"np.savez('own.npz', x_train=..., ...) makes it with the arrays {', '.join(KEYS)}"
+    )
 
 
 def _digits() -> dict[str, np.ndarray]:
@@ -78,25 +99,40 @@ def _digits() -> dict[str, np.ndarray]:
 
 
 def _npz(path: Path) -> dict[str, np.ndarray]:
-    if not path.exists():
-        raise DataError(f"{path}: no such file; expected an .npz with {', '.join(KEYS)}; check the path")
+    if not path.is_file():
+        got = "it is a folder" if path.is_dir() else "no such file"
+        raise DataError(f"{path}: {got}; expected an .npz with {', '.join(KEYS)}; check the path")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise TypeError("it holds one array, no archive of arrays")
+        with archive:
             missing = [key for key in KEYS if key not in archive.files]
             if missing:
                 raise DataError(
                     f"{path.name}: expected the arrays {', '.join(KEYS)}; missing {', '.join(missing)} "
                     f"(it holds {', '.join(archive.files) or 'nothing'}); save it with np.savez"
                 )
-            return {key: archive[key] for key in KEYS}
+            return {key: _array(archive, key, path.name) for key in KEYS}
     except DataError:
         raise
-    except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        reason = "it is no zip archive, or holds objects" if "allow_pickle" in str(error) else error
+    except UNREADABLE as error:
+        reason = "it is no zip archive" if "allow_pickle" in str(error) else error
         raise DataError(
             f"{path.name}: expected a whole .npz of plain arrays, but it cannot be read ({reason}); "
             "it may be truncated: copy or save it again with np.savez"
         ) from error
+
+
+def _array(archive: np.lib.npyio.NpzFile, key: str, where: str) -> np.ndarray:
+    """Read one array; one of Python objects is never unpickled, for that would run what the file says."""
+    try:
+        return archive[key]
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        fix = "astype(str) for names, astype(int) for numbers" if key[0] == "y" else "np.stack, if their shapes are one"
+        raise DataError(f"{where}: {key} holds Python objects, not numbers or words; before saving use {fix}") from None
 
 
 def _torchvision(name: str, root: Path, download: bool) -> dict[str, np.ndarray]:

@@ -1,5 +1,6 @@
 """The book, built from a smoke run: every link and image resolves, every number comes from a file."""
 
+import html
 import importlib.util
 import json
 import shutil
@@ -8,11 +9,14 @@ import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import nbformat
 import pytest
 import yaml
 from bs4 import BeautifulSoup
+from markdown_it import MarkdownIt
+from mdit_py_plugins.dollarmath import dollarmath_plugin
 
-from lpntk import regenerate
+from lpntk import escape, manifest, regenerate
 
 ROOT = Path(__file__).resolve().parent.parent
 HTML = Path("_build/smoke/_build/html")
@@ -58,6 +62,42 @@ def test_a_profile_shows_its_own_pages_and_the_default_s_for_the_rest(tmp_path, 
     shown = {"caption": "all", "chapters": [{"file": pages[0]}, {"file": pages[2]}]}
     assert module.contents("own") == {"root": "intro", "parts": [shown]}
     assert module.contents("quick") == {"root": "intro", "parts": parts}
+
+
+def test_the_name_of_a_data_set_is_no_markup():
+    spec = importlib.util.spec_from_file_location("lpntk_results", ROOT / "book/_ext/lpntk_results.py")
+    extension = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(extension)
+    name = r"a|b <script> *x* $1$ `c` [d](e) \f &amp;.npz"
+    made_by = {
+        "notebook": "01-a.py", "profile": "own", "parameters": {"dataset": name, "model": "<b>", "n": 5},
+        "device": "cpu", "seconds": 1, "source": "0" * 64, "data": "0" * 64, "versions": {"torch": "2", "python": "3"},
+    }  # fmt: skip
+    executed = nbformat.v4.new_notebook(cells=[
+        nbformat.v4.new_code_cell(f"dataset = {'/home/me/' + name!r}", metadata={"tags": ["injected-parameters"]}),
+        nbformat.v4.new_code_cell("...", outputs=[
+            nbformat.v4.new_output("display_data", data={"text/markdown": f"On /home/me/{name} it holds."}),
+            nbformat.v4.new_output("display_data", data={"text/html": f"<i>{html.escape('/home/me/' + name)}</i>"}),
+            nbformat.v4.new_output("stream", text=f"read /home/me/{name}"),
+        ]),
+    ])  # fmt: skip
+    escape.rename(executed.cells, name)
+    shown, page, printed = executed.cells[1].outputs
+    assert printed.text == f"read {name}"
+    render = MarkdownIt("commonmark").enable("table").use(dollarmath_plugin).render
+    table = f"| data | device |\n|---|---|\n| {escape.markdown(name)} | cpu |\n"
+    told = [
+        extension.scale(made_by, Path("none")),
+        manifest.in_words(made_by, "1 s"),
+        shown.data["text/markdown"],
+        table,
+    ]
+    for content in [*map(render, told), page.data["text/html"]]:
+        soup = BeautifulSoup(content, "html.parser")
+        assert name in soup.get_text()
+        assert not soup.find_all(["script", "b", "a", "eq"])
+        assert "/home/me" not in content
+    assert [cell.get_text() for cell in BeautifulSoup(render(table), "html.parser").find_all("td")] == [name, "cpu"]
 
 
 def test_every_page_of_the_contents_is_built(book):

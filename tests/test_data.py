@@ -235,3 +235,60 @@ def test_the_real_mnist():
     mnist = load("mnist", download=False)
     assert mnist.x_train.mean().abs() < 1e-3
     assert torch.bincount(mnist.y_train).tolist()[:3] == [5923, 6742, 5958]  # published class counts
+
+
+def test_one_odd_pixel_of_a_constant_channel_stays_small(tmp_path):
+    given = arrays(shape=(3, 8, 8))
+    x_train, x_test = (given[key].astype(np.float32) / 255 for key in ("x_train", "x_test"))
+    x_train[:, 1] = np.float32(0.1)  # its mean in float32 is not 0.1, so its deviation from it is not 0
+    x_train[:, 2] = np.float32(0.5) + RNG.choice([0, 2**-24], (20, 8, 8)).astype(np.float32)  # the last bit flickers
+    x_test[:, 1:] = x_train[0, 1:]
+    x_test[0, 1:, 0, 0] = 0.9
+    own = load(saved(tmp_path, x_train=x_train, x_test=x_test))
+    assert own.std[1:] == (1, 1)
+    assert own.x_test[:, 1:].abs().max() <= 0.8
+    x_train[:, 2] = 1e-6 * x_train[:, 0]  # faint, yet not constant
+    assert load(saved(tmp_path, x_train=x_train, x_test=x_test)).x_train[:, 2].std() == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["U9", "S9"])
+def test_words_as_labels_become_the_names_of_the_classes(tmp_path, dtype):
+    names = np.array(["zebra", "ant", "cöw"] if dtype == "U9" else [b"zebra", b"ant", b"cow"])
+    own = load(saved(tmp_path, y_train=names[np.arange(20) % 3].astype(dtype), y_test=names[np.arange(10) % 2]))
+    assert own.classes == ("ant", "cöw" if dtype == "U9" else "cow", "zebra")
+    assert own.y_train[:4].tolist() == [2, 0, 1, 2]
+    assert own.y_test[:3].tolist() == [2, 0, 2]
+    other = load(saved(tmp_path, y_train=names[np.arange(20) % 3].astype(dtype), y_test=names[np.arange(10) % 3]))
+    assert own.digest != other.digest
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"y_test": np.array(["a", "d"] * 5)}, r"y_test holds d, which are not those of y_train; .*leave it out"),
+        ({"y_test": np.arange(10) % 2}, r"y_train must hold integer class numbers"),
+        ({"y_train": np.array(["a", "b"] * 10, dtype=object)}, r"y_train holds Python objects.*astype\(str\)"),
+        (
+            {"y_train": np.arange(20) % 3, "y_test": np.arange(10)},
+            r"y_test must hold .*got 0\.\.9; what occurs only in",
+        ),
+        ({"x_test": np.array([np.zeros(3), None] * 5, dtype=object)}, r"x_test holds Python objects.*np\.stack"),
+    ],
+)
+def test_labels_and_objects_that_are_refused(tmp_path, other, words):
+    with pytest.raises(DataError, match=words):
+        load(saved(tmp_path, **{"y_train": np.array(["a", "b"] * 10), "y_test": np.array(["a", "b"] * 5), **other}))
+
+
+def test_a_path_as_people_write_it(tmp_path, monkeypatch):
+    Path(saved(tmp_path)).rename(tmp_path / "Own.NPZ")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load("~/Own.NPZ").name == "Own"
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "unzipped.npz").mkdir()
+    with pytest.raises(DataError, match=r"no data set '~/pictures' \(a folder\): expected .*np\.savez"):
+        load("~/pictures")
+    with pytest.raises(DataError, match=r"unzipped\.npz: it is a folder; expected an \.npz"):
+        load("~/unzipped.npz")
+    np.savez(tmp_path / "mnist.npz", **arrays(n=40, shape=(28, 28), k=10))
+    assert load("mnist", "~").in_shape == (1, 28, 28)

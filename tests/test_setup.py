@@ -58,3 +58,18 @@ def test_readme_names_what_exists():
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), target
     for link in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (ROOT / link).exists(), link
+
+
+@pytest.mark.parametrize("folder", ["/a b", "/it's", '/a "b" *', ""])
+def test_make_hands_on_the_folder_of_the_data_as_it_is(tmp_path, folder):
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin" / "python"
+    python.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$@\" >> {tmp_path}/given\n")
+    python.chmod(0o755)
+    (tmp_path / ".ready").touch()
+    make = ["make", "regenerate", "bench", f"VENV={tmp_path}", f"DATA={folder}", "PROFILE=a b"]
+    subprocess.run(make, cwd=ROOT, check=True, capture_output=True)
+    flag = ["--data", folder] if folder else []
+    regenerate = ["-m", "lpntk.regenerate", "--profile", "a b", *flag]
+    bench = ["bench/run.py", "--out", "results/bench/bench.json", *flag]
+    assert (tmp_path / "given").read_text().splitlines() == [*regenerate, *bench]

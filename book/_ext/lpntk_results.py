@@ -23,6 +23,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 from sphinx.util.nodes import explicit_title_re
 
+from lpntk.escape import markdown
 from lpntk.manifest import duration
 
 logger = logging.getLogger(__name__)
@@ -120,9 +121,11 @@ def scale(made_by: dict, folder: Path) -> str:
     """One line of Markdown with what a reader must know to weigh a result, which lies in ``folder``."""
     given = made_by["parameters"]
     page = f"/results/{made_by['profile']}/{made_by['notebook'].removesuffix('.py')}/notebook"
-    told = [f"{key} = {given[key]}" for key in ("model", "n", "epochs", "lr", "seeds", "seed") if key in given]
+    told = [
+        f"{key} = {markdown(given[key])}" for key in ("model", "n", "epochs", "lr", "seeds", "seed") if key in given
+    ]
     return (
-        f"Data {given.get('dataset', 'none')}; {', '.join(told)}; {made_by['device']}; "
+        f"Data {markdown(given.get('dataset', 'none'))}; {', '.join(told)}; {markdown(made_by['device'])}; "
         f"{duration(folder, made_by['seconds'])}. "
         f"Drawn by {{doc}}`{made_by['notebook']} <{page}>`."
     )
@@ -140,10 +143,12 @@ class Provenance(SphinxDirective):
             self.env.note_dependency(str(path))
             made_by = json.loads(path.read_text())
             page = f"/results/{made_by['profile']}/{path.parent.name}/notebook"
-            given = ", ".join(f"{key} = {value}" for key, value in made_by["parameters"].items() if key != "dataset")
+            parameters = dict(made_by["parameters"])
+            own = markdown(parameters.pop("dataset", ""))
+            given = ", ".join(f"{key} = {markdown(value)}" for key, value in parameters.items())
             rows.append(
-                f"| {{doc}}`{path.parent.name} <{page}>` | {made_by['parameters'].get('dataset', '')} | {given} "
-                f"| {made_by['device']} | {duration(path.parent, made_by['seconds'])} | `{made_by['source'][:12]}` |"
+                f"| {{doc}}`{path.parent.name} <{page}>` | {own} | {given} | {markdown(made_by['device'])} "
+                f"| {duration(path.parent, made_by['seconds'])} | `{made_by['source'][:12]}` |"
             )
         if not rows:
             logger.warning("no result of the profile %r", self.config.lpntk_profile, location=self.get_location())

@@ -1,0 +1,30 @@
+"""Results land where the notebook says, from wherever it is run."""
+
+import pytest
+
+from lpntk import files
+from lpntk.results import Results
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A package beside notebooks, and a working folder elsewhere."""
+    (tmp_path / "repo" / "notebooks" / "profiles").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    monkeypatch.setattr(files, "__file__", str(tmp_path / "repo" / "lpntk" / "files.py"))
+    monkeypatch.chdir(tmp_path / "elsewhere" / "deep")
+    return tmp_path / "repo"
+
+
+def test_a_relative_folder_counts_from_the_notebooks(checkout, tmp_path, monkeypatch):
+    Results("../results/interactive/01").number("n", 1)
+    assert (checkout / "results/interactive/01/numbers.json").exists()
+    assert list((tmp_path / "elsewhere").rglob("*.json")) == []
+    Results(tmp_path / "own").number("n", 1)
+    assert (tmp_path / "own" / "numbers.json").exists()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Results("~/home").number("n", 1)
+    assert (tmp_path / "home" / "numbers.json").exists()
+    (checkout / "notebooks" / "profiles").rmdir()  # an installed package has none
+    Results("out").number("n", 1)
+    assert (tmp_path / "elsewhere/deep/out/numbers.json").exists()

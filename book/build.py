@@ -13,6 +13,9 @@ from pathlib import Path
 
 import yaml
 
+from lpntk.execute import RegenerationError
+from lpntk.profile import check_name
+
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT = yaml.safe_load((ROOT / "_config.yml").read_text())["sphinx"]["config"]["lpntk_profile"]
 
@@ -49,6 +52,11 @@ def main() -> int:
     parser.add_argument("--profile", default=DEFAULT)
     parser.add_argument("--output", type=Path, help="folder for _build (default: the root, or _build/PROFILE in it)")
     options = parser.parse_args()
+    try:
+        check_name(options.profile, "profile")
+    except RegenerationError as error:
+        print(error, file=sys.stderr)
+        return 1
     if not (ROOT / "results" / options.profile).exists():
         print(f"no results/{options.profile}: run `make regenerate PROFILE={options.profile}` first", file=sys.stderr)
         return 1

@@ -64,6 +64,14 @@ def test_a_profile_shows_its_own_pages_and_the_default_s_for_the_rest(tmp_path, 
     assert module.contents("quick") == {"root": "intro", "parts": parts}
 
 
+def test_a_profile_is_no_path():
+    refused = subprocess.run(
+        [sys.executable, "book/build.py", "--profile", ".."], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 1
+    assert "'..' is no name of a profile" in refused.stderr
+
+
 def test_the_name_of_a_data_set_is_no_markup():
     spec = importlib.util.spec_from_file_location("lpntk_results", ROOT / "book/_ext/lpntk_results.py")
     extension = importlib.util.module_from_spec(spec)

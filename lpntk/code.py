@@ -16,9 +16,21 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 # modules that are not followed: they read data, keep files, or write what is shown
-SILENT = ("cache", "data", "device", "files", "manifest", "plots", "results", "sources", "tables")
+SILENT = (
+    *("cache", "data", "device", "files", "keys", "manifest", "plots", "results", "sources", "tables"),
+    *("precision", "strides"),  # they keep products what they are, whatever surrounds them
+)
 # followed no further than to VERSION in their module
-VERSIONED = {("kernels", "kernel_matrix"), ("training", "train"), ("tuning", "choose_width")}
+VERSIONED = {
+    ("kernels", "kernel_matrix"),
+    ("models", "build"),
+    ("training", "train"),
+    ("training", "accuracy"),
+    ("tuning", "choose_width"),
+    ("campaign", "train_many"),
+    ("reference", "reference_kernel"),
+    ("moments", "train_moments"),
+}
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 IGNORED = ("annotation", "returns", "type_comment", "type_params", "kind", "ctx")
 

@@ -1,29 +1,48 @@
-"""How does one notebook run? By papermill, beside its place, and made fit for a page.
+"""How does one notebook run? By papermill, in a process of its own that is killed with the one that started it.
 
-Nothing of this package is imported here but the names of files: several notebooks are executed by processes of their
-own, and those should start fast.
+    python -m lpntk.execute '{"source": ..., "partial": ..., "parameters": {...}, "fault": ...}'
+
+Nothing heavy of this package is imported here: the process should start fast.
 """
 
-import re
-import time
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
-import nbformat
 import papermill
 from nbclient.exceptions import CellTimeoutError
 from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
 
-from lpntk.escape import rename
-
-STARTS = 3  # of a kernel, until its notebook is given up
+from lpntk.own_kernel import OwnKernel, tied
 
 
 class RegenerationError(Exception):
     """A regeneration that cannot go on; the message names notebook, cell or parameter and the fix."""
 
 
-def execute(source: Path, partial: Path, parameters: dict[str, object]) -> float:
-    """Run one notebook into a folder that exists, and return the seconds.
+def start(
+    source: Path, partial: Path, parameters: dict[str, object], fault: Path, environment: dict[str, str]
+) -> subprocess.Popen:
+    """Start ``execute`` in a process of its own, whose exit status is 0 if all went well.
+
+    Args:
+        source: as of ``execute``.
+        partial: as of ``execute``.
+        parameters: as of ``execute``.
+        fault: file for the message of the error, if there is one.
+        environment: variables of the process and of its kernel.
+    """
+    task = {"source": str(source), "partial": str(partial), "parameters": parameters, "fault": str(fault)}
+    command = [sys.executable, "-m", "lpntk.execute", json.dumps(task)]
+    # a session of its own: a Ctrl-C is for the runner, who ends everything at once
+    return subprocess.Popen(command, env=environment, preexec_fn=tied(), start_new_session=True)
+
+
+def execute(source: Path, partial: Path, parameters: dict[str, object]) -> None:
+    """Run one notebook into a folder that exists.
 
     Args:
         source: the py:percent source; its paired ``.ipynb`` is what runs, in its own folder.
@@ -31,63 +50,48 @@ def execute(source: Path, partial: Path, parameters: dict[str, object]) -> float
         parameters: all of them but ``results``.
 
     Raises:
-        RegenerationError: if a cell fails, the kernel dies or no number was recorded. What had run of the notebook
-            stays in ``partial``.
+        RegenerationError: if a cell fails, the kernel dies, the disk does not take the result or no number was
+            recorded. What had run of the notebook stays in ``partial``.
     """
-    started = time.perf_counter()
+    # sockets that are files: of two kernels that start together, ports could be given to both
+    talk = {
+        "transport": "ipc",
+        "connection_file": os.path.join(os.environ["JUPYTER_RUNTIME_DIR"], f"{os.getpid()}.json"),
+    }
     try:
-        _run(source, partial, parameters)
+        papermill.execute_notebook(
+            str(source.with_suffix(".ipynb")),
+            str(partial / "notebook.ipynb"),
+            parameters={**parameters, "results": str(partial.resolve())},
+            kernel_name="python3",
+            kernel_manager_class=OwnKernel,
+            config=Config(OwnKernel=talk),
+            progress_bar=False,
+            cwd=str(source.parent),
+            shutdown_kernel="immediate",  # all is written by then, and torch takes seconds to leave
+        )
     except PapermillExecutionError as error:
         raise RegenerationError(f"{source.name}, cell {error.cell_index}: {error.ename}: {error.evalue}") from None
     except (RuntimeError, CellTimeoutError) as error:  # nbclient's DeadKernelError is one
         raise RegenerationError(f"{source.name}: its kernel died ({error}); it may have run out of memory") from None
+    except OSError as error:
+        raise RegenerationError(
+            f"{source.name}: its result cannot be written ({error}); make room, or choose a folder that can be written"
+        ) from None
     if not (partial / "numbers.json").exists():
         raise RegenerationError(f"{source.name} recorded no number; call Results(results).number(...) in it")
-    return time.perf_counter() - started
 
 
-def _run(source: Path, partial: Path, parameters: dict[str, object]) -> None:
-    for attempt in range(STARTS):
-        try:
-            papermill.execute_notebook(
-                str(source.with_suffix(".ipynb")),
-                str(partial / "notebook.ipynb"),
-                parameters={**parameters, "results": str(partial.resolve())},
-                kernel_name="python3",
-                progress_bar=False,
-                cwd=str(source.parent),
-                extra_arguments=["--IPKernelApp.log_level=ERROR"],  # it warns that it talks over TCP, on this machine
-                shutdown_kernel="immediate",  # all is written by then, and torch takes seconds to leave
-            )
-            return
-        except RuntimeError as error:  # two kernels that start together may want one port, and the second dies of it
-            if "kernel_info" not in str(error) or attempt + 1 == STARTS:
-                raise
+def main(task: str) -> int:
+    """Execute what ``start`` was told, and return the exit status."""
+    told = json.loads(task)
+    try:
+        execute(Path(told["source"]), Path(told["partial"]), told["parameters"])
+    except RegenerationError as error:
+        Path(told["fault"]).write_text(str(error))
+        return 1
+    return 0
 
 
-def tidy(path: Path, dataset: object, origin: str) -> None:
-    """Make an executed notebook fit for a page: no local paths or progress bars, links as seen from its new place.
-
-    Args:
-        path: the executed notebook.
-        dataset: name of the data set, which takes the place of its path.
-        origin: Markdown for the last cell, which says where the page comes from.
-    """
-    notebook = nbformat.read(path, as_version=4)
-    notebook.metadata.pop("papermill", None)
-    rename(notebook.cells, str(dataset))
-    for cell in notebook.cells:
-        cell.metadata.pop("papermill", None)
-        cell.metadata.pop("execution", None)
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.metadata["tags"] = ["injected-parameters", "hide-input"]
-            lines = [line for line in cell.source.splitlines() if not line.startswith(("results = ", "dataset = "))]
-            cell.source = "\n".join([*lines, f"dataset = {dataset!r}"])
-        if cell.cell_type == "markdown":
-            cell.source = re.sub(r"\]\(\.\./", "](../../../", cell.source)
-        if cell.cell_type == "code":
-            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
-    last = nbformat.v4.new_markdown_cell(origin)
-    last.id = "origin"
-    notebook.cells.append(last)
-    nbformat.write(notebook, path)
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -24,15 +24,20 @@ TRAINING = ("training_seconds", "scale.training_seconds", "scale.seconds")  # wh
 REPORTED_VERSIONS = ("torch", "torchvision", "numpy", "scikit-learn", "matplotlib", "papermill")
 
 
-def describe(notebook: Path, profile: str, parameters: dict[str, object]) -> dict[str, object]:
-    """Return the manifest of a run that is about to start: everything but its seconds.
+def describe(
+    notebook: Path, profile: str, parameters: dict[str, object], digest: str | None = None
+) -> dict[str, object]:
+    """Return the manifest of a run: everything but its seconds.
 
     Args:
         notebook: the py:percent source.
         profile: its name.
         parameters: everything the notebook is given, defaults included; ``dataset`` names the data.
+        digest: of the data, if they were loaded just now.
     """
     versions = {package: metadata.version(package) for package in REPORTED_VERSIONS}
+    if digest is None and "dataset" in parameters:
+        digest = data.load(str(parameters["dataset"])).digest
     return {
         "notebook": notebook.name,
         "profile": profile,
@@ -40,7 +45,7 @@ def describe(notebook: Path, profile: str, parameters: dict[str, object]) -> dic
         "code": definitions(notebook),
         "commit": _commit(),
         "source": source_hash(notebook),
-        "data": data.load(str(parameters["dataset"])).digest if "dataset" in parameters else None,
+        "data": digest,
         "versions": {"python": platform.python_version(), **versions},
         "device": describe_device(str(parameters.get("device", "auto"))),
     }
@@ -55,6 +60,12 @@ def _commit() -> str | None:
         return None
 
 
+def written(notebook: Path, parameters: dict[str, object]) -> dict[str, int]:
+    """Return when each file that decides a result was last written: what was edited and put back is seen by it."""
+    files = [*sources(notebook), notebook.with_suffix(".ipynb"), Path(str(parameters.get("dataset", "")))]
+    return {path.name: path.stat().st_mtime_ns for path in files if path.is_file()}
+
+
 def _named(parameters: dict[str, object]) -> dict[str, str]:
     """Return the data set by its name alone: the digest says what it holds, and a path is nobody's business."""
     return {"dataset": Path(str(parameters["dataset"])).name} if "dataset" in parameters else {}
@@ -62,12 +73,22 @@ def _named(parameters: dict[str, object]) -> dict[str, str]:
 
 def is_current(folder: Path, manifest: dict[str, object]) -> bool:
     """Return whether a finished result in ``folder`` was made by just this, and is as it was made."""
-    path = folder / "manifest.json"
+    made = read(folder)
+    return all(made.get(key) == manifest[key] for key in DECISIVE) and is_whole(folder)
+
+
+def is_whole(folder: Path) -> bool:
+    """Return whether ``folder`` holds a finished result as it was made."""
+    return "files" in (made := read(folder)) and made["files"] == file_hashes(folder)
+
+
+def read(folder: Path) -> dict[str, object]:
+    """Return the manifest in a folder, empty if there is none or it is damaged."""
     try:
-        made = json.loads(path.read_text())
-    except (OSError, ValueError):  # none, or damaged
-        return False
-    return all(made.get(key) == manifest[key] for key in DECISIVE) and made.get("files") == file_hashes(folder)
+        made = json.loads((folder / "manifest.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return made if isinstance(made, dict) else {}
 
 
 def save(folder: Path, manifest: dict[str, object], seconds: float) -> None:
@@ -95,7 +116,7 @@ def in_words(made_by: dict[str, object], took: str) -> str:
     versions = made_by["versions"]
     parameters = ", ".join(f"{key} = {markdown(value)}" for key, value in made_by["parameters"].items())
     where = f"`notebooks/{made_by['notebook']}` at the profile `{made_by['profile']}` ({parameters})"
-    how = f"{made_by['device']}; {took}; torch {versions['torch']}, Python {versions['python']}"
+    how = f"{markdown(made_by['device'])}; {took}; torch {versions['torch']}, Python {versions['python']}"
     what = f"source {made_by['source'][:12]}, data {str(made_by['data'])[:12]}"
     return f"---\n*Where this page comes from: {where}; {how}; {what}.*"
 

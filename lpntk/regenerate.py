@@ -8,22 +8,20 @@ exit status 1; what had finished stays.
 """
 
 import argparse
+import functools
 import os
-import shutil
+import signal
 import sys
-from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from dataclasses import dataclass
-from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 
-from lpntk import manifest
-from lpntk.execute import RegenerationError, execute, tidy
+from lpntk import data, manifest
+from lpntk.currency import stale
+from lpntk.execute import RegenerationError
 from lpntk.pairing import NOTEBOOKS
 from lpntk.profile import check_parameters, choose, read_profile
+from lpntk.runs import Job, alone, run
 
 ROOT = NOTEBOOKS.parent
 
@@ -48,107 +46,43 @@ def regenerate(
         notebooks: folder of the paired notebooks and of ``profiles/``.
 
     Raises:
-        RegenerationError: if profile, notebook or parameters do not fit together, or a cell fails.
+        RegenerationError: if profile, notebook, parameters or data do not fit together, another process regenerates
+            the same profile, or a cell fails.
     """
     settings = read_profile(profile, notebooks)
     chosen = choose(settings, only)
-    folders, waiting = [], []
-    for i, name in enumerate(chosen, 1):
-        source, folder = notebooks / f"{name}.py", results / profile / name
-        parameters = check_parameters(source, settings[name])
-        if str(parameters.get("dataset", "")).endswith(".npz"):
-            parameters["dataset"] = str(Path(parameters["dataset"]).resolve())  # notebooks run in their own folder
-        made_by = manifest.describe(source, profile, parameters)
-        line = f"[{i}/{len(chosen)}] {name} ({profile})"
-        if not force and manifest.is_current(folder, made_by):
-            print(f"{line}: unchanged, kept", flush=True)
-        else:
-            waiting.append(Job(source, folder, parameters, made_by, line))
-        folders.append(folder)
-    run(waiting, jobs)
-    return folders
+    with alone(results / profile) as partials:
+        jobs_of = plan({name: settings[name] for name in chosen}, profile, results / profile, notebooks)
+        waiting = []
+        for job, digest in jobs_of:
+            made_by = manifest.describe(job.source, profile, job.parameters, digest)
+            if not force and manifest.is_current(job.folder, made_by):
+                print(f"{job.line}: unchanged, kept", flush=True)
+            else:
+                waiting.append(job)
+        run(waiting, jobs, partials)
+    return [job.folder for job, _ in jobs_of]
 
 
-@dataclass(frozen=True)
-class Job:
-    """A notebook that has to run: its source, the folder of its result, its parameters and its manifest."""
-
-    source: Path
-    folder: Path
-    parameters: dict[str, object]
-    made_by: dict[str, object]
-    line: str
-
-    @property
-    def partial(self) -> Path:
-        """Where the result grows until it is whole."""
-        return self.folder.parent / ".partial" / self.folder.name
-
-    def begin(self) -> tuple[Path, Path, dict[str, object]]:
-        """Make room, and return what ``execute`` needs."""
-        print(f"{self.line}: running", flush=True)
-        shutil.rmtree(self.partial, ignore_errors=True)
-        self.partial.mkdir(parents=True)
-        return self.source, self.partial, self.parameters
-
-    def finish(self, outcome: Callable[[], float]) -> None:
-        """Take what ``execute`` gave, and put the result in its place only if it is whole."""
-        failed = self.folder.parent / "failed" / f"{self.folder.name}.ipynb"
-        executed = self.partial / "notebook.ipynb"
-        try:
-            seconds = outcome()
-        except RegenerationError as error:
-            if not executed.exists():
-                raise
-            failed.parent.mkdir(exist_ok=True)
-            os.replace(executed, failed)
-            raise RegenerationError(
-                f"{error} (the notebook up to there: {self.folder.parent.name}/failed/{failed.name})"
-            ) from None
-        took = manifest.duration(self.partial, seconds)
-        tidy(executed, self.made_by["parameters"].get("dataset"), manifest.in_words(self.made_by, took))
-        manifest.save(self.partial, self.made_by, seconds)
-        replace_folder(self.partial, self.folder)
-        failed.unlink(missing_ok=True)
-        print(f"{self.line}: done in {seconds:.0f} s", flush=True)
-
-
-def run(waiting: list[Job], jobs: int) -> None:
-    """Run notebooks, ``jobs`` at a time. The first failure stops those that have not begun; the others end."""
-    if jobs < 2:
-        for job in waiting:
-            arguments = job.begin()
-            job.finish(lambda: execute(*arguments))  # noqa: B023 (called at once)
-        return
-    failures: list[RegenerationError] = []
-    queue = iter(waiting)
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        running = {pool.submit(execute, *job.begin()): job for job in islice(queue, jobs)}
-        while running:
-            for ended in wait(running, return_when=FIRST_COMPLETED).done:
-                try:
-                    running.pop(ended).finish(ended.result)
-                except RegenerationError as error:
-                    failures.append(error)
-                for job in [] if failures else islice(queue, 1):
-                    running[pool.submit(execute, *job.begin())] = job
-    if failures:
-        raise failures[0]
+def plan(
+    settings: dict[str, dict[str, object]], profile: str, folder: Path, notebooks: Path
+) -> list[tuple[Job, str | None]]:
+    """Return what there is to do and the digest of its data, once all of it is known to fit together."""
+    load = functools.cache(data.load)
+    planned = []
+    for i, (name, given) in enumerate(settings.items(), 1):
+        source, digest = notebooks / f"{name}.py", None
+        parameters = check_parameters(source, given)
+        if "dataset" in parameters:
+            digest = load(parameters["dataset"]).digest
+        line = f"[{i}/{len(settings)}] {name} ({profile})"
+        planned.append((Job(source, folder / name, profile, parameters, line), digest))
+    return planned
 
 
 def cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def replace_folder(new: Path, place: Path) -> None:
-    """Put ``new`` in the place of an earlier result, which is removed only once the new one stands."""
-    old = new.with_name(new.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if place.exists():
-        os.replace(place, old)
-    os.replace(new, place)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -158,27 +92,57 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", metavar="NAME", help="beginnings of notebook names, such as 01")
     parser.add_argument("--force", action="store_true", help="run what is unchanged too")
     parser.add_argument(
-        "--jobs", type=int, default=min(4, cores()), help="notebooks at a time (default: as many as cores, up to four)"
+        "--jobs",
+        type=_at_least_one,
+        default=min(4, cores()),
+        help="notebooks at a time (default: as many as cores, up to four)",
     )
+    parser.add_argument("--check", action="store_true", help="run nothing; list what earlier code made")
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="where mnist and cifar10 lie (LPNTK_DATA)")
     options = parser.parse_args(arguments)
-    folder = options.data or Path(os.environ.get("LPNTK_DATA") or ".data")
+    if options.check:
+        return check()
+    folder = Path(options.data or os.environ.get("LPNTK_DATA") or ".data").expanduser()
     if options.data and not folder.is_dir():
         print(f"regenerate: --data {folder}: no such folder", file=sys.stderr)
         return 1
     os.environ["LPNTK_DATA"] = str(folder.resolve())  # inherited by the notebooks, not recorded in them
+    if "LPNTK_CACHE" in os.environ:  # seen from here, not from the folder of the notebooks
+        os.environ["LPNTK_CACHE"] = str(Path(os.environ["LPNTK_CACHE"]).expanduser().resolve())
     if "OMP_NUM_THREADS" not in os.environ:  # as many threads per notebook however many have to run
         torch.set_num_threads(max(1, cores() // options.jobs))
         os.environ["OMP_NUM_THREADS"] = str(torch.get_num_threads())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     try:
         regenerate(options.profile, only=options.only, force=options.force, jobs=options.jobs)
     except (RegenerationError, ValueError) as error:
         print(f"regenerate: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(
+            f"regenerate: {error}; is the disk full, or may nothing be written there? What had finished stays",
+            file=sys.stderr,
+        )
+        return 1
     except KeyboardInterrupt:
         print("regenerate: interrupted; what had finished stays", file=sys.stderr)
         return 130
     return 0
+
+
+def check(results: Path = ROOT / "results") -> int:
+    """List the results that earlier code made, with the definitions that changed since; return 1 if there are any."""
+    found = stale(results)
+    for name, names in found.items():
+        print(f"{name}: {', '.join(names)}")
+    print(f"{len(found)} of {len(list(results.glob('*/*/manifest.json')))} results were made by earlier code")
+    return int(bool(found))
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
 
 
 if __name__ == "__main__":

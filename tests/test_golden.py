@@ -5,19 +5,26 @@ python tests/test_golden.py    write golden.json anew, with a raised VERSION and
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
 from cases import CASES, samples
 
 from lpntk import kernels, training
+from lpntk.cache import Cache
+from lpntk.campaign import Network, train_many
+from lpntk.data import load
 from lpntk.kernels import kernel_matrix
+from lpntk.moments import train_moments
+from lpntk.reference import reference_kernel
 from lpntk.signs import SIGNS
 from lpntk.training import train
 
 GOLDEN = Path(__file__).with_name("golden.json")
 KERNELS = ("mlp", "lenet5", "resnet-batchnorm", "transformer", "norms", "lstm-output")
 TRAININGS = ("mlp", "mlp-two-classes", "lenet5", "resnet-batchnorm", "conv-grouped", "prelu")
+STUDIES = ("train_many", "reference_kernel", "train_moments")
 BY_NAME = {case.name: case for case in CASES}
 
 
@@ -36,12 +43,36 @@ def training_numbers(name):
     return {"loss": history.loss.tolist(), "distance": history.distance.tolist()}
 
 
+def study_numbers(name):
+    """What the studies build upon, from an empty cache."""
+    samples, network = load("digits"), Network("mlp", (1, 8, 8), 10, {"hidden": [16]})
+    sgd = {"lr": 0.05, "batch_size": 64, "momentum": 0.9, "weight_decay": 5e-4, "device": "cpu"}
+    with TemporaryDirectory() as folder:
+        cache = Cache(folder)
+        if name == "train_many":
+            subsets = torch.arange(60).view(3, 20)
+            history = train_many(
+                network, samples.x_train, samples.y_train, subsets, seeds=[1, 2, 3], cache=cache, epochs=2, way=1, **sgd
+            )
+            return {"loss": history.loss.tolist()}
+        if name == "reference_kernel":
+            rows = torch.arange(12)
+            kappa, accuracy = reference_kernel(network, samples, rows, seed=1, cache=cache, epochs=1, **sgd)
+            return {"kernel": kappa.tolist(), "accuracy": accuracy}
+        found = train_moments(network, samples, seed=1, moments=[0, 1], cache=cache, **sgd)
+        states = {
+            f"{epoch} {name}": float(p.norm()) for epoch, kept in found.states.items() for name, p in kept.items()
+        }
+        return {**states, "train": [*found.train_accuracy.values()], "test": [*found.test_accuracy.values()]}
+
+
 def numbers():
     return {
         "kernel version": getattr(kernels, "VERSION", 1),
         "training version": getattr(training, "VERSION", 1),
         "kernel": {name: kernel_numbers(name) for name in KERNELS},
         "training": {name: training_numbers(name) for name in TRAININGS},
+        "studies": {name: study_numbers(name) for name in STUDIES},
     }
 
 
@@ -62,6 +93,11 @@ def test_the_kernel_gives_the_numbers_it_gave(name):
 @pytest.mark.parametrize("name", TRAININGS)
 def test_training_gives_the_numbers_it_gave(name):
     assert_same(training_numbers(name), json.loads(GOLDEN.read_text())["training"][name])
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_what_studies_build_upon_gives_the_numbers_it_gave(name):
+    assert_same(study_numbers(name), json.loads(GOLDEN.read_text())["studies"][name])
 
 
 def test_the_numbers_are_those_of_the_versions():

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import yaml
 
-from lpntk import execute, manifest, regenerate
+from lpntk import manifest, regenerate
+from lpntk.execute import RegenerationError
 from lpntk.pairing import NOTEBOOKS, disagreement, write_pair
-from lpntk.regenerate import RegenerationError, read_profile
+from lpntk.profile import check_parameters, read_profile
 from lpntk.results import Results
 
 HEADER = "# ---\n# jupyter:\n#   jupytext:\n#     formats: ipynb,py:percent\n# ---\n\n"
@@ -135,27 +136,6 @@ def test_a_malformed_profile(project, text, words):
         regenerated(project)
 
 
-@pytest.mark.parametrize(("deaths", "runs"), [(2, True), (3, False)])
-def test_a_kernel_that_found_its_port_taken_is_started_again(project, monkeypatch, deaths, runs):
-    real, died = execute.papermill.execute_notebook, []
-
-    def contested(*arguments, **options):
-        if len(died) < deaths:
-            died.append(1)
-            raise RuntimeError("Kernel died before replying to kernel_info")
-        return real(*arguments, **options)
-
-    monkeypatch.setattr(execute.papermill, "execute_notebook", contested)
-    (project / "out").mkdir()
-    run = lambda: execute.execute(project / "notebooks" / "01-first.py", project / "out", {"value": 3})
-    if runs:
-        assert run() > 0
-        assert (project / "out" / "numbers.json").exists()
-    else:
-        with pytest.raises(RegenerationError, match=r"its kernel died .Kernel died before replying to kernel_info"):
-            run()
-
-
 def test_the_time_of_training_is_told_beside_that_of_the_notebook(tmp_path):
     assert manifest.duration(tmp_path, 3.4) == "notebook 3 s"
     for key in manifest.TRAINING:
@@ -244,7 +224,7 @@ def test_each_profile_fits_its_notebooks(name):
     settings = read_profile(name)
     assert set(settings) <= {p.stem for p in NOTEBOOKS.glob("*.py")}
     for notebook, given in settings.items():
-        regenerate.check_parameters(NOTEBOOKS / f"{notebook}.py", given)
+        check_parameters(NOTEBOOKS / f"{notebook}.py", given)
 
 
 def test_disagreement_is_described(project):

@@ -1,0 +1,285 @@
+"""Runs that are killed, edited, doubled or crossed by a user's own settings: nothing false is left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from lpntk import manifest, regenerate, runs
+from lpntk.execute import RegenerationError
+from lpntk.pairing import write_pair
+
+ROOT = Path(__file__).resolve().parent.parent
+HEADER = "# ---\n# jupyter:\n#   jupytext:\n#     formats: ipynb,py:percent\n# ---\n\n"
+PARAMETERS = '# %% tags=["parameters"]\nvalue = 2\nresults = "out"\n\n'
+RECORD = "# %%\nfrom lpntk.results import Results\nrecord = Results(results)\nrecord.number('value', value)\n\n"
+BEGUN = (
+    "# %%\nimport os, pathlib\n"
+    "pathlib.Path(results, '..', '..', '..', f'begun-{value}').write_text(str(os.getpid()))\n\n"
+)
+SLEEPS = "# %%\nimport signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\ntime.sleep(600)\n"
+BUSY = "# %%\nsum(range(10**13))\n"  # C code that holds the interpreter and looks at no signal
+
+
+class Project:
+    """A folder with notebooks and the profile ``tiny``."""
+
+    def __init__(self, folder):
+        self.folder, self.notebooks, self.results = folder, folder / "notebooks", folder / "results"
+        (self.notebooks / "profiles").mkdir(parents=True)
+        self.settings = {}
+
+    def write(self, name, *cells, **parameters):
+        (self.notebooks / f"{name}.py").write_text(HEADER + PARAMETERS + RECORD + "".join(cells))
+        write_pair(self.notebooks / f"{name}.py")
+        self.settings[name] = parameters
+        (self.notebooks / "profiles" / "tiny.yml").write_text(yaml.safe_dump(self.settings))
+
+    def run(self, **options):
+        return regenerate.regenerate("tiny", results=self.results, notebooks=self.notebooks, **options)
+
+    def start(self, *arguments):
+        """Start the command in a process of its own, on these folders."""
+        places = f"results=Path({str(self.results)!r}), notebooks=Path({str(self.notebooks)!r})"
+        code = (
+            "import sys\nfrom functools import partial\nfrom pathlib import Path\nfrom lpntk import regenerate\n"
+            f"regenerate.regenerate = partial(regenerate.regenerate, {places})\n"
+            "sys.exit(regenerate.main(sys.argv[1:]))"
+        )
+        command = [sys.executable, "-c", code, "--profile", "tiny", *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def begun(self, *values):
+        """Wait until notebooks have begun, and return the numbers of their processes."""
+        files = [self.results / "tiny" / f"begun-{value}" for value in values]
+        within(120, lambda: all(file.exists() and file.read_text() for file in files))
+        return [int(file.read_text()) for file in files]
+
+
+@pytest.fixture
+def project(tmp_path):
+    return Project(tmp_path)
+
+
+def within(seconds, true):
+    ends = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < ends, f"not within {seconds} s"
+        time.sleep(0.05)
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system kills a child with its parent on Linux only")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_all_ends_with_the_runner_whatever_the_notebooks_do(project, number):
+    project.write("01-sleeps", BEGUN, SLEEPS, value=1)
+    project.write("02-busy", BEGUN, BUSY, value=2)
+    runner = project.start("--jobs", "2")
+    kernels = project.begun(1, 2)
+    sent = time.monotonic()
+    runner.send_signal(number)
+    _, told = runner.communicate(timeout=5)
+    within(5 - (time.monotonic() - sent), lambda: not any(map(alive, kernels)))
+    if number == signal.SIGKILL:
+        assert runner.returncode == -signal.SIGKILL
+    else:
+        assert runner.returncode == 130
+        assert told == "regenerate: interrupted; what had finished stays\n"
+        assert [path.name for path in (project.results / "tiny" / ".partial").iterdir()] == ["lock"]
+    assert not list(project.results.glob("tiny/0*"))
+
+
+def test_a_second_regeneration_is_told_who_runs_and_a_killed_one_is_no_obstacle(project):
+    project.write("01-sleeps", BEGUN, SLEEPS, value=1)
+    first = project.start()
+    project.begun(1)
+    second = project.start()
+    _, told = second.communicate(timeout=60)
+    assert second.returncode == 1
+    assert f"process {first.pid} on " in told
+    assert "wait until it ends, or end it" in told
+    assert first.poll() is None
+    first.kill()
+    first.wait()
+    project.write("01-sleeps", value=3)
+    (folder,) = project.run()
+    assert json.loads((folder / "numbers.json").read_text()) == {"value": 3}
+
+
+def test_two_regenerations_of_a_folder_in_one_process_exclude_each_other(tmp_path):
+    with (
+        runs.alone(tmp_path),
+        pytest.raises(RegenerationError, match=f"process {os.getpid()} on"),
+        runs.alone(tmp_path),
+    ):
+        pass
+    with runs.alone(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("put_back", [True, False])
+def test_a_source_edited_while_it_ran_gives_no_result(project, put_back):
+    edit = (
+        "# %%\nsource = pathlib.Path(os.getcwd(), '01-first.py')\ntext = source.read_text()\n"
+        f"source.write_text(text + '# edited')\nsource.write_text(text + '# edited' * {not put_back})\n"
+    )
+    project.write("01-first", BEGUN, edit)
+    with pytest.raises(RegenerationError, match=r"01-first\.py: 01-first\.py was written to while it ran.*not kept"):
+        project.run()
+    assert not (project.results / "tiny" / "01-first").exists()
+    assert (project.results / "tiny" / "failed" / "01-first.ipynb").exists()
+
+
+def test_a_source_edited_while_it_waited_is_recorded_as_what_ran(project):
+    later = project.notebooks / "02-later.py"
+    project.write("02-later", "# %%\nrecord.number('a', 1)\n")
+    write = f"# %%\nfrom lpntk.pairing import write_pair\nlater = pathlib.Path({str(later)!r})\n"
+    write += "later.write_text(later.read_text().replace(\"'a', 1\", \"'a', 2\"))\nwrite_pair(later)\n"
+    project.write("01-first", BEGUN, write)
+    _, folder = project.run(jobs=1)
+    assert json.loads((folder / "numbers.json").read_text())["a"] == 2
+    assert json.loads((folder / "manifest.json").read_text())["source"] == manifest.source_hash(later)
+
+
+def test_a_crash_between_two_renames_loses_nothing(project, monkeypatch, capsys):
+    project.write("01-first", value=1)
+    (folder,) = project.run()
+    project.write("01-first", value=2)
+    real, renamed = os.replace, []
+
+    def crashes(source, target):
+        if str(target) == str(folder):
+            raise KeyboardInterrupt
+        renamed.append(target)
+        return real(source, target)
+
+    monkeypatch.setattr(runs.os, "replace", crashes)
+    monkeypatch.setattr(runs, "TemporaryDirectory", Kept)  # a crash clears nothing away
+    with pytest.raises(KeyboardInterrupt):
+        project.run()
+    assert any(str(path).endswith(".old") for path in renamed)
+    assert not folder.exists()
+    monkeypatch.undo()
+    capsys.readouterr()
+    project.run()
+    assert "unchanged, kept" in capsys.readouterr().out  # the new one was whole
+    assert json.loads((folder / "numbers.json").read_text()) == {"value": 2}
+
+    aside = project.results / "tiny" / ".partial" / "1-dead" / "01-first.old"
+    aside.parent.mkdir()
+    folder.rename(aside)
+    project.run()
+    assert "unchanged, kept" in capsys.readouterr().out
+    assert not aside.parent.exists()
+
+
+class Kept:
+    """A temporary folder that stays."""
+
+    def __init__(self, prefix, dir=None, **_):
+        self.name = tempfile.mkdtemp(prefix=prefix, dir=dir)
+
+    def __enter__(self):
+        return self.name
+
+    def __exit__(self, *_):
+        pass
+
+
+def test_half_of_a_result_is_never_taken_for_whole(project):
+    project.write("01-first", value=1)
+    half = project.results / "tiny" / ".partial" / "1-dead" / "01-first"
+    half.mkdir(parents=True)
+    (half / "numbers.json").write_text('{"value": 7}')
+    (folder,) = project.run()
+    assert json.loads((folder / "numbers.json").read_text()) == {"value": 1}
+
+
+LOOKS = (
+    "# %%\nimport sys, matplotlib\nimport matplotlib.pyplot as plt\n"
+    "record.number('size', matplotlib.rcParams['font.size'])\nrecord.number('python', sys.executable)\n"
+    "record.number('injected', 'injected' in globals())\nassert __debug__\n"
+    "import lpntk\nrecord.number('package', lpntk.__file__)\nfig = plt.figure()\nfig\n"
+)
+
+
+def test_a_users_settings_reach_no_cell(project, monkeypatch, tmp_path):
+    home = tmp_path / "home"
+    startup = home / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "0.py").write_text("injected = 1\n")
+    (home / "start.py").write_text("injected = 1\n")
+    (home / "matplotlibrc").write_text("font.size: 31\nbackend: nonsense\n")
+    spec = home / "jupyter" / "kernels" / "python3"
+    spec.mkdir(parents=True)
+    (spec / "kernel.json").write_text('{"argv": ["false"], "display_name": "Python 3", "language": "python"}')
+    for name, value in {
+        "IPYTHONDIR": home / "ipython", "PYTHONSTARTUP": home / "start.py", "MATPLOTLIBRC": home / "matplotlibrc",
+        "JUPYTER_PATH": home / "jupyter", "MPLBACKEND": "module://nonsense", "PYTHONOPTIMIZE": "1",
+        "PYTHONWARNINGS": "error", "LPNTK_OWN": "passes",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, str(value))
+    project.write("01-first", LOOKS, "# %%\nimport os\nrecord.number('own', os.environ['LPNTK_OWN'])\n")
+    (folder,) = project.run()
+    found = json.loads((folder / "numbers.json").read_text())
+    assert found == {
+        "value": 2, "size": 10.0, "python": sys.executable, "injected": False, "own": "passes",
+        "package": str(ROOT / "lpntk" / "__init__.py"),
+    }  # fmt: skip
+
+
+def test_warnings_stay_on_the_page_and_progress_bars_and_paths_do_not(project):
+    warns = (
+        "# %%\nimport sys, warnings\nfrom tqdm import tqdm\nwarnings.warn('2 of 3 networks diverged')\n"
+        "for _ in tqdm(range(3), desc='training'): pass\nfor _ in tqdm(iter('ab')): pass\n"
+        f"print('{Path.home()}/secret', file=sys.stderr)\n"
+    )
+    project.write("01-first", warns)
+    (folder,) = project.run()
+    cells = nbformat.read(folder / "notebook.ipynb", as_version=4).cells
+    told = "".join(o.text for c in cells if c.cell_type == "code" for o in c.outputs if o.get("name") == "stderr")
+    assert "UserWarning: 2 of 3 networks diverged" in told
+    assert "training" not in told
+    assert "it/s" not in told
+    assert str(Path.home()) + "/" not in told
+
+
+def test_a_disk_that_takes_nothing_is_a_sentence(project, monkeypatch, capsys):
+    project.write("01-first")
+    project.results.write_text("a file where a folder should be")
+    runner = project.start()
+    _, told = runner.communicate(timeout=60)
+    assert runner.returncode == 1
+    assert told.startswith("regenerate: [Errno ")
+    assert told.count("\n") == 1
+
+
+def test_a_notebook_that_cannot_write_its_result_is_a_sentence(project):
+    project.write("01-first", "# %%\nos = __import__('os'); os.remove(f'{results}/numbers.json')\n"
+                  "os.rmdir(f'{results}/figures')\n"
+                  "os.chdir('/'); __import__('shutil').rmtree(results); open(results, 'w').close()\n")  # fmt: skip
+    with pytest.raises(RegenerationError, match=r"01-first\.py: its result cannot be written .*make room"):
+        project.run()
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "two"])
+def test_a_number_of_jobs_that_cannot_be(jobs, capsys):
+    with pytest.raises(SystemExit) as ended:
+        regenerate.main(["--jobs", jobs])
+    assert ended.value.code == 2
+    assert f"expected a whole number of at least 1, got {jobs!r}" in capsys.readouterr().err

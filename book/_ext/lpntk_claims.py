@@ -3,6 +3,7 @@
     ```{claims}                  the table of all claims: the first page
     ```{verdict} difficulty      a box with one claim, what we have of it and its verdict: the top of a question's page
     {judged}`company/mnist`      the verdict on one claim by one profile, as a word
+    {told}`company/mnist`        what that profile measured of it, as in the table
 
 A claim, number or label that is missing is a warning, and the build treats warnings as errors.
 """
@@ -10,12 +11,11 @@ A claim, number or label that is missing is a warning, and the build treats warn
 from pathlib import Path
 
 from docutils import nodes
+from lpntk_results import shown
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
-
-from lpntk_results import shown
 
 from lpntk.claims import Claim, Number, Result, load
 
@@ -131,16 +131,18 @@ class Verdict(SphinxDirective):
         return [box]
 
 
-class Judged(SphinxRole):
-    """The verdict on one claim by one profile: ``{judged}`company/mnist```."""
+class OneResult(SphinxRole):
+    """What one profile says of a claim, named as in ``company/mnist``: its verdict, or what it measured."""
 
     def run(self):
         name, _, profile = self.text.partition("/")
         try:
             result = next(r for r in claims(self.env)[name].results if r.source.startswith(f"{profile}/"))
         except (OSError, KeyError, StopIteration) as error:
-            logger.warning("no verdict %r: %s", self.text, error, location=self.get_location())
+            logger.warning("nothing of %r: %s", self.text, error, location=self.get_location())
             return [], []
+        if self.name == "told":
+            return said(result.ours), []
         return [chip("withdrawn" if result.withdrawn else result.verdict or NOT_COUNTED)], []
 
 
@@ -148,5 +150,6 @@ def setup(app: Sphinx) -> dict:
     app.setup_extension("lpntk_results")
     app.add_directive("claims", Claims)
     app.add_directive("verdict", Verdict)
-    app.add_role("judged", Judged())
+    app.add_role("judged", OneResult())
+    app.add_role("told", OneResult())
     return {"parallel_read_safe": True, "version": "1"}

@@ -4,7 +4,7 @@
     {shown}`profile`                           the profile that this book shows
     {page}`01-kernel`                          a link to the page of a notebook
     ```{measured} 01-kernel/matrix             one figure with caption and the scale of its run
-    ```{provenance}                            the table of all runs of the profile
+    ```{provenance}                            the table of every run under results/
 
 A name may begin with a profile (``mnist/01-kernel/...``); otherwise ``lpntk_profile`` of the configuration holds, or
 ``lpntk_standard`` for a notebook which that profile did not run. Whatever is missing is a warning, and the build treats
@@ -132,28 +132,26 @@ def scale(made_by: dict, folder: Path) -> str:
 
 
 class Provenance(SphinxDirective):
-    """The table of all runs that the book shows: what, on which data, at which scale, on which machine, how long."""
+    """The table of every run under ``results/``: what, on which data, at which scale, on which machine, how long."""
 
     def run(self):
-        root = Path(self.env.srcdir, "results")
-        profiles = (self.config.lpntk_profile, self.config.lpntk_standard)
-        found = {path.parent.name for profile in profiles for path in root.glob(f"{profile}/*/manifest.json")}
-        rows = []
-        for path in (root / shown(self.env, name) / name / "manifest.json" for name in sorted(found)):
+        root, rows = Path(self.env.srcdir, "results"), []
+        for path in sorted(root.glob("*/*/manifest.json"), key=lambda path: (path.parent.name, path)):
             self.env.note_dependency(str(path))
             made_by = json.loads(path.read_text())
-            page = f"/results/{made_by['profile']}/{path.parent.name}/notebook"
+            page = f"results/{made_by['profile']}/{path.parent.name}/notebook"
+            name = f"{{doc}}`{path.parent.name} </{page}>`" if page in self.env.found_docs else path.parent.name
             parameters = dict(made_by["parameters"])
             own = markdown(parameters.pop("dataset", ""))
             given = ", ".join(f"{key} = {markdown(value)}" for key, value in parameters.items())
             rows.append(
-                f"| {{doc}}`{path.parent.name} <{page}>` | {own} | {given} | {markdown(made_by['device'])} "
-                f"| {duration(path.parent, made_by['seconds'])} | `{made_by['source'][:12]}` |"
+                f"| {name} | {made_by['profile']} | {own} | {given} | {markdown(made_by['device'])} "
+                f"| {duration(path.parent, made_by['seconds'])} | `{(made_by.get('commit') or 'unknown')[:12]}` |"
             )
         if not rows:
-            logger.warning("no result of the profile %r", self.config.lpntk_profile, location=self.get_location())
+            logger.warning("no result under %s: run `make regenerate` first", root, location=self.get_location())
             return []
-        head = ["| page | data | parameters | device | time | source |", "|---|---|---|---|---|---|"]
+        head = ["| page | profile | data | parameters | device | time | commit |", "|---|---|---|---|---|---|---|"]
         container = nodes.container(classes=["provenance"])
         self.state.nested_parse(StringList(head + rows, source=str(root)), self.content_offset, container)
         return [container]

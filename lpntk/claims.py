@@ -1,0 +1,197 @@
+"""Which claims of the paper hold? The rules of ``book/claims.toml``, applied to the numbers that runs have left.
+
+A rule is a list of conditions and no code, so that a reader can check it and a test can plant numbers for every word.
+"""
+
+import json
+import math
+import operator
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+VERDICTS = ("holds", "holds in part", "fails", "cannot be judged", "not run")
+COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "is": operator.eq}
+CLASSES = 10  # of every data set shown: guessing costs ln 10 nats at each presentation
+SHOWN = "quick"  # stands in a source for the profile that the book shows
+FIELD = re.compile(r"\{([^{}:]+)(?::([^{}]*))?\}")
+
+Condition = Sequence[object]  # key, comparison, key or value, and maybe what is said if it is not met
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number as it is shown, and where it was read."""
+
+    text: str
+    origin: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run says of a claim.
+
+    Attributes:
+        on: data set and network in words.
+        data: data set.
+        source: folder or file below ``results``.
+        ours: words and numbers, in the order in which they are read.
+        scale: the same, of how much was run.
+        verdict: a word of ``VERDICTS``; None if the result shows its value and carries no verdict.
+        why: why it cannot be judged or was withdrawn, else empty.
+        withdrawn: whether its numbers are not to be believed.
+    """
+
+    on: str
+    data: str
+    source: str
+    ours: tuple[str | Number, ...]
+    scale: tuple[str | Number, ...]
+    verdict: str | None
+    why: str
+    withdrawn: bool
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the paper beside all that was measured of it; the fields are those of ``book/claims.toml``."""
+
+    id: str
+    says: str
+    place: str
+    paper: str
+    link: str
+    results: tuple[Result, ...]
+    verdict: str
+
+
+def read(source: str, results: Path) -> dict[str, object]:
+    """Return the numbers of a source under dotted keys, and the parameters of its run under ``@name``.
+
+    Args:
+        source: folder or JSON file below ``results``.
+        results: folder of all results.
+
+    Raises:
+        FileNotFoundError: if it was not run.
+    """
+    path = results / source
+    if path.suffix == ".json":
+        return dict(_flat(json.loads(path.read_text())))
+    numbers = json.loads((path / "numbers.json").read_text())
+    given = json.loads((path / "manifest.json").read_text())["parameters"]
+    found = numbers | {f"@{name}": value for name, value in given.items()}
+    return found | ({"@guess": given["epochs"] * math.log(CLASSES)} if isinstance(given.get("epochs"), int) else {})
+
+
+def judge(rule: Mapping[str, object], numbers: Mapping[str, object], names: Mapping[str, str]) -> tuple[str, str]:
+    """Apply the rule of a claim to the numbers of one run.
+
+    Args:
+        rule: lists of conditions ``smallest``, ``judged``, ``holds``, ``part``, ``fails``, and the word ``otherwise``.
+        numbers: as ``read`` gives them.
+        names: what the first word of a key stands for in these numbers.
+
+    Returns:
+        A word of ``VERDICTS``, and why the result cannot be judged, if it cannot.
+    """
+    for condition in (*rule.get("smallest", ()), *rule.get("judged", ())):
+        if not met(condition, numbers, names):
+            return "cannot be judged", str(condition[3])
+    for word, name in (("holds", "holds"), ("holds in part", "part"), ("fails", "fails")):
+        if rule.get(name) and all(met(condition, numbers, names) for condition in rule[name]):
+            return word, ""
+    otherwise = str(rule["otherwise"])
+    return otherwise, "the numbers do not decide" if otherwise == "cannot be judged" else ""
+
+
+def met(condition: Condition, numbers: Mapping[str, object], names: Mapping[str, str]) -> bool:
+    """Return whether a condition is true of these numbers; one that is undefined (NaN) never is."""
+    left, comparison, right = condition[:3]
+    sides = _value(str(left), numbers, names), _value(right, numbers, names) if isinstance(right, str) else right
+    return bool(COMPARISONS[str(comparison)](*sides))
+
+
+def overall(results: Sequence[Result], data: Sequence[str]) -> str:
+    """Return the verdict of a claim over its results: the rule stands at the top of ``book/claims.toml``."""
+    counted = [result for result in results if result.verdict is not None]
+    judged = [result for result in counted if result.verdict != "cannot be judged"]
+    words = {result.verdict for result in judged}
+    if not judged:
+        return "cannot be judged" if counted else "not run"
+    if words == {"fails"}:
+        return "fails"
+    covered = {result.data for result in judged}
+    return "holds" if words == {"holds"} and covered.issuperset(data) else "holds in part"
+
+
+def fill(template: str, numbers: Mapping[str, object], origin: str, strict: bool = True) -> Iterator[str | Number]:
+    """Yield the words of a template and the numbers for its ``{key:format}``; a missing one is an error or a dash."""
+    end = 0
+    for field in FIELD.finditer(template):
+        yield template[end : field.start()]
+        end = field.end()
+        key, spec = field.groups()
+        if not strict and key not in numbers:
+            yield "–"
+            continue
+        value = _value(key, numbers, {})
+        words = format(value, spec or ("," if isinstance(value, int) else ""))
+        yield Number(words, f"{origin}: {key}")
+    yield template[end:]
+
+
+def load(path: Path, results: Path, shown: Callable[[str], str] = lambda notebook: SHOWN) -> list[Claim]:
+    """Read the claims and judge each by what was run.
+
+    Args:
+        path: of ``claims.toml``.
+        results: folder of all results.
+        shown: the profile in the place of ``quick`` for a notebook; it carries no verdict.
+
+    Raises:
+        KeyError: if a rule or text names a number that its source does not hold.
+    """
+    return [_claim(entry, results, shown) for entry in tomllib.loads(path.read_text())["claim"]]
+
+
+def _claim(entry: Mapping[str, object], results: Path, shown: Callable[[str], str]) -> Claim:
+    found = tuple(_result(entry, evidence, results, shown) for evidence in entry.get("evidence", ()))
+    told = {name: str(entry.get(name, "")) for name in ("id", "says", "place", "paper", "link")}
+    return Claim(**told, results=found, verdict=overall(found, entry.get("data", ())))
+
+
+def _result(
+    claim: Mapping[str, object], evidence: Mapping[str, object], results: Path, shown: Callable[[str], str]
+) -> Result:
+    first, _, rest = evidence["source"].partition("/")
+    source = f"{shown(rest) if first == SHOWN else first}/{rest}"
+    numbers = read(source, results)
+    origin = f"results/{source}" + ("" if source.endswith(".json") else "/numbers.json")
+    counts, withdrawn = evidence.get("counts", True), evidence.get("withdrawn", "")
+    verdict, why = None, ""
+    if withdrawn:
+        verdict, why = "cannot be judged", withdrawn
+    elif counts:
+        verdict, why = judge(claim, numbers, evidence.get("names", {}))
+    ours, scale = (tuple(fill(evidence[name], numbers, origin, counts)) for name in ("ours", "scale"))
+    return Result(evidence["on"], evidence["data"], source, ours, scale, verdict, why, bool(withdrawn))
+
+
+def _value(key: str, numbers: Mapping[str, object], names: Mapping[str, str]) -> object:
+    first, dot, rest = key.partition(".")
+    key = names.get(first, first) + dot + rest
+    if key not in numbers:
+        raise KeyError(f"no number {key!r} among {len(numbers)} of this source; mend the key in claims.toml or rerun")
+    value = numbers[key]
+    return float(value) if value in ("nan", "inf", "-inf") else value
+
+
+def _flat(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import nbformat
 
-from lpntk.manifest import markdown
+from lpntk.escape import markdown
+from lpntk.widgets import without_progress
 
 ROOT = Path(__file__).resolve().parent.parent
 BAR = re.compile(r"\d+%\|.*\||\d+\w* \[\d\d:\d\d, ")  # as tqdm draws it, with a total and without
@@ -36,6 +37,7 @@ def tidy(path: Path, dataset: str | None, origin: str) -> None:
             cell.source = re.sub(r"\]\(\.\./", "](../../../", cell.source)
         if cell.cell_type == "code":
             cell.outputs = [kept for output in cell.outputs if (kept := _told(output, dataset or "")) is not None]
+    without_progress(notebook)
     last = nbformat.v4.new_markdown_cell(origin)
     last.id = "origin"
     notebook.cells.append(last)

@@ -1,0 +1,47 @@
+"""What keeps readers out of a page that others have built? Repairs of the HTML that theme and notebooks give.
+
+Each repair is a pattern, what takes its place, and the rule of accessibility (as axe-core names it) that it keeps. They
+run over the written pages: half of these tags come from templates of the theme, which no event hands over.
+"""
+
+import re
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+EMPTY = r"(?:\s|&nbsp;|&#160;|\xa0|<p>\s*</p>)*"
+REPAIRS = [
+    # empty-table-header: the corner of a table heads nothing
+    (rf"<th\b([^>]*)>{EMPTY}</th>", r"<td\1></td>"),
+    # a long name may be broken where its words meet, or its table does not fit
+    (r"<th\b[^>]*>[^<]*_[^<]*</th>", lambda th: re.sub(r"(?<=\w)_(?=\w)(?=[^>]*<)", "_<wbr>", th[0])),
+    # label-content-name-mismatch: a label that is not what is shown; what is shown names it well
+    (r'<summary aria-label="Toggle hidden content">', "<summary>"),
+    (r'(<button class="btn search-button-field[^>]*?) aria-label="Search"', r"\1"),
+    (r'(<i class="theme-switch\b[^>]*?)\s+title="[^"]*"', r"\1"),
+    # aria-deprecated-role, aria-required-children: what a list of references holds is its items
+    (r' role="doc-biblioentry"', ' role="listitem"'),
+    # region: the title in the sidebar stands in no landmark
+    (r'<div id="pst-primary-sidebar"', r'\g<0> role="complementary" aria-label="Sidebar"'),
+]
+
+
+def repaired(page: str) -> str:
+    """Return the HTML of a page after all repairs."""
+    for pattern, replacement in REPAIRS:
+        page = re.sub(pattern, replacement, page)
+    return page
+
+
+def repair(app: Sphinx, exception: Exception | None) -> None:
+    """Repair every written page."""
+    if exception or app.builder.format != "html":
+        return
+    for path in Path(app.outdir).rglob("*.html"):
+        if not path.relative_to(app.outdir).parts[0].startswith("_"):
+            path.write_text(repaired(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def setup(app: Sphinx) -> dict:
+    app.connect("build-finished", repair)
+    return {"parallel_read_safe": True, "parallel_write_safe": True, "version": "1"}

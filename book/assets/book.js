@@ -1,0 +1,21 @@
+/* A page opened as a file may not read other files: no excerpts, and the reader is told why. */
+if (location.protocol === "file:") {
+  DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+  document.addEventListener("DOMContentLoaded", () => {
+    const results = document.getElementById("search-results");
+    if (!results) return;
+    const why = document.createElement("p");
+    why.textContent =
+      "Results come without excerpts, as a browser lets no page read another from a disk. For excerpts: " +
+      "python -m http.server in the folder of the book, then http://localhost:8000.";
+    results.before(why);
+  });
+}
+
+/* A formula that scrolls can be reached by keyboard; the theme sees to code and tables. */
+const reachable = () => {
+  for (const box of document.querySelectorAll("mjx-container[display]"))
+    box.tabIndex = box.scrollWidth > box.clientWidth ? 0 : -1;
+};
+window.addEventListener("load", () => window.MathJax?.startup?.promise.then(reachable));
+window.addEventListener("resize", reachable);

@@ -20,12 +20,13 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 from sphinx.application import Sphinx
 
+from lpntk.claims import load
 from lpntk.currency import changed
+from lpntk.escape import markdown
 from lpntk.manifest import duration
 from lpntk.naming import in_words
 
 PAGE = re.compile(r"results/(?P<profile>[^/]+)/(?P<name>[^/]+)/notebook")
-WIDGET = "application/vnd.jupyter.widget-view+json"
 BOOKKEEPING = ("number", "update")  # calls on ``record`` that show nothing
 
 
@@ -62,7 +63,6 @@ def page(executed: NotebookNode, made_by: dict, folder: Path, written: Path) -> 
     cells = [part for cell in cells[1:] for part in _shown(cell, folder, figures, made_by)]
     head = f"{title}: {in_words(made_by['parameters'])}\n\n{_what_was_run(made_by, folder)}{_stale(folder)}\n{rest}"
     executed.cells = [new_markdown_cell(head), *cells]
-    executed.metadata.pop("widgets", None)  # progress bars
     return executed
 
 
@@ -90,8 +90,14 @@ def _what_was_run(made_by: dict, folder: Path) -> str:
         ("device", f"{made_by['device']}; torch {versions['torch']}, Python {versions['python']}"),
         ("time", duration(folder, made_by["seconds"])),
     ]
-    table = "\n".join(f"| {name} | {_plain(value)} |" for name, value in rows if value)
-    every = "\n".join(f"| `{key}` | {_plain(json.dumps(value))} |" for key, value in given.items())
+    profile, name = folder.parts[-2:]
+    judged = [
+        f"| {claim.says} | {{judged}}`{claim.id}/{profile}` |"
+        for claim in load(folder.parents[2] / "book" / "claims.toml", folder.parents[1])
+        if any(result.source == f"{profile}/{name}" for result in claim.results)
+    ]
+    table = "\n".join([*(f"| {key} | {markdown(value)} |" for key, value in rows if value), *judged])
+    every = "\n".join(f"| `{key}` | {markdown(json.dumps(value))} |" for key, value in given.items())
     place = _place(folder)
     return (
         f"| what was run | |\n|---|---|\n{table}\n\n"
@@ -104,11 +110,6 @@ def _what_was_run(made_by: dict, folder: Path) -> str:
 def _place(folder: Path) -> str:
     """Return a result's folder as Sphinx finds it from every page."""
     return "/" + "/".join(folder.parts[-3:])
-
-
-def _plain(text: str) -> str:
-    """Return text that is no Markdown or HTML, for a cell of a table."""
-    return re.sub(r"([\\`*_{}\[\]<>|#$~^])", r"\\\1", str(text)).replace("\n", " ")
 
 
 def _stale(folder: Path) -> str:
@@ -125,7 +126,6 @@ def _shown(cell: NotebookNode, folder: Path, captions: dict[str, str], made_by: 
     """Return what the page shows of a cell: code folded, figures as figures."""
     if cell.cell_type != "code":
         return [cell]
-    cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
     names = re.findall(r"record\.figure\(\s*\"([\w-]+)\"", cell.source)
     images = [output for output in cell.outputs if "image/png" in output.get("data", {})]
     drawn = []
@@ -144,7 +144,7 @@ def _figure(name: str, folder: Path, caption: str, made_by: dict) -> NotebookNod
     words = f"{caption} {in_words(made_by['parameters'])}."
     return new_markdown_cell(
         f"```{{figure}} {place}/figures/{name}.png\n:name: run-{folder.parent.name}-{folder.name}-{name}\n"
-        f":alt: {_plain(words)}\n\n{words} {{download}}`Numbers <{place}/numbers.json>`, "
+        f":alt: {markdown(words)}\n\n{words} {{download}}`Numbers <{place}/numbers.json>`, "
         f"{{download}}`manifest <{place}/manifest.json>`.\n```"
     )
 

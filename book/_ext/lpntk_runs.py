@@ -61,7 +61,10 @@ def page(executed: NotebookNode, made_by: dict, folder: Path, written: Path) -> 
     title, _, rest = cells[0].source.partition("\n")
     figures = _captions(written)
     cells = [part for cell in cells[1:] for part in _shown(cell, folder, figures, made_by)]
-    head = f"{title}: {in_words(made_by['parameters'])}\n\n{_what_was_run(made_by, folder)}{_stale(folder)}\n{rest}"
+    colon = "" if title.endswith("?") else ":"
+    head = (
+        f"{title}{colon} {in_words(made_by['parameters'])}\n\n{_what_was_run(made_by, folder)}{_stale(folder)}\n{rest}"
+    )
     executed.cells = [new_markdown_cell(head), *cells]
     return executed
 

@@ -17,7 +17,8 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parent
 # modules that are not followed: they read data, keep files, or write what is shown
 SILENT = (
-    *("cache", "data", "device", "files", "keys", "manifest", "plots", "results", "sources", "tables"),
+    *("arrays", "cache", "data", "device", "escape", "files", "keys", "manifest", "npz", "plots", "results"),
+    *("sources", "tables"),
     *("precision", "strides"),  # they keep products what they are, whatever surrounds them
 )
 # followed no further than to VERSION in their module

@@ -17,6 +17,7 @@ from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
 from lpntk import escape, manifest, regenerate
+from lpntk.page import tidy
 
 ROOT = Path(__file__).resolve().parent.parent
 HTML = Path("_build/smoke/_build/html")
@@ -72,7 +73,7 @@ def test_a_profile_is_no_path():
     assert "'..' is no name of a profile" in refused.stderr
 
 
-def test_the_name_of_a_data_set_is_no_markup():
+def test_the_name_of_a_data_set_is_no_markup(tmp_path):
     spec = importlib.util.spec_from_file_location("lpntk_results", ROOT / "book/_ext/lpntk_results.py")
     extension = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(extension)
@@ -89,8 +90,9 @@ def test_the_name_of_a_data_set_is_no_markup():
             nbformat.v4.new_output("stream", text=f"read /home/me/{name}"),
         ]),
     ])  # fmt: skip
-    escape.rename(executed.cells, name)
-    shown, page, printed = executed.cells[1].outputs
+    nbformat.write(executed, tmp_path / "n.ipynb")
+    tidy(tmp_path / "n.ipynb", f"/home/me/{name}", "from here")
+    shown, page, printed = nbformat.read(tmp_path / "n.ipynb", as_version=4).cells[1].outputs
     assert printed.text == f"read {name}"
     render = MarkdownIt("commonmark").enable("table").use(dollarmath_plugin).render
     table = f"| data | device |\n|---|---|\n| {escape.markdown(name)} | cpu |\n"

@@ -59,6 +59,7 @@ class Claim:
     """A claim of the paper beside all that was measured of it; the fields are those of ``book/claims.toml``."""
 
     id: str
+    short: str
     says: str
     place: str
     paper: str
@@ -159,7 +160,7 @@ def load(path: Path, results: Path, shown: Callable[[str], str] = lambda noteboo
 
 def _claim(entry: Mapping[str, object], results: Path, shown: Callable[[str], str]) -> Claim:
     found = tuple(_result(entry, evidence, results, shown) for evidence in entry.get("evidence", ()))
-    told = {name: str(entry.get(name, "")) for name in ("id", "says", "place", "paper", "link")}
+    told = {name: str(entry.get(name, "")) for name in ("id", "short", "says", "place", "paper", "link")}
     return Claim(**told, results=found, verdict=overall(found, entry.get("data", ())))
 
 

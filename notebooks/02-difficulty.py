@@ -36,7 +36,8 @@
 # as many updates as a large one in the same number of epochs, so size and number of updates change together. And a set on
 # which nothing was learned has no difficulty worth the name.
 #
-# **The rules**, stated before any result:
+# **The rules.** They were rewritten after the first runs on MNIST ([when and why](../book/provenance.md)), and stand as they
+# were before every result shown here:
 #
 # - A size has *learned* if the mean loss at its last presentation is at most half of that at the first; where it has not
 #   it is *starved*. A model is *unstable* if it diverged or once gave a sample a loss above 100 nats (a probability of
@@ -93,7 +94,7 @@ cache = Cache()  # what was trained before is not trained again
 #
 # A *case* is one reading of size, one learning rate with its batch size, and one schedule: `constant`; `step`, which
 # multiplies the rate by 0.7 every two epochs, as the authors' settings for MNIST do; or `cosine`, as those for CIFAR-10
-# do. Models are trained as stacks of as many as pay.
+# do. Many models are trained side by side, as one stack.
 # Universal sets, splits and every initialisation follow from the seed.
 
 # %%

@@ -37,7 +37,8 @@
 # the set is presented in one order, the targets first, then the company of one after the other: where it is larger
 # than a batch, a target meets most company in other steps than its own.
 #
-# **The rule**, stated before any result: the order *most, middle, least* **holds** if Page's test over targets finds
+# **The rule.** It was rewritten after the first runs on MNIST ([when and why](../book/provenance.md)), and stands as it was before
+# every result shown here. The order *most, middle, least* **holds** if Page's test over targets finds
 # difficulty rising in this order with $p < 0.05$ and both neighbouring Wilcoxon tests have $p < 0.05$ too; it **holds in
 # part** if Page's test does and one of these does not; it **fails** if Page's test finds the reverse order; else it **is
 # not found**. It **cannot be judged** if the targets were not learned in their most interchangeable company, their mean

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -17,13 +18,14 @@ from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
 from lpntk import escape, manifest, regenerate
+from lpntk.claims import VERDICTS
 from lpntk.page import tidy
 
 ROOT = Path(__file__).resolve().parent.parent
 HTML = Path("_build/smoke/_build/html")
 KEPT = ("results/mnist", "results/mnist-lenet5", "results/mnist-lenet", "results/cifar10")  # committed runs
 SOURCES = ("lpntk", "tests", "bench")  # pages link to them
-PARTS = ("_config.yml", "_toc.yml", "book", "notebooks", *KEPT, *SOURCES)
+PARTS = ("_config.yml", "_toc.yml", "book", "notebooks", *KEPT, "results/bench", *SOURCES)
 
 
 def build(root):
@@ -153,6 +155,25 @@ def test_nothing_is_left_unresolved(book):
         for code in soup.select("pre, code"):
             code.decompose()
         assert "$" not in soup.get_text(), page  # a formula that stayed as it was typed
+
+
+def test_the_first_page_shows_every_claim_with_its_verdict(book):
+    soup = BeautifulSoup((book / HTML / "book/intro.html").read_text(), "html.parser")
+    rows = {row["class"][0] if row["class"][0].startswith("claim-") else row["class"][-1]: row
+            for row in soup.select("table.claims tbody tr")}  # fmt: skip
+    ids = [entry["id"] for entry in tomllib.loads((book / "book/claims.toml").read_text())["claim"]]
+    assert list(rows) == [f"claim-{name}" for name in ids]
+    for row in rows.values():
+        assert row.find_all("td")[1].select_one(".verdict").get_text() in VERDICTS
+        assert "–" not in [text.strip() for text in row.stripped_strings]  # a number that the run did not leave
+    digits = [p.get_text() for p in soup.select(".claim-result") if p.get_text().startswith("digits")]
+    assert digits
+    assert all("own value only" in text for text in digits)
+
+
+def test_provenance_lists_every_run(book):
+    soup = BeautifulSoup((book / HTML / "book/provenance.html").read_text(), "html.parser")
+    assert len(soup.select(".provenance tbody tr")) == len(list(book.glob("results/*/*/manifest.json")))
 
 
 def test_pages_carry_figures_with_alternative_text_and_their_scale(book):

@@ -17,11 +17,11 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from lpntk.claims import Claim, Number, Result, load
+from lpntk.claims import VERDICTS, Claim, Number, Result, load
 
 logger = logging.getLogger(__name__)
 
-HEADS = ("The paper claims", "Its value", "Ours", "Verdict")
+HEADS = ("The paper claims", "Verdict", "Ours", "The paper's value")
 NOT_COUNTED = "own value only"
 
 
@@ -83,7 +83,7 @@ class Claims(SphinxDirective):
             logger.warning("claims cannot be judged: %s", error, location=self.get_location())
             return []
         group = nodes.tgroup(cols=len(HEADS))
-        group += [nodes.colspec(colwidth=width) for width in (26, 16, 44, 14)]
+        group += [nodes.colspec(colwidth=width) for width in (25, 13, 46, 16)]
         head, body = nodes.thead(), nodes.tbody()
         head += self.row([[nodes.paragraph("", words)] for words in HEADS], [])
         for claim in rows:
@@ -91,11 +91,23 @@ class Claims(SphinxDirective):
             first = [says, nodes.paragraph("", claim.place, classes=["claim-place"])]
             ours = [line(result) for result in claim.results] or [nodes.paragraph("", "no run yet")]
             verdict = nodes.paragraph("", "", chip(claim.verdict))
-            body += self.row([first, [nodes.paragraph("", claim.paper)], ours, [verdict]], [f"claim-{claim.id}"])
+            body += self.row([first, [verdict], ours, [nodes.paragraph("", claim.paper)]], [f"claim-{claim.id}"])
         group += [head, body]
-        table = nodes.table(classes=["claims"])
+        table = nodes.table(classes=["claims", "colwidths-given"])
         table += group
-        return [table]
+        return [self.summary(rows), table]
+
+    def summary(self, rows: list[Claim]) -> nodes.bullet_list:
+        """Return one line for each verdict that was given, with the claims it was given to."""
+        lines = nodes.bullet_list(classes=["claims-summary"])
+        for verdict in VERDICTS:
+            links = [link(claim, claim.short, self.env.docname) for claim in rows if claim.verdict == verdict]
+            if links:
+                text = nodes.paragraph("", "", chip(verdict), nodes.Text(" "))
+                for i, one in enumerate(links):
+                    text += [nodes.Text(", "), one] if i else [one]
+                lines += nodes.list_item("", text)
+        return lines
 
     @staticmethod
     def row(cells: list[list[nodes.Node]], classes: list[str]) -> nodes.row:

@@ -1,0 +1,167 @@
+"""The verdicts on the paper's claims: from committed numbers, by rules that can give every word."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from lpntk import claims
+from lpntk.claims import Number, Result, judge, load, overall, read
+
+ROOT = Path(__file__).resolve().parent.parent
+FILE, RESULTS = ROOT / "book/claims.toml", ROOT / "results"
+ENTRIES = tomllib.loads(FILE.read_text())["claim"]
+COMMITTED = [(entry, e) for entry in ENTRIES for e in entry.get("evidence", ()) if not e["source"].startswith("quick/")]
+RULE = {
+    "smallest": [["n", ">=", 100, "too small"]],
+    "judged": [["learned", "is", True, "not learned"]],
+    "holds": [["rho.high", "<", "ceiling"], ["p", "<", 0.05]],
+    "part": [["p", "<", 0.05]],
+    "fails": [["p", ">", 0.95]],
+    "otherwise": "cannot be judged",
+}
+FINE = {"n": 100, "learned": True, "rho.high": 0.4, "ceiling": 0.8, "p": 0.01}
+
+
+@pytest.mark.parametrize(
+    ("changed", "word", "why"),
+    [
+        ({}, "holds", ""),
+        ({"rho.high": 0.9}, "holds in part", ""),
+        ({"p": 0.96}, "fails", ""),
+        ({"p": 0.5}, "cannot be judged", "the numbers do not decide"),  # undecided is never a failure
+        ({"n": 99}, "cannot be judged", "too small"),
+        ({"learned": False}, "cannot be judged", "not learned"),
+        ({"p": "nan"}, "cannot be judged", "the numbers do not decide"),
+    ],
+)
+def test_a_rule_gives_every_word(changed, word, why):
+    assert judge(RULE, FINE | changed, {}) == (word, why)
+
+
+def test_names_lead_a_rule_to_the_keys_of_its_source():
+    renamed = {f"deep.{key}" if key.startswith("rho") else key: value for key, value in FINE.items()}
+    assert judge(RULE, renamed, {"rho": "deep.rho"}) == ("holds", "")
+    with pytest.raises(KeyError, match=r"no number 'rho.high' among 5"):
+        judge(RULE, renamed, {})
+
+
+def result(verdict, data="MNIST"):
+    return Result("", data, "", (), (), verdict, "", False)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "word"),
+    [
+        ([], "not run"),
+        ([result(None)], "not run"),  # a value without a verdict speaks for nobody
+        ([result("cannot be judged")], "cannot be judged"),
+        ([result("holds")], "holds in part"),  # one data set of two
+        ([result("holds"), result("holds", "CIFAR-10")], "holds"),
+        ([result("holds"), result("cannot be judged", "CIFAR-10")], "holds in part"),
+        ([result("holds"), result("holds", "CIFAR-10"), result("cannot be judged")], "holds"),
+        ([result("fails"), result("cannot be judged", "CIFAR-10")], "fails"),
+        ([result("fails"), result("holds", "CIFAR-10")], "holds in part"),
+    ],
+)
+def test_the_verdict_on_a_claim(verdicts, word):
+    assert overall(verdicts, ["MNIST", "CIFAR-10"]) == word
+
+
+@pytest.mark.parametrize(("entry", "evidence"), COMMITTED, ids=[f"{c['id']}-{e['source']}" for c, e in COMMITTED])
+def test_every_key_exists_and_every_rule_decides(entry, evidence):
+    numbers, names = read(evidence["source"], RESULTS), evidence.get("names", {})
+    for text in (evidence["ours"], evidence["scale"]):
+        assert all(isinstance(part, str | Number) for part in claims.fill(text, numbers, "")), text
+    if evidence.get("withdrawn"):
+        return
+    for name in ("smallest", "judged", "holds", "part", "fails"):
+        for condition in entry.get(name, ()):
+            claims.met(condition, numbers, names)  # raises if a key is unknown
+    assert judge(entry, numbers, names)[0] in claims.VERDICTS
+
+
+def planted(tmp_path, changes):
+    """Return claims by id from committed numbers, some of them changed: {source: {key: value}}."""
+    for source in {e["source"] for entry in ENTRIES for e in entry.get("evidence", ())}:
+        known = source.replace("quick/", "mnist/") if source.startswith("quick/") else source
+        target = tmp_path / source
+        if target.suffix:
+            target.parent.mkdir(parents=True)
+            target.write_text((RESULTS / source).read_text())
+            continue
+        target.mkdir(parents=True)
+        numbers = json.loads((RESULTS / known / "numbers.json").read_text()) | changes.get(source, {})
+        (target / "numbers.json").write_text(json.dumps(numbers))
+        (target / "manifest.json").write_text((RESULTS / known / "manifest.json").read_text())
+    return {claim.id: claim for claim in load(FILE, tmp_path)}
+
+
+def by_source(claim):
+    return {r.source: r.verdict for r in claim.results}
+
+
+def test_verdicts_from_committed_numbers(tmp_path):
+    found = planted(tmp_path, {})
+    told = {name: claim.verdict for name, claim in found.items()}
+    assert {told[name] for name in ("clusters", "redundancy", "poison", "bias", "gaussian")} == {"not run"}
+    assert told["difficulty"] == told["company"] == "holds"
+    assert told["width-trained"] == "fails"  # 18 and 10 times the error
+    assert told["width"] == told["relations"] == told["signs"] == told["forgetting"] == "holds in part"
+    for claim in found.values():  # digits speak for nobody, however large their numbers
+        assert all(r.verdict is None for r in claim.results if r.source.startswith("quick/"))
+
+
+def test_company_asks_that_both_ends_learned(tmp_path):
+    found = by_source(planted(tmp_path, {"mnist/04-company": {"least.learned": False}})["company"])
+    assert found["mnist-lenet5/04-company"] == "cannot be judged"  # 98 to 113 of 115 nats
+    assert found["mnist/04-company"] == "cannot be judged"
+    assert found["mnist-lenet/04-company"] == "holds"
+
+
+def test_difficulty_does_not_look_at_single_samples(tmp_path):
+    wild = {
+        f"rho.1.{key}": value
+        for key, value in (("mean", 0.9), ("mean_low", 0.9), ("mean_high", 0.9), ("learned", False))
+    }
+    found = planted(tmp_path, {"mnist/02-difficulty": wild})
+    assert by_source(found["difficulty"])["mnist/02-difficulty"] == "holds"
+    assert not re.search(r"rho\.(1|4)\.", FILE.read_text())
+
+
+def test_undecided_forgetting_is_no_failure(tmp_path):
+    undecided = {"part.all.against.margin.p": 0.13, "rate.all-lr0_01.against.margin.p": 0.2}
+    found = by_source(planted(tmp_path, {"mnist/08-forgetting": undecided})["forgetting"])
+    assert found["mnist/08-forgetting"] == "cannot be judged"
+
+
+def test_withdrawn_numbers_decide_nothing_and_say_why(tmp_path):
+    strong = {"final.all.negative.mean": 0.0, "ours.test": 0.99, "scale.n": 5000}
+    found = planted(tmp_path, {"cifar10/07-relations": strong})
+    for name in ("relations", "forgetting"):
+        (gone,) = (r for r in found[name].results if r.withdrawn)
+        assert gone.source.startswith("cifar10/")
+        assert gone.verdict == "cannot be judged"
+        assert len(gone.why) > 40
+
+
+def test_a_page_shows_the_number_and_where_it_was_read(tmp_path):
+    (tmp_path / "own/04-company").mkdir(parents=True)
+    (tmp_path / "own/04-company/numbers.json").write_text('{"most.difficulty": 17.35}')
+    (tmp_path / "own/04-company/manifest.json").write_text('{"parameters": {"epochs": 50}}')
+    numbers = read("own/04-company", tmp_path)
+    parts = list(claims.fill("{most.difficulty:.1f} nats of {@guess:.0f}", numbers, "results/own"))
+    assert [p.text if isinstance(p, Number) else p for p in parts] == ["", "17.4", " nats of ", "115", ""]
+    assert parts[1].origin == "results/own: most.difficulty"
+    with pytest.raises(KeyError, match="no number 'gone'"):
+        list(claims.fill("{gone}", numbers, ""))
+
+
+def test_no_number_is_typed_on_the_first_page():
+    text = (ROOT / "book/intro.md").read_text()
+    for quoted in (r"```\{measured\}[^\n]*\n", r"\{\w+\}`[^`]*`", r"\$[^$]*\$", r"`[^`]*`", r"\]\([^)]*\)"):
+        text = re.sub(quoted, "", text)
+    text = text.replace("CIFAR-10", "").replace("95&nbsp;% interval", "").replace(":width: 90%", "")
+    assert not re.findall(r".*\d.*", text)

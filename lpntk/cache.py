@@ -2,9 +2,11 @@
 
 An artefact is a folder ``<name>-<digest>`` with ``values.pt`` (named tensors) and ``manifest.json`` (what decided it,
 the digest of the values, the seconds it took). It is written under a temporary name and renamed, so a killed run leaves
-whole artefacts or none. One whose manifest disagrees with what was asked, or with its values, is refused.
+whole artefacts or none. One that is damaged is computed again, with a warning; one that was made by another key than
+its name says is refused.
 """
 
+import contextlib
 import functools
 import hashlib
 import io
@@ -13,6 +15,7 @@ import os
 import shutil
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +28,10 @@ from lpntk.manifest import PACKAGE, source_hash
 
 class CacheError(Exception):
     """An artefact that is not what its name says; the message names the folder and the fix."""
+
+
+class Damaged(Exception):
+    """An artefact that is not whole; the message says what is wrong with it."""
 
 
 class Cache:
@@ -51,35 +58,56 @@ class Cache:
             make: computes named tensors.
 
         Raises:
-            CacheError: if the stored artefact disagrees with its manifest, or its manifest with ``key``.
+            CacheError: if the stored artefact was made by another key.
         """
         key = json.loads(json.dumps(key, sort_keys=True))
         place = self.folder / f"{name}-{digest(key)[:24]}"
-        if place.exists():
-            values, seconds = self._read(place, key)
+        if (kept := self._whole(place, key)) is not None:
+            values, seconds = kept
             self.hits += 1
         else:
             started = time.perf_counter()
             values = make()
             seconds = time.perf_counter() - started
-            if not self._write(place, key, values, seconds):
+            try:
+                first = self._write(place, key, values, seconds)
+            except OSError as error:  # what took hours is not lost for a disk that is full or may not be written
+                warnings.warn(f"{place.name} could not be kept, the next run computes it again: {error}", stacklevel=2)
+                first = True
+            if not first:
                 values, seconds = self._read(place, key)  # another process was faster: all must go on from one
         self.seconds += seconds
         return values
 
-    def _read(self, place: Path, key: dict[str, object]) -> tuple[dict[str, Tensor], float]:
-        fix = f"remove {place.name} from the cache folder and run again"
+    def _whole(self, place: Path, key: dict[str, object]) -> tuple[dict[str, Tensor], float] | None:
+        """Return a stored artefact and its seconds; None if there is none or, with a warning, if it was damaged."""
+        if not place.exists():
+            return None
         try:
-            manifest = json.loads((place / "manifest.json").read_text())
+            return self._read(place, key)
+        except Damaged as fault:
+            warnings.warn(f"{fault}; it was thrown away and is computed again", stacklevel=3)
+            away = tempfile.TemporaryDirectory(prefix=".partial-", dir=self.folder)
+            with away, contextlib.suppress(FileNotFoundError):  # of two processes, one moves it
+                os.rename(place, Path(away.name) / place.name)
+            return None
+
+    def _read(self, place: Path, key: dict[str, object]) -> tuple[dict[str, Tensor], float]:
+        try:
+            manifest = json.loads((place / "manifest.json").read_bytes())
+            made_by, expected, seconds = dict(manifest["key"]), manifest["values"], float(manifest["seconds"])
             stored = (place / "values.pt").read_bytes()
-        except (OSError, ValueError) as error:
-            raise CacheError(f"{place.name} is not whole ({type(error).__name__}); {fix}") from error
-        if manifest.get("key") != key:
-            differing = sorted(k for k in {*key, *manifest.get("key", {})} if manifest["key"].get(k) != key.get(k))
-            raise CacheError(f"the manifest of {place.name} disagrees with what was asked in {differing}; {fix}")
-        if manifest.get("values") != hashlib.sha256(stored).hexdigest():
-            raise CacheError(f"the values of {place.name} are not those its manifest was written for; {fix}")
-        return torch.load(io.BytesIO(stored), weights_only=True), float(manifest["seconds"])
+        except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError) as error:
+            raise Damaged(f"{place.name} in the cache is not whole ({type(error).__name__}: {error})") from error
+        if made_by != key:
+            differing = sorted(k for k in {*key, *made_by} if made_by.get(k) != key.get(k))
+            raise CacheError(
+                f"the manifest of {place.name} disagrees with what was asked in {differing}; "
+                f"remove {place.name} from the cache folder and run again"
+            )
+        if expected != hashlib.sha256(stored).hexdigest():
+            raise Damaged(f"the values of {place.name} in the cache are not those its manifest was written for")
+        return torch.load(io.BytesIO(stored), weights_only=True), seconds
 
     def _write(self, place: Path, key: dict[str, object], values: dict[str, Tensor], seconds: float) -> bool:
         """Write an artefact; return False if another process has written it meanwhile."""

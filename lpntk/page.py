@@ -13,6 +13,7 @@ from lpntk.widgets import without_progress
 
 ROOT = Path(__file__).resolve().parent.parent
 BAR = re.compile(r"\d+%\|.*\||\d+\w* \[\d\d:\d\d, ")  # as tqdm draws it, with a total and without
+CELL = re.compile(r"\S*ipykernel_\d+/\d+\.py:\d+: ")  # where a warning says that a cell is, in this run
 WRITTEN = {"text/markdown": markdown, "text/html": html.escape, "text/latex": markdown}  # how a word is kept a word
 
 
@@ -63,6 +64,7 @@ def _without_paths(text: str, dataset: str, written: Callable[[str], str]) -> st
     if (name := Path(dataset).name) != dataset:
         for path in (dataset, written(dataset)):
             text = text.replace(path, written(name))
+    text = CELL.sub("", text)
     for folder in (ROOT, sys.prefix, Path.home()):
         if str(folder) != "/":
             text = text.replace(f"{folder}/", "")

@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 from lpntk import manifest
 from lpntk.execute import RegenerationError, start
 from lpntk.own_kernel import environment
 from lpntk.page import tidy
+from lpntk.pairing import ADVICE, disagreement
 
+LONGEST = 50  # letters of the folder of temporary files, or a socket in it has too long a name for the system
 GLANCE = 0.1  # seconds between two looks at what has ended
 
 
@@ -35,6 +37,8 @@ class Job:
 
     def begin(self, run: Path, own: Path) -> None:
         """Start the notebook: its result grows in the folder ``run``, what its process needs lies in ``own``."""
+        if fault := disagreement(self.source):  # edited while it waited
+            raise RegenerationError(f"{fault}; {ADVICE}")
         print(f"{self.line}: running", flush=True)
         self.partial, self.fault, home = (
             run / self.folder.name,
@@ -107,15 +111,19 @@ def run(waiting: list[Job], jobs: int, partials: Path) -> None:
         partials: a folder in which each call has one of its own.
     """
     queue, running, failures = list(waiting), [], []
-    own = TemporaryDirectory(prefix="lpntk-", ignore_cleanup_errors=True)
+    short = gettempdir() if len(gettempdir()) <= LONGEST else "/tmp"
+    own = TemporaryDirectory(prefix="lpntk-", dir=short, ignore_cleanup_errors=True)
     mine = TemporaryDirectory(prefix=f"{os.getpid()}-", dir=partials, ignore_cleanup_errors=True)
     with own, mine:
         try:
             while running or (queue and not failures):
                 while queue and len(running) < jobs and not failures:
                     job = queue.pop(0)
-                    job.begin(Path(mine.name), Path(own.name))
-                    running.append(job)
+                    try:
+                        job.begin(Path(mine.name), Path(own.name))
+                        running.append(job)
+                    except (RegenerationError, OSError) as error:
+                        failures.append(error)
                 for job in [job for job in running if job.process.poll() is not None]:
                     running.remove(job)
                     try:

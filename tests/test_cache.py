@@ -27,7 +27,7 @@ def test_an_artefact_is_computed_once_and_decided_by_its_key(tmp_path):
     assert module_hash("training") != module_hash("kernels")
 
 
-def test_what_disagrees_with_its_manifest_is_refused(tmp_path):
+def test_another_key_than_the_name_says_is_refused(tmp_path):
     cache = Cache(tmp_path)
     make = lambda: {"a": torch.arange(3)}
     cache.artefact("x", {"n": 1, "data": "d"}, make)
@@ -38,15 +38,37 @@ def test_what_disagrees_with_its_manifest_is_refused(tmp_path):
     with pytest.raises(CacheError, match=r"disagrees with what was asked in \['data'\]; remove x-"):
         cache.artefact("x", {"n": 1, "data": "d"}, make)
 
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    good = (folder / "values.pt").read_bytes()
-    (folder / "values.pt").write_bytes(good[:-1])
-    with pytest.raises(CacheError, match="are not those its manifest was written for"):
-        cache.artefact("x", {"n": 1, "data": "d"}, make)
 
-    (folder / "values.pt").unlink()
-    with pytest.raises(CacheError, match=r"not whole \(FileNotFoundError\)"):
-        cache.artefact("x", {"n": 1, "data": "d"}, make)
+@pytest.mark.parametrize(
+    ("file", "spoil", "words"),
+    [
+        ("values.pt", lambda path: path.write_bytes(path.read_bytes()[:-1]), "not those its manifest was written for"),
+        ("values.pt", lambda path: path.unlink(), r"not whole \(FileNotFoundError"),
+        ("manifest.json", lambda path: path.unlink(), r"not whole \(FileNotFoundError"),
+        ("manifest.json", lambda path: path.write_text(path.read_text()[:20]), r"not whole \(JSONDecodeError"),
+        ("manifest.json", lambda path: path.write_bytes(b'{"\xff'), r"not whole \(UnicodeDecodeError"),
+        ("manifest.json", lambda path: path.write_text("[]"), r"not whole \(TypeError"),
+        ("manifest.json", lambda path: path.write_text("{}"), r"not whole \(KeyError"),
+    ],
+)
+def test_a_damaged_artefact_is_computed_again_with_a_warning(tmp_path, file, spoil, words):
+    cache, calls = Cache(tmp_path), []
+    make = lambda: calls.append(1) or {"a": torch.arange(3)}
+    cache.artefact("x", {"n": 1}, make)
+    (folder,) = tmp_path.iterdir()
+    spoil(folder / file)
+    with pytest.warns(UserWarning, match=rf"{folder.name} in the cache.*{words}.*computed again"):
+        again = cache.artefact("x", {"n": 1}, make)
+    assert torch.equal(again["a"], torch.arange(3))
+    assert torch.equal(cache.artefact("x", {"n": 1}, make)["a"], torch.arange(3))
+    assert len(calls) == 2
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_what_cannot_be_kept_is_handed_out_with_a_warning(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.warns(UserWarning, match="could not be kept, the next run computes it again"):
+        assert Cache(tmp_path / "file").artefact("x", {"n": 1}, lambda: {"a": torch.ones(1)})["a"] == 1
 
 
 def test_of_two_that_compute_the_same_the_first_decides(tmp_path):

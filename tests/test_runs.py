@@ -35,7 +35,7 @@ class Project:
     def __init__(self, folder):
         self.folder, self.notebooks, self.results = folder, folder / "notebooks", folder / "results"
         (self.notebooks / "profiles").mkdir(parents=True)
-        self.settings = {}
+        self.settings, self.started = {}, []
 
     def write(self, name, *cells, **parameters):
         (self.notebooks / f"{name}.py").write_text(HEADER + PARAMETERS + RECORD + "".join(cells))
@@ -56,7 +56,12 @@ class Project:
         )
         command = [sys.executable, "-c", code, "--profile", "tiny", *arguments]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # what runs in the background may have it ignored
+        process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heard
+        )
+        self.started.append(process)
+        return process
 
     def begun(self, *values):
         """Wait until notebooks have begun, and return the numbers of their processes."""
@@ -67,7 +72,10 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path):
-    return Project(tmp_path)
+    made = Project(tmp_path)
+    yield made
+    for process in made.started:
+        process.kill()
 
 
 def within(seconds, true):
@@ -102,6 +110,15 @@ def test_all_ends_with_the_runner_whatever_the_notebooks_do(project, number):
         assert told == "regenerate: interrupted; what had finished stays\n"
         assert [path.name for path in (project.results / "tiny" / ".partial").iterdir()] == ["lock"]
     assert not list(project.results.glob("tiny/0*"))
+
+
+def test_what_was_edited_while_it_waited_is_not_run(project):
+    edit = "import pathlib\nwith pathlib.Path(results).parents[2].joinpath('notebooks/02-next.py').open('a') as f:\n"
+    project.write("01-first", "# %%\n" + edit + "    f.write('# %%\\nvalue = 3\\n')\n", value=1)
+    project.write("02-next", value=2)
+    with pytest.raises(RegenerationError, match=r"02-next"):
+        project.run()
+    assert not (project.results / "tiny" / "02-next").exists()
 
 
 def test_a_second_regeneration_is_told_who_runs_and_a_killed_one_is_no_obstacle(project):

@@ -191,7 +191,7 @@ def test_what_is_lost_stops_the_build_and_what_is_edited_changes_the_page(book):
     away = figure.with_suffix(".away")
     page = book / HTML / "book/theory.html"
     content = json.loads(numbers.read_text())
-    assert "0.12" not in [tag.get_text() for tag in BeautifulSoup(page.read_text(), "html.parser").select("abbr.num")]
+    assert "-7.77" not in [tag.get_text() for tag in BeautifulSoup(page.read_text(), "html.parser").select("abbr.num")]
     figure.rename(away)
     content["rho.ceiling"] = "0.4321x"  # not a number: a format that does not fit is an error, not a wrong page
     numbers.write_text(json.dumps(content))
@@ -206,8 +206,8 @@ def test_what_is_lost_stops_the_build_and_what_is_edited_changes_the_page(book):
     assert failed.returncode != 0
     assert "unresolved number '02-difficulty/rho.ceiling" in failed.stdout + failed.stderr
     assert "unresolved figure" not in failed.stdout + failed.stderr
-    content["rho.ceiling"] = 0.12
+    content["rho.ceiling"] = -7.77
     numbers.write_text(json.dumps(content))
     assert build(book).returncode == 0
-    assert "0.12" in [tag.get_text() for tag in BeautifulSoup(page.read_text(), "html.parser").select("abbr.num")]
+    assert "-7.77" in [tag.get_text() for tag in BeautifulSoup(page.read_text(), "html.parser").select("abbr.num")]
     assert "rho.png" in page.read_text()

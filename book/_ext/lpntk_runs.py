@@ -9,6 +9,7 @@ was made by other code than today's says so.
 import ast
 import json
 import re
+from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 from inspect import getdoc
@@ -16,11 +17,12 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+from lpntk_claims import claims
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 from sphinx.application import Sphinx
 
-from lpntk.claims import load
+from lpntk.claims import Claim
 from lpntk.currency import changed
 from lpntk.escape import markdown
 from lpntk.manifest import duration
@@ -38,10 +40,14 @@ def read(app: Sphinx, docname: str, source: list[str]) -> None:
     folder, written = root / "results" / found["profile"] / found["name"], root / "notebooks" / f"{found['name']}.py"
     made_by = json.loads((folder / "manifest.json").read_text())
     app.env.note_dependency(str(written))
-    source[0] = nbformat.writes(page(nbformat.reads(source[0], as_version=4), made_by, folder, written))
+    source[0] = nbformat.writes(
+        page(nbformat.reads(source[0], as_version=4), made_by, folder, written, claims(app.env).values())
+    )
 
 
-def page(executed: NotebookNode, made_by: dict, folder: Path, written: Path) -> NotebookNode:
+def page(
+    executed: NotebookNode, made_by: dict, folder: Path, written: Path, judged_by: Iterable[Claim]
+) -> NotebookNode:
     """Return the page of an executed notebook.
 
     Args:
@@ -49,6 +55,7 @@ def page(executed: NotebookNode, made_by: dict, folder: Path, written: Path) -> 
         made_by: its manifest.
         folder: of the result.
         written: the notebook's source today.
+        judged_by: all claims of the paper; those that this run is evidence of are told.
     """
     ran = [cell for cell in executed.cells if cell.cell_type == "code" and not _given(cell)]
     today = jupytext.read(written).cells
@@ -62,9 +69,8 @@ def page(executed: NotebookNode, made_by: dict, folder: Path, written: Path) -> 
     figures = _captions(written)
     cells = [part for cell in cells[1:] for part in _shown(cell, folder, figures, made_by)]
     colon = "" if title.endswith("?") else ":"
-    head = (
-        f"{title}{colon} {in_words(made_by['parameters'])}\n\n{_what_was_run(made_by, folder)}{_stale(folder)}\n{rest}"
-    )
+    title = f"{title}{colon} {in_words(made_by['parameters'])}"
+    head = f"{title}\n\n{_what_was_run(made_by, folder, judged_by)}{_stale(folder)}\n{rest}"
     executed.cells = [new_markdown_cell(head), *cells]
     return executed
 
@@ -83,7 +89,7 @@ def _linked(cell: NotebookNode) -> NotebookNode:
     return cell
 
 
-def _what_was_run(made_by: dict, folder: Path) -> str:
+def _what_was_run(made_by: dict, folder: Path, judged_by: Iterable[Claim]) -> str:
     """Return the scale of a run as a table, and all its parameters folded away."""
     given, versions = made_by["parameters"], made_by["versions"]
     scale = [f"{key} = {given[key]}" for key in ("n", "epochs", "lr", "seeds", "runs") if key in given]
@@ -96,7 +102,7 @@ def _what_was_run(made_by: dict, folder: Path) -> str:
     profile, name = folder.parts[-2:]
     judged = [
         f"| {claim.says} | {{judged}}`{claim.id}/{profile}` |"
-        for claim in load(folder.parents[2] / "book" / "claims.toml", folder.parents[1])
+        for claim in judged_by
         if any(result.source == f"{profile}/{name}" for result in claim.results)
     ]
     table = "\n".join([*(f"| {key} | {markdown(value)} |" for key, value in rows if value), *judged])

@@ -139,7 +139,12 @@ def fill(template: str, numbers: Mapping[str, object], origin: str, strict: bool
             yield "–"
             continue
         value = _value(key, numbers, {})
-        words = format(value, spec or ("," if isinstance(value, int) else ""))
+        try:
+            words = format(value, spec or ("," if isinstance(value, int) else ""))
+        except ValueError as error:
+            raise ValueError(
+                f"{origin}: {key} is {value!r}, which claims.toml would show as {spec!r}: {error}"
+            ) from error
         yield Number(words, f"{origin}: {key}")
     yield template[end:]
 

@@ -157,6 +157,8 @@ def test_a_page_shows_the_number_and_where_it_was_read(tmp_path):
     assert parts[1].origin == "results/own: most.difficulty"
     with pytest.raises(KeyError, match="no number 'gone'"):
         list(claims.fill("{gone}", numbers, ""))
+    with pytest.raises(ValueError, match=r"results/own: word is 'easy', which claims.toml would show as '.1f'"):
+        list(claims.fill("{word:.1f}", {"word": "easy"}, "results/own"))
 
 
 def test_no_number_is_typed_on_the_first_page():

@@ -150,7 +150,7 @@ class OneResult(SphinxRole):
         name, _, profile = self.text.partition("/")
         try:
             result = next(r for r in claims(self.env)[name].results if r.source.startswith(f"{profile}/"))
-        except (OSError, KeyError, StopIteration) as error:
+        except (OSError, KeyError, ValueError, StopIteration) as error:
             logger.warning("nothing of %r: %s", self.text, error, location=self.get_location())
             return [], []
         if self.name == "told":

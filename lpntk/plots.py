@@ -31,7 +31,8 @@ STYLE = {
 
 
 def use_style() -> None:
-    """Set the book's figure style for this process."""
+    """Set the book's figure style for this process; what a matplotlibrc says counts no more."""
+    plt.rcdefaults()
     plt.rcParams.update(STYLE)
 
 

@@ -21,12 +21,15 @@ from lpntk_claims import claims
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 from sphinx.application import Sphinx
+from sphinx.util import logging
 
 from lpntk.claims import Claim
 from lpntk.currency import changed
 from lpntk.escape import markdown
 from lpntk.manifest import duration
 from lpntk.naming import in_words
+
+logger = logging.getLogger(__name__)
 
 PAGE = re.compile(r"results/(?P<profile>[^/]+)/(?P<name>[^/]+)/notebook")
 BOOKKEEPING = ("number", "update")  # calls on ``record`` that show nothing
@@ -40,9 +43,13 @@ def read(app: Sphinx, docname: str, source: list[str]) -> None:
     folder, written = root / "results" / found["profile"] / found["name"], root / "notebooks" / f"{found['name']}.py"
     made_by = json.loads((folder / "manifest.json").read_text())
     app.env.note_dependency(str(written))
-    source[0] = nbformat.writes(
-        page(nbformat.reads(source[0], as_version=4), made_by, folder, written, claims(app.env).values())
-    )
+    try:
+        judged_by = list(claims(app.env).values())
+    except (OSError, KeyError, ValueError) as error:
+        logger.warning("claims cannot be judged: %s", error, location=docname)
+        judged_by = []
+    made = page(nbformat.reads(source[0], as_version=4), made_by, folder, written, judged_by)
+    source[0] = nbformat.writes(made)
 
 
 def page(

@@ -1,9 +1,13 @@
-"""What keeps readers out of a page that others have built? Repairs of the HTML that theme and notebooks give.
+"""What keeps readers out of a page? Pictures without words, and the HTML that theme and notebooks give.
+
+A figure of a notebook is named by what ``record.figure`` calls it and by its section, unless the metadata of its cell
+say what is seen (``mystnb: {image: {alt: ...}}``); else a reader would be told the name of a file.
 
 Each repair is a pattern, what takes its place, and the rule of accessibility (as axe-core names it) that it keeps. They
 run over the written pages: half of these tags come from templates of the theme, which no event hands over.
 """
 
+import json
 import re
 from pathlib import Path
 
@@ -26,6 +30,23 @@ REPAIRS = [
 ]
 
 
+def name_pictures(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Give the figures of a notebook that is about to be read their alternative text."""
+    if Path(app.env.doc2path(docname)).suffix != ".ipynb":
+        return
+    notebook = json.loads(source[0])
+    section = ""
+    for cell in notebook["cells"]:
+        text = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            section = (re.findall(r"^#+ (.+)$", text, re.MULTILINE) or [section])[-1]
+        elif any("image/png" in output.get("data", {}) for output in cell["outputs"]):
+            names = " and ".join(re.findall(r"record\.figure\(\s*f?\"([^\"{]*[^\"{-])", text))
+            image = cell["metadata"].setdefault("mystnb", {}).setdefault("image", {})
+            image.setdefault("alt", f"Figure {names}".strip() + f", described in the section {section}")
+    source[0] = json.dumps(notebook)
+
+
 def repaired(page: str) -> str:
     """Return the HTML of a page after all repairs."""
     for pattern, replacement in REPAIRS:
@@ -43,5 +64,6 @@ def repair(app: Sphinx, exception: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> dict:
+    app.connect("source-read", name_pictures)
     app.connect("build-finished", repair)
     return {"parallel_read_safe": True, "parallel_write_safe": True, "version": "1"}

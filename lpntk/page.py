@@ -1,6 +1,7 @@
 """How does an executed notebook become a page? Without local paths and progress bars, with words that stay words."""
 
 import html
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -65,7 +66,7 @@ def _without_paths(text: str, dataset: str, written: Callable[[str], str]) -> st
         for path in (dataset, written(dataset)):
             text = text.replace(path, written(name))
     text = CELL.sub("", text)
-    for folder in (ROOT, sys.prefix, Path.home()):
+    for folder in (ROOT, sys.prefix, os.path.expanduser("~")):
         if str(folder) != "/":
             text = text.replace(f"{folder}/", "")
     return text

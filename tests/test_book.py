@@ -3,6 +3,7 @@
 import html
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -183,6 +184,22 @@ def test_pages_carry_figures_with_alternative_text_and_their_scale(book):
     for figure in figures:
         assert len(figure.img["alt"]) > 20
         assert "Data digits" in figure.get_text()
+
+
+LOADS = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}  # what a page loads by itself
+LINKS = {"stylesheet", "preload", "icon", "modulepreload", "preconnect", "dns-prefetch"}
+
+
+def test_pages_ask_no_host_and_are_light(book):
+    for page in pages(book):
+        soup = BeautifulSoup(page.read_text(), "html.parser")
+        for tag, attribute in LOADS.items():
+            for found in soup.find_all(tag):
+                if tag != "link" or LINKS & set(found.get("rel", [])):
+                    assert not urlsplit(found.get(attribute) or "").netloc, (page.name, found)
+        assert page.stat().st_size < 10**6, page
+    for style in (book / HTML).rglob("*.css"):
+        assert not re.findall(r"(?:@import|url\()\s*[\"']?(?:https?:)?//", style.read_text()), style
 
 
 def test_what_is_lost_stops_the_build_and_what_is_edited_changes_the_page(book):

@@ -210,14 +210,14 @@ def test_what_is_lost_stops_the_build_and_what_is_edited_changes_the_page(book):
     content = json.loads(numbers.read_text())
     assert "-7.77" not in [tag.get_text() for tag in BeautifulSoup(page.read_text(), "html.parser").select("abbr.num")]
     figure.rename(away)
-    del content["rho.ceiling"]
+    content["rho.ceiling"] = "0.4321x"  # not a number: a format that does not fit is an error, not a wrong page
     numbers.write_text(json.dumps(content))
     failed = build(book)
     assert failed.returncode != 0
     assert "unresolved figure '02-difficulty/rho'" in failed.stdout + failed.stderr
-    assert "no number 'rho.ceiling'" in failed.stdout + failed.stderr  # of a claim
+    assert "rho.ceiling is '0.4321x', which claims.toml would show as '.2f'" in failed.stdout + failed.stderr
     away.rename(figure)
-    content["rho.ceiling"] = "0.4321x"  # not a number: a format that does not fit is an error, not a wrong page
+    del content["rho.ceiling"]
     numbers.write_text(json.dumps(content))
     failed = build(book)  # and again: a failed page must not be taken from a cache
     assert failed.returncode != 0

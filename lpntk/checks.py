@@ -91,6 +91,16 @@ def check_model(model: nn.Module) -> None:
                 f"parameter {name!r} has no shape yet, as in a lazy layer; run one batch through the model first:\n"
                 "    model(x[:2])"
             )
+        if p._backward_hooks and p.requires_grad:
+            raise ValueError(
+                f"parameter {name!r} has a gradient hook, which a kernel of the logits' own gradients would pass over; "
+                "remove it, or freeze parameters with requires_grad_(False)"
+            )
+        if p.is_complex() and p.requires_grad:
+            raise ValueError(
+                f"parameter {name!r} is complex ({p.dtype}); a kernel takes real parameters: keep it as two real ones "
+                "and join them in forward with torch.view_as_complex"
+            )
         if p.is_meta:
             raise ValueError(
                 f"parameter {name!r} lies on the meta device and holds no numbers; give it some first:\n"

@@ -52,7 +52,13 @@ def check_apart(copied: nn.Module, original: nn.Module, logits: Tensor) -> None:
     """
     own = {id(p) for p in copied.parameters()}
     named = {id(p): name for name, p in original.named_parameters() if id(p) not in own}
-    if reached := [named[id(leaf)] for leaf in leaves(logits) if id(leaf) in named]:
+    strange = [leaf for leaf in leaves(logits) if isinstance(leaf, nn.Parameter) and id(leaf) not in own]
+    if any(id(leaf) not in named for leaf in strange):
+        raise ValueError(
+            "a copy of the model reads parameters that are not its own, as after torch.compile; give the module that "
+            "was compiled (compiled._orig_mod), or compile it in place: model.compile()"
+        )
+    if reached := [named[id(leaf)] for leaf in strange]:
         raise ValueError(
             f"a copy of the model still reads the original's parameter {reached[0]!r}: a forward pass or hook is a "
             "function that finds the model by a global name; write it as a method of a subclass, or bind it: "

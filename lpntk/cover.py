@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lpntk.any_layer import AnyLayer
 from lpntk.capture import Call, record
-from lpntk.coverage import Coverage, UnexplainedError, Use, signature, signs_at_random
+from lpntk.coverage import Coverage, UnexplainedError, Use, signature, weights_at_random
 from lpntk.coverage import combined as combined_by_layers
 from lpntk.device import ran_out
 from lpntk.dispatch import layer_for
@@ -44,7 +44,7 @@ def cover(model: nn.Module, x: Tensor) -> Coverage:
     double, x2 = in_double(model, x)
     modules, calls2, tried, s, _ = _recorded(double, x2)
     params = trainable(double)
-    e = signs_at_random(n).to(s)
+    e = weights_at_random(n).to(s)
     truth = combined(double, x2, s, e, params, modules)
     check_fixed(double, x2, truth.logits, truth.tolerance, CHEAP // max(1, truth.saved_bytes // n))
     floor = truth.floor * torch.stack([t.norm() for t in truth.gradients.values()]).norm()

@@ -73,7 +73,7 @@ class Coverage:
     def _explain(self, model: nn.Module, x: Tensor, calls: list[Call], s: Tensor) -> None:
         """Compare a random combination of a batch's gradients with autograd's, parameter by parameter."""
         params, n = trainable(model), len(x)
-        e = signs_at_random(n).to(s)
+        e = weights_at_random(n).to(s)
         with torch.enable_grad():
             total = (model(x) * s * e[:, None]).sum()
             found = torch.autograd.grad(total, list(params.values()), allow_unused=True)
@@ -168,9 +168,9 @@ def combined(
     return total, scale
 
 
-def signs_at_random(n: int) -> Tensor:
-    """Return (n,) random numbers +1 and -1, the same for every call with this n."""
-    return torch.randint(2, (n,), generator=torch.Generator().manual_seed(n)) * 2.0 - 1.0
+def weights_at_random(n: int) -> Tensor:
+    """Return (n,) random numbers, the same for every call with this n; no two alike, or a swap would not be seen."""
+    return torch.randn(n, generator=torch.Generator().manual_seed(n))
 
 
 def signature(call: Call) -> tuple:

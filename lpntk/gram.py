@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from lpntk.agreement import check_agreement
 from lpntk.capture import record
 from lpntk.cover import cover
-from lpntk.coverage import TRIED, Direction, signs_at_random
+from lpntk.coverage import TRIED, Direction, weights_at_random
 from lpntk.device import empty, keep_freed_memory
 from lpntk.gradients import trainable
 from lpntk.layers import Layer
@@ -194,7 +194,7 @@ class LayerwiseGram:
 
     def _compare(self, a: Features, x: Tensor, y: Tensor) -> None:
         """Compare a random combination of gradients with autograd's, parameter by parameter, from end to end."""
-        e = signs_at_random(len(x)).to(a.rows)
+        e = weights_at_random(len(x)).to(a.rows)
         told: dict[tuple[str, ...], tuple[float, float]] = {(name,): (0.0, 0.0) for name in trainable(self.model)}
         for columns in self._plan.columns:
             rows = a.rows[:, columns.place]

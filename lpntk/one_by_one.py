@@ -10,7 +10,7 @@ import time
 import torch
 from torch import Tensor, nn
 
-from lpntk.coverage import TRIED, Direction, signs_at_random
+from lpntk.coverage import TRIED, Direction, weights_at_random
 from lpntk.gradients import trainable
 from lpntk.gram import mirrored
 from lpntk.precision import kernel_dtype, product, tolerance
@@ -42,7 +42,7 @@ class OneByOne:
         x, y, params = x[:TRIED], y[:TRIED], trainable(model)
         self._params = list(params.values())
         self._like = torch.empty(0, sum(p.numel() for p in self._params), dtype=kernel_dtype(self._params)).to(x.device)
-        e = signs_at_random(len(x)).to(x.device)
+        e = weights_at_random(len(x)).to(x.device)
         want, logits = self._backward(x, y, e)
         check_fixed(model, x, logits, tolerance(model, x.device), FEW)
         begun = time.perf_counter()

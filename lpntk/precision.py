@@ -77,7 +77,8 @@ def tolerance(model: nn.Module, device: torch.device, *, rounded: bool = False) 
     eps = {p.dtype: torch.finfo(p.dtype).eps for p in model.parameters()}
     coarsest = max(max(e, coarse) if dtype == torch.float32 else e for dtype, e in eps.items())
     coarsest = max(coarsest, EPS["bf16"] if rounded else 0.0)
-    return min(max(1000 * coarsest, 1e-9), 10 * coarsest**0.5)
+    least = 1e-5  # a network in double precision may round to float32 inside
+    return max(least, min(1000 * coarsest, 10 * coarsest**0.5))
 
 
 @contextmanager

@@ -189,6 +189,15 @@ def test_a_gradient_that_stops_for_some_samples():
     check_alone(Detached(), x, y)
 
 
+@pytest.mark.parametrize("n", [4, 24])
+def test_two_samples_that_a_batch_swaps_inside(n):
+    x, y = data(6)
+    x, y = x[:n], y[:n]
+    x[:, 0] = torch.arange(n) - 100.0
+    x[[-2, -1], 0] = x[[-1, -2], 0].clone()
+    check_alone(Sorted(), x, y)
+
+
 # ---- refused before, though fine
 
 
@@ -446,6 +455,9 @@ def with_logits(z):
         (lambda: (nn.Sequential(nn.LazyLinear(3)), *data(6)), r"'0\.weight' has no shape yet.*model\(x\[:2\]\)"),
         (lambda: (nn.Linear(6, 3, device="meta"), *data(6)), r"'weight' lies on the meta device.*load_state_dict"),
         (lambda: (torch.jit.trace(mlp(), data(6)[0]), *data(6)), r"TorchScript.*load_state_dict"),
+        (lambda: (torch.compile(mlp(), backend="eager"), *data(6)), r"not its own.*_orig_mod"),
+        (lambda: (hooked(), *data(6)), r"'0\.weight' has a gradient hook"),
+        (lambda: (nn.Linear(6, 3, dtype=torch.cfloat), data(6)[0].to(torch.cfloat), data(6)[1]), "is complex"),
         (lambda: (locked(), *data(6)), r"cannot be copied.*load_state_dict"),
     ],
 )
@@ -453,6 +465,12 @@ def with_logits(z):
 def test_what_cannot_be_meant_says_how_to_mend_it(make, words):
     with pytest.raises(ValueError, match="(?s)" + words):
         kernel_matrix(*make())
+
+
+def hooked():
+    model = mlp()
+    model[0].weight.register_hook(lambda g: g * 2)
+    return model
 
 
 def locked():

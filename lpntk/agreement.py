@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
 from lpntk.coverage import Direction, UnexplainedError
-from lpntk.gradients import trainable
+from lpntk.gradients import combined_gradients
 from lpntk.precision import tolerance
 
 
@@ -35,15 +34,8 @@ def check_agreement(
     Raises:
         UnexplainedError: if they differ by more than rounding.
     """
-    params = trainable(model)
-    with torch.enable_grad():
-        logits = model(x)
-        s = direction(logits.detach(), y)
-        found = torch.autograd.grad(logits, list(params.values()), s * e[:, None].to(s), allow_unused=True)
-    want = {
-        name: 0.0 if gradient is None else float(gradient.to_dense().to(e).square().sum())
-        for name, gradient in zip(params, found, strict=True)
-    }
+    found = combined_gradients(model, x, lambda logits: direction(logits, y) * e[:, None].to(logits))
+    want = {name: float(gradient.to(e).square().sum()) for name, gradient in found.items()}
     loose = tolerance(model, x.device, rounded=rounded)
     floor = loose / 30 * sum(scale for _, scale in told.values())
     for names, (got, scale) in told.items():

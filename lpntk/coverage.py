@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lpntk.capture import Call, record
 from lpntk.device import ran_out
-from lpntk.gradients import per_sample_gradients, trainable
+from lpntk.gradients import combined_gradients, per_sample_gradients, trainable
 from lpntk.layers import Layer, PatchLayer
 from lpntk.precision import tolerance
 
@@ -74,14 +74,11 @@ class Coverage:
         """Compare a random combination of a batch's gradients with autograd's, parameter by parameter."""
         params, n = trainable(model), len(x)
         e = weights_at_random(n).to(s)
-        with torch.enable_grad():
-            total = (model(x) * s * e[:, None]).sum()
-            found = torch.autograd.grad(total, list(params.values()), allow_unused=True)
+        want = combined_gradients(model, x, lambda _: s * e[:, None])
         tensors = [self.read(i, c, n) if self.layers[i] else () for i, c in enumerate(calls)]
         whole = self.whole_gradients(model, x, s)
-        want, got, scale = {}, {}, {}
-        for (name, p), gradient in zip(params.items(), found, strict=True):
-            want[name] = torch.zeros_like(p) if gradient is None else gradient.to_dense()
+        got, scale = {}, {}
+        for name, p in params.items():
             if name in whole:
                 got[name] = (e @ whole[name]).view_as(p)
                 scale[name] = whole[name].norm(dim=1).sum()

@@ -30,6 +30,6 @@ def changed(folder: Path, notebooks: Path = NOTEBOOKS) -> list[str]:
 
 def stale(results: Path, notebooks: Path = NOTEBOOKS) -> dict[str, list[str]]:
     """Return what changed, by ``profile/notebook``, for every result that is not current."""
-    folders = [path.parent for path in sorted(results.glob("*/*/manifest.json")) if "bench" not in path.parts]
+    folders = [path.parent for path in sorted(results.glob("*/*/manifest.json"))]
     found = {f"{folder.parent.name}/{folder.name}": changed(folder, notebooks) for folder in folders}
     return {name: names for name, names in found.items() if names}

@@ -20,6 +20,24 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
+def combined_gradients(model: nn.Module, x: Tensor, toward: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+    """Return ``grad_w sum_i v_i^T z(x_i; w)`` by name, from one backward pass; zeros where a parameter is not used.
+
+    Args:
+        model: network in evaluation mode; maps (n, ...) to (n, k).
+        x: (n, ...) inputs.
+        toward: maps the logits to constant vectors ``v`` (n, k).
+    """
+    params = trainable(model)
+    with torch.enable_grad():
+        logits = model(x)
+        found = torch.autograd.grad(logits, list(params.values()), toward(logits.detach()), allow_unused=True)
+    return {
+        name: torch.zeros_like(p) if gradient is None else gradient.to_dense()
+        for (name, p), gradient in zip(params.items(), found, strict=True)
+    }
+
+
 def per_sample_gradients(model: nn.Module, x: Tensor, s: Tensor, params: dict[str, Tensor] | None = None) -> Tensor:
     """Return ``grad_w s_i^T z(x_i; w)`` for every sample of a batch.
 

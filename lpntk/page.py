@@ -36,7 +36,7 @@ def tidy(path: Path, dataset: str | None, origin: str) -> None:
             lines = [line for line in cell.source.splitlines() if not line.startswith(("results = ", "dataset = "))]
             cell.source = "\n".join([*lines, *([f"dataset = {Path(dataset).name!r}"] if dataset else [])])
         if cell.cell_type == "markdown":
-            cell.source = re.sub(r"\]\(\.\./", "](../../../", cell.source)
+            cell.source = linked(cell.source)
         if cell.cell_type == "code":
             cell.outputs = [kept for output in cell.outputs if (kept := _told(output, dataset or "")) is not None]
     without_progress(notebook)
@@ -44,6 +44,11 @@ def tidy(path: Path, dataset: str | None, origin: str) -> None:
     last.id = "origin"
     notebook.cells.append(last)
     nbformat.write(notebook, path)
+
+
+def linked(text: str) -> str:
+    """Return the words of a notebook with its links as seen from the folder of a result."""
+    return re.sub(r"\]\(\.\./", "](../../../", text)
 
 
 def _told(output: nbformat.NotebookNode, dataset: str) -> nbformat.NotebookNode | None:

@@ -96,6 +96,28 @@ class Functional(nn.Module):
         return self.head(torch.tanh(F.linear(h, self.past.weight, self.past.bias)))
 
 
+class Doubled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, w):
+        return 2 * w
+
+    @staticmethod
+    def backward(ctx, g):
+        return 2 * g
+
+
+class Opaque(nn.Module):
+    """Uses a weight past its module inside an operation that torch.func cannot enter."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(5)
+        self.fc, self.outer = nn.Linear(6, 5), nn.Linear(5, 3)
+
+    def forward(self, x):
+        return self.outer(torch.tanh(F.linear(x, Doubled.apply(self.fc.weight))))
+
+
 class Scale(nn.Module):
     def __init__(self):
         super().__init__()

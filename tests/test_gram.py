@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from cases import CASES, samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import Functional, Transformer
+from networks import Functional, Opaque, Transformer
 from oracle import oracle_kernel, relative_error
 from torch import nn
 
@@ -213,27 +213,6 @@ class Grouped(nn.Linear):
         if len(x) < 2:
             raise ValueError("needs two samples")
         return super().forward(x)
-
-
-class Opaque(nn.Module):
-    """Uses a weight past its module inside an operation that torch.func cannot enter."""
-
-    class Double(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, w):
-            return 2 * w
-
-        @staticmethod
-        def backward(ctx, g):
-            return 2 * g
-
-    def __init__(self):
-        super().__init__()
-        self.fc = nn.Linear(6, 3)
-        self.outer = nn.Linear(3, 3)
-
-    def forward(self, x):
-        return self.outer(F.linear(x, self.Double.apply(self.fc.weight)))
 
 
 def embedding(**options):

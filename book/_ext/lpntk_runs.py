@@ -28,6 +28,7 @@ from lpntk.currency import changed
 from lpntk.escape import markdown
 from lpntk.manifest import duration
 from lpntk.naming import in_words
+from lpntk.page import linked
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ def _meaning(code: str) -> str:
 
 
 def _linked(cell: NotebookNode) -> NotebookNode:
-    cell.source = re.sub(r"\]\(\.\./", "](../../../", cell.source)
+    cell.source = linked(cell.source)
     return cell
 
 

@@ -43,12 +43,16 @@ class Comparison:
 
 
 def overall(verdicts: Sequence[str]) -> str:
-    """Return ``holds`` if all that could be judged are ``better``, ``holds in part`` if some are, else ``fails``."""
+    """Return ``holds`` if all that could be judged are ``better``, ``holds in part`` if some are; ``fails`` if all are
+    ``worse``; else ``is undecided``, or ``cannot be judged`` if none could be.
+    """
     judged = [verdict for verdict in verdicts if verdict != "cannot be judged"]
     if not judged:
         return "cannot be judged"
-    won = judged.count("better")
-    return "holds" if won == len(judged) else "holds in part" if won else "fails"
+    won, lost = judged.count("better"), judged.count("worse")
+    if won:
+        return "holds" if won == len(judged) else "holds in part"
+    return "fails" if lost == len(judged) else "is undecided"
 
 
 def compare(judged: Judged, first: str, second: str, measure: str = "f1", against: str | None = None) -> Comparison:

@@ -39,7 +39,8 @@ def errors(sweep: Sweep) -> Figure:
         ax.loglog(lrs, sweep.told["logits"][i].median(dim=0).values.numpy(), "--", color=GREEN, lw=1.8)
         ax.loglog(lrs, sweep.told["float32"][i].median(dim=0).values.numpy(), ":", color=VERMILION, lw=1.8)
         slopes = sweep.slopes()[i]
-        ax.set_title(f"epoch {epoch}: slope {slopes.nanmean():.2f} ± {slopes[slopes.isfinite()].std():.2f}")
+        finite = slopes[slopes.isfinite()]
+        ax.set_title(f"epoch {epoch}: slope {finite.mean():.2f} ± {spread(finite[None])[0]:.2f}")
         ax.set_xlabel(r"learning rate $\eta$")
     axes[0, 0].set_ylabel("mean error of a prediction")
     handles = [

@@ -18,7 +18,7 @@ class Slope:
         return centre - tolerance <= self.low and self.high <= centre + tolerance
 
     def __str__(self) -> str:
-        return f"{self.value:.3f} ± {self.high - self.value:.3f}"
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
 def slope(widths: np.ndarray, values: np.ndarray) -> Slope:

@@ -103,13 +103,11 @@ def shares(frame: pd.DataFrame, k: int) -> Figure:
 
 
 def trained(frame: pd.DataFrame) -> Figure:
-    """Draw the error of pairs of one label against the width, before training and after it by head; bars: one sd."""
+    """Draw the error of pairs of one label by width: before training, after it, with a fresh head; bars: sd."""
     first, last = frame["epoch"].min(), frame["epoch"].max()
     looks = [
         (first, "same.raw", "at initialisation", GREY, "o"),
         (last, "same.raw", "trained", VERMILION, "s"),
-        (last, "same.columns", "columns permuted", ORANGE, "^"),
-        (last, "same.entries", "entries permuted", GREEN, "v"),
         (last, "same.fresh", "fresh head", BLUE, "D"),
     ]
     panels, k = settings(frame), int(frame["k"].iloc[0])

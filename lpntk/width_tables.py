@@ -61,7 +61,11 @@ def factors(measured: Sequence[Factor]) -> Styler:
     """Return one row per K: the law and every setting, with intervals."""
     rows = []
     for k in dict.fromkeys(f.k for f in measured):
-        own = {short(f.depth, f.parametrisation): f"{f.mean:.4f} ± {f.high - f.mean:.4f}" for f in measured if f.k == k}
+        own = {
+            short(f.depth, f.parametrisation): f"{f.mean:.4f} ({f.low:.4f} to {f.high:.4f})"
+            for f in measured
+            if f.k == k
+        }
         rows.append({"K": k, "1 - 4/K": f"{1 - 4 / k:.4f}", **own})
     return table(rows, index="K", formats="{}")
 
@@ -88,7 +92,8 @@ def training(after: Sequence[Training]) -> Styler:
             "error before": f"{t.before:.3f}",
             "error after": f"{t.after[0]:.3f}",
             "after / before": f"{t.growth[0]:.2f} ({t.growth[1]:.2f} to {t.growth[2]:.2f})",
-            "factor": f"{t.factor[0]:.2f} ± {t.factor[2] - t.factor[0]:.2f}",
+            "by the features": f"{t.features[0]:.2f}",
+            "factor": f"{t.factor[0]:.2f} ({t.factor[1]:.2f} to {t.factor[2]:.2f})",
             "kernel < 0": f"{t.negative:.1%}",
             "survives": {True: "yes", False: "no", None: "not decided"}[t.survives] if t.judged else "not judged",
         }
@@ -103,7 +108,7 @@ def training_numbers(after: Sequence[Training], slopes: Mapping[tuple[int, str],
     for t in after:
         values = {
             "test": t.test, "before": t.before, "after": t.after[0],
-            "growth": t.growth[0], "growth_low": t.growth[1], "growth_high": t.growth[2],
+            "growth": t.growth[0], "growth_low": t.growth[1], "growth_high": t.growth[2], "features": t.features[0],
             "factor": t.factor[0], "factor_low": t.factor[1], "factor_high": t.factor[2], "negative": t.negative,
         }  # fmt: skip
         key = f"trained.{setting(t.depth, t.parametrisation)}"

@@ -1,9 +1,8 @@
 """What does training do to the law of the width? The same readings of networks while they learn real data.
 
-At every checkpoint a network is read with its own head, with the same head permuted (``width_heads``), and with a fresh
-one, whose rows are independent, of the initial variance and know nothing of the features: A1 and A2 of the theorem's
-page hold again. Read one after another, they tell how much of a larger error goes with each property of the trained
-head; what is left under the fresh one is the features' own.
+At every checkpoint a network is read with its own head and with a fresh one, whose rows are independent, of the initial
+variance and know nothing of the features: A1 and A2 of the theorem's page hold again. What is left of a larger error
+under the fresh head is the features' own.
 """
 
 import itertools
@@ -20,7 +19,6 @@ from lpntk.data import Dataset
 from lpntk.keys import computed_key
 from lpntk.training import DivergenceWarning, accuracy, train
 from lpntk.width import draw, module, weights_of
-from lpntk.width_heads import measure_permuted
 from lpntk.width_study import FRESH, as_rows, balanced, measure
 
 
@@ -56,9 +54,8 @@ def trained(
         **training: passed to ``lpntk.training.train``: batch_size, momentum, ...
 
     Returns:
-        One row per network and checkpoint: columns of ``width_study.summary`` at K = data.k, ``same.columns`` and
-        ``same.entries`` of ``width_heads``, ``epoch``, ``train`` and ``test`` accuracy, ``diverged``. A
-        diverged network has readings at the checkpoints where it was finite only.
+        One row per network and checkpoint: columns of ``width_study.summary`` at K = data.k, ``epoch``, ``train`` and
+        ``test`` accuracy, ``diverged``. A diverged network has readings at the checkpoints where it was finite only.
     """
     rows = []
     cases = list(itertools.product(range(seed, seed + seeds), depths, lr.items(), widths))
@@ -129,6 +126,5 @@ def _train_and_read(
         x, y = data.x_train[chosen], data.y_train[chosen]
         weights = weights_of(model)
         read = measure(weights, x, y, [data.k], [parametrisation], seed=fresh)
-        read |= measure_permuted(weights, x, y, parametrisation, seed=fresh)
         told |= {f"{epoch}:{name}": value for name, value in read.items()}
     return told

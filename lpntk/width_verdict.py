@@ -28,6 +28,7 @@ class Training:
         before: error of pairs of one label at the initialisation.
         after: at the end, and its 95 % interval.
         growth: geometric mean over seeds of the second over the first, and its 95 % interval.
+        features: the same under a fresh last layer, so by the trained features alone.
         factor: of pairs of two labels at the end, and its 95 % interval.
         negative: share of pairs of two labels with a negative kernel at the end.
     """
@@ -42,6 +43,7 @@ class Training:
     before: float
     after: tuple[float, float, float]
     growth: tuple[float, float, float]
+    features: tuple[float, float, float]
     factor: tuple[float, float, float]
     negative: float
 
@@ -86,11 +88,13 @@ def training(frame: pd.DataFrame) -> list[Training]:
             end = here[here["epoch"] == last]
             done = end[end["diverged"] == 0]
             start = here[(here["epoch"] == first) & here["seed"].isin(done["seed"])]
+            own, fresh = (done.set_index("seed")[f"same.{head}"] for head in ("raw", "fresh"))
+            before = start.set_index("seed")["same.raw"]
             found.append(
                 Training(
                     depth, parametrisation, int(width), int(end["k"].iloc[0]), len(done), len(end) - len(done),
                     float(done["test"].mean()), float(start["same.raw"].mean()), mean_interval(done["same.raw"]),
-                    ratio_interval(start.set_index("seed")["same.raw"], done.set_index("seed")["same.raw"]),
+                    ratio_interval(before, own), ratio_interval(before, fresh),
                     mean_interval(done["different.factor"]), float(done["different.negative"].mean()),
                 )
             )  # fmt: skip

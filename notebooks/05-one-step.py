@@ -181,11 +181,15 @@ for along in followed:
 # %%
 common = {kind.words: f"{kind.name}.common" for kind in kinds}
 display(table(one_step_numbers.at_moments(record.numbers, common, ".2f"), index="measured", formats={}))
+blind, signs = (record.numbers[f"batch.cosine.{force}.last"] for force in ("ones", "label"))
 Markdown(
-    "In batches at the last epoch *ones* has a cosine of "
-    f"{record.text('batch.cosine.ones.last', '.2f')} with the true change, the signs $s(y)$ "
-    f"{record.text('batch.cosine.label.last', '.2f')}. Where the first is the larger, the signs tell the direction of a "
-    "batch's step worse than their mean alone."
+    f"For batches at the last epoch, *ones*, which knows no label, has a cosine of {blind:.2f} with the true change, and the "
+    f"signs $s(y)$ have {signs:.2f}. "
+    + (
+        "So there the labels' signs foretell less than no label at all."
+        if blind > signs
+        else "So the labels' signs add to it."
+    )
 )
 
 # %% [markdown]

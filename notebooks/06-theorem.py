@@ -63,7 +63,6 @@ from IPython.display import Markdown
 from lpntk import (
     data,
     plots,
-    width_chain,
     width_plots,
     width_report,
     width_study,
@@ -138,14 +137,8 @@ width_tables.factors(factors)
 # ## What training does to it
 #
 # The theorem assumes that the entries of the last layer are independent and of one variance (A1), and that they know nothing of
-# the features (A2). Training may break both. So every trained network is read with four last layers:
-#
-# | last layer | what is left of the trained one |
-# |---|---|
-# | its own | everything |
-# | columns permuted | lengths and products of its rows; which feature an entry meets is left to chance |
-# | entries permuted | the entries alone, and with them its norm |
-# | fresh | nothing: A1 and A2 hold again, on trained features |
+# the features (A2). Training may break both. So every trained network is read twice: with its own last layer, and with a fresh
+# one, with which A1 and A2 hold again. What is left of a larger error then comes from the trained features alone.
 
 # %%
 learned = width_training.trained(
@@ -164,21 +157,6 @@ learned = width_training.trained(
     momentum=momentum,
 )
 record.figure("trained", width_plots.trained(learned))
-
-# %%
-heads = width_chain.chains(learned)
-for key, values in width_chain.numbers(heads).items():
-    record.update(key, values)
-width_chain.errors(heads)
-
-# %% [markdown]
-# From the right of this table to the left the error passes from the initialisation to the trained network in four steps. By how
-# much each multiplies it at the greatest width, with 95 % intervals over seeds: *features* (a fresh last layer against the
-# initialisation), *entries* (their size and distribution), *rows* (products between them), *alignment* with the features. The four
-# multiply to the whole growth. In another order the shares would be others.
-
-# %%
-width_chain.factors(heads)
 
 # %% [markdown]
 # And the factor of pairs of two labels while the networks learn. Dotted: $1 - 4/K$. Below zero pairs of two labels would contradict each
@@ -218,6 +196,4 @@ Markdown(width_tables.in_words(verdict, rates, factors, aftermath, seeds))
 # | slopes and intervals | [`lpntk/slopes.py`](../lpntk/slopes.py): `slope` | [`tests/test_width.py`](../tests/test_width.py): planted slopes, coverage |
 # | networks at initialisation | [`lpntk/width_study.py`](../lpntk/width_study.py): `initial` | [`tests/test_width_study.py`](../tests/test_width_study.py): against the kernel by its definition |
 # | networks in training | [`lpntk/width_training.py`](../lpntk/width_training.py): `trained` | [`tests/test_width_study.py`](../tests/test_width_study.py) |
-# | permuted last layers | [`lpntk/width_heads.py`](../lpntk/width_heads.py): `permuted`, `measure_permuted` | [`tests/test_width_study.py`](../tests/test_width_study.py): against literal blocks |
-# | what multiplies the error | [`lpntk/width_chain.py`](../lpntk/width_chain.py): `chains` | [`tests/test_width_study.py`](../tests/test_width_study.py): planted |
 # | rates, factors, verdicts | [`lpntk/width_report.py`](../lpntk/width_report.py), [`lpntk/width_verdict.py`](../lpntk/width_verdict.py) | [`tests/test_width_study.py`](../tests/test_width_study.py): planted results |

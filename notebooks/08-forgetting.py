@@ -48,8 +48,8 @@
 # The level is that of one setting and is not corrected for their number. With fewer than 6 such runs (which could not reach
 # the level) or 30 such events nothing can be judged. *The kernel predicts forgetting better than the margin* **holds** if, with
 # the whole recipe that networks are trained with (momentum, weight decay, dropout), it is better at every learning rate that
-# can be judged; it holds **in part** if at some; otherwise it **fails**. That is a comparison, not praise: how many of the events
-# it finds stands beside it. A part of the recipe *costs* the prediction something if, in a
+# can be judged; it holds **in part** if at some; it **fails** if it is worse at every one; otherwise it **is undecided**. That is a
+# comparison, not praise: how many of the events it finds stands beside it. A part of the recipe *costs* the prediction something if, in a
 # training with that part alone, the true step is better than the kernel by the same rule.
 
 # %% tags=["parameters"]
@@ -260,11 +260,13 @@ table(convention_rows(wholes, ("kernel", "momentum", "kappa", "random")), index=
 # %%
 verdict = overall([compared[s]["margin"].verdict for s in wholes])
 costly = [s.recipe for s in parts[1:-1] if compared[s]["cost"].verdict == "better"]
+unjudged = [s.recipe for s in parts[1:-1] if compared[s]["cost"].verdict == "cannot be judged"]
 record.number("verdict", verdict)
 record.update("rates", rate_numbers(wholes, compared))
 plains = {s: judged[s] for s in rates if s.recipe == "plain"}
 record.update("plain_rates", f1_numbers(plains, ("signs", "signs-centred", "kernel-logits", "margin")))
-record.number("costly", ", ".join(costly) or "none")
+nothing = "none" if len(unjudged) < len(parts[1:-1]) else "cannot be judged"
+record.number("costly", ", ".join(costly) or nothing)
 f1 = {s: {name: text(values["f1"]) for name, values in judged[s].values.items()} for s in (plain, whole)}
 Markdown(
     f"With the whole recipe, *the kernel predicts forgetting better than the margin* **{verdict}**.\n\n"
@@ -273,7 +275,9 @@ Markdown(
     f"({judged[plain].total.sum()} events) and of {f1[whole]['kernel']} under the whole recipe "
     f"({judged[whole].total.sum()} events), where adding the velocity gives {f1[whole]['momentum']} and the true step "
     f"{f1[whole]['step']}. Of the parts of the recipe, these cost the prediction something by the rule: "
-    f"**{record.numbers['costly']}**. Of lpNTK alone, the signs reach {f1[whole]['signs']} "
+    f"**{record.numbers['costly']}**"
+    + (f" (cannot be judged: {', '.join(unjudged)})" if unjudged else "")
+    + f". Of lpNTK alone, the signs reach {f1[whole]['signs']} "
     f"(centred: {f1[whole]['signs-centred']}) and the scalar "
     f"{f1[whole]['kappa']} (centred: {f1[whole]['kappa-centred']}), the margin {f1[whole]['margin']}, chance "
     f"{f1[whole]['random']}."

@@ -51,7 +51,8 @@ def test_a_perfect_predictor_is_better_and_a_useless_one_is_not():
     assert numbers(judged)["kernel.f1"] == 1.0
     assert overall(["better", "cannot be judged"]) == "holds"
     assert overall(["better", "undecided"]) == "holds in part"
-    assert overall(["worse", "undecided"]) == "fails"
+    assert overall(["worse", "cannot be judged"]) == "fails"
+    assert overall(["worse", "undecided"]) == overall(["undecided"]) == "is undecided"
     assert overall(["cannot be judged"]) == "cannot be judged"
 
 

@@ -9,9 +9,7 @@ from oracle import oracle_kernel
 from lpntk import data
 from lpntk.cache import Cache
 from lpntk.identity import factor
-from lpntk.width import PARAMETRISATIONS, Weights, draw, layer_grams, module
-from lpntk.width_chain import STEPS, chains, numbers
-from lpntk.width_heads import measure_permuted, permuted
+from lpntk.width import PARAMETRISATIONS, Weights, draw, module
 from lpntk.width_report import QUANTITIES, exponent, factors, rates
 from lpntk.width_study import balanced, initial
 from lpntk.width_training import trained
@@ -79,34 +77,6 @@ def test_training_starts_where_the_study_of_initialisation_measured(tmp_path):
             assert after[quantity] != pytest.approx(want[quantity], rel=1e-4)
 
 
-def test_permuted_heads_keep_what_they_should():
-    head, generator = draw(5, 40, 1, 4, seed=0).matrices[-1], np.random.default_rng(0)
-    columns, entries = (permuted(head, way, generator) for way in ("columns", "entries"))
-    torch.testing.assert_close(columns @ columns.T, head @ head.T)  # lengths and products of the rows
-    assert (columns != head).any()
-    torch.testing.assert_close(entries.flatten().sort().values, head.flatten().sort().values)
-    assert ((entries @ entries.T - head @ head.T).abs() > 1e-3).any()
-    with pytest.raises(ValueError, match="way must be one of columns, entries; got 'rows'"):
-        permuted(head, "rows", generator)
-
-
-@pytest.mark.parametrize("parametrisation", PARAMETRISATIONS)
-def test_errors_under_permuted_heads_are_what_the_definition_gives(parametrisation):
-    x, y = torch.randn(6, 5, generator=torch.Generator().manual_seed(0)).double(), torch.tensor([0, 1, 2, 0, 1, 2])
-    weights = draw(5, 30, 2, 3, seed=1, dtype=torch.float64)
-    told = measure_permuted(weights, x, y, parametrisation, seed=[4, 5])
-    generator = np.random.default_rng([4, 5])
-    for way in ("columns", "entries"):
-        other = weights.with_head(permuted(weights.matrices[-1], way, generator))
-        kappa = oracle_kernel(module(other, parametrisation), x, y)
-        blocks, squares = layer_grams(other, x).blocks(parametrisation), []
-        for i, j in ((0, 3), (1, 4), (2, 5)):
-            miss = kappa[i, j] * torch.eye(3, dtype=torch.float64) - blocks[i, j]
-            squares.append((miss.norm() / blocks[i, j].norm()) ** 2)
-        want = float(torch.stack(squares).mean().sqrt())
-        assert float(told[f"{parametrisation}/3/same.{way}"]) == pytest.approx(want, rel=1e-9)
-
-
 def test_a_diverged_network_is_counted_and_not_averaged(tmp_path):
     frame = trained(DIGITS, lr={"standard": 1e30}, epochs=[0, 2], cache=Cache(tmp_path), device="cpu", **TRAINED)
     assert frame["diverged"].tolist() == [0, 1]
@@ -115,8 +85,6 @@ def test_a_diverged_network_is_counted_and_not_averaged(tmp_path):
     assert (told.diverged, told.seeds) == (1, 0)
     assert np.isnan(told.after[0])
     assert verdict([], [], [told]).training == "cannot be judged"
-    (chain,) = chains(frame)
-    assert np.isnan(chain.errors["raw"])
 
 
 # ---- the rules, on planted results
@@ -141,7 +109,7 @@ def planted(same=None, fold=1.0, shift=0.0, seed=0):
     return pd.DataFrame(rows)
 
 
-HEADS = {"same.columns": 0.6, "same.entries": 0.3, "same.fresh": 0.2}  # of the error with the own head
+HEADS = {"same.fresh": 0.2}  # of the error with the own head
 
 
 def after(growth, lost, test=0.95, noise=0.0, diverged=0):
@@ -227,12 +195,6 @@ def test_growth_is_compared_within_seeds():
     assert told.growth == pytest.approx((1.5, 1.5, 1.5))
 
 
-def test_the_growth_is_the_product_of_its_steps():
-    frame = after(3.0, 0.05, noise=0.4)
-    (chain,), (told,) = chains(frame), training(frame)
-    wanted = {"alignment": 1 / 0.6, "rows": 0.6 / 0.3, "entries": 0.3 / 0.2, "features": 0.2 * told.growth[0]}
-    assert {step: chain.factors[step][0] for step in STEPS} == pytest.approx(wanted)
-    assert np.prod([factor[0] for factor in chain.factors.values()]) == pytest.approx(told.growth[0])
-    assert chain.errors["columns"] == pytest.approx(0.6 * told.after[0])
-    assert chain.before == pytest.approx(0.1)
-    assert numbers([chain])["heads.ntk-2.wide"]["rows"] == pytest.approx(2)
+def test_growth_by_the_features_is_that_under_a_fresh_head():
+    (told,) = training(after(3.0, 0.05))
+    assert told.features == pytest.approx((0.6, 0.6, 0.6))  # planted: a fifth of the error is left under it

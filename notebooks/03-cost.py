@@ -152,14 +152,12 @@ for name, plan in plans.items():
 # *worth it* if it takes less than half the time of the exact kernel.
 
 # %%
-verdicts, figures = [], {}
+verdicts = []
 for name, net in nets.items():
     exact = kernel_matrix(net, x, y, device=device)
     exact_seconds = cost.compare(net, x, y, 3, {"exact": cost.by_layers})["exact"]["seconds"]
     trials = fidelity.sweep(net, x, y, exact, kinds, sizes, seeds)
-    figures[name] = record.figure(
-        f"sketch-{name}", cost_plots.sketch_panels(trials, exact_seconds, f"{name}, {n} samples")
-    )
+    display(record.figure(f"sketch-{name}", cost_plots.sketch_panels(trials, exact_seconds, f"{name}, {n} samples")))
     record.number(f"sketch.{name}.exact_seconds", exact_seconds)
     for summary in fidelity.summaries(trials):
         key = f"sketch.{name}.{summary['kind']}.{summary['size']}"
@@ -168,8 +166,6 @@ for name, net in nets.items():
     display(pd.DataFrame(fidelity.summaries(trials)).style.format(precision=3).hide(axis="index"))
     verdicts += [fidelity.verdict(name, trials, kind, exact_seconds) for kind in kinds]
 
-# %%
-display(*figures.values())
 # %%
 Markdown("**Verdict.**\n\n" + "\n".join(f"- {line}" for line in verdicts))
 
@@ -221,30 +217,14 @@ if rows:
 # %% [markdown]
 # ## Hundreds of models at once
 #
-# Learning difficulty asks for hundreds of small networks, each on a few samples. One at a time they leave a processor
-# waiting; as a stack, with one batched product per layer, they fill it. How much that gives depends on the batch size
-# and the model, and with large batches and convolutions the widest stack is not the fastest, so that `train` chooses
-# the width by a short timing of its own: that which keeps activations near the processor, unless another is clearly
-# faster. Work so short that the timing would be a good part of it goes untimed. Below are committed runs of
-# `bench/stacking.py` (64 models of each kind, medians of runs that take turns, losses compared at a learning rate of
-# 0.0001; `mlp` and `lenet5` on 28 x 28 images, `mlp-digits` on 8 x 8). What limits the gain at tiny batches is
-# memory: in every step 64 networks `mlp` move their weights, gradients and momenta through it, about 80 MB, while
-# those of one stay in the cache. Solid: the width that was chosen; dotted: stacks of all 64.
+# Learning difficulty asks for hundreds of small networks, each on a few samples. One at a time they leave a processor waiting; as a
+# stack, with one batched product per layer, they fill it. `train` chooses how many go into a stack by a short timing of its own.
+# Below are committed runs of `bench/stacking.py`: 64 models of each kind, medians of runs that take turns. Solid: the width that
+# was chosen; dotted: stacks of all 64.
 
 # %%
-stacks = benchmarks.stacking(bench_records)
-for name, run in stacks.items():
-    record.number(f"stacking.{name}.least_at_tiny_batches", run.least_at_tiny_batches)
-    record.number(f"stacking.{name}.least_of_all", run.least_of_all)
-if stacks:
+if stacks := benchmarks.stacking(bench_records):
     display(record.figure("stacking", cost_plots.crossover(stacks)))
-    for name, run in stacks.items():
-        bars = [f"- {'holds' if holds else 'is missed'}: {bar}" for bar, holds in run.bars.items()]
-        bars += [
-            f"- least gain of the chosen width at batches of at most 4: {record.text(f'stacking.{name}.least_at_tiny_batches', '.1f')} times",
-            f"- least gain of a stack of all 64, at any batch: {record.text(f'stacking.{name}.least_of_all', '.1f')} times",
-        ]
-        display(Markdown(f"**{benchmarks.threads(run.threads)}** ({run.hardware}):\n\n" + "\n".join(bars)))
 else:
     display(Markdown("*No record of it here.*"))
 

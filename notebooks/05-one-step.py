@@ -14,7 +14,7 @@
 # %% [markdown]
 # # One step, measured
 #
-# Everything in this book rests on one formula, the paper's equation 1 ([derivation](../book/one-step.md)). A step of
+# Everything in this book rests on one formula, the paper's equation 1 ([derivation](../book/questions/one-step.md)). A step of
 # gradient descent on a sample $(x_u, y_u)$ changes the prediction on another input $x_o$ by
 #
 # $$
@@ -131,7 +131,7 @@ record.figure("slope", one_step_plots.errors(swept))
 # In float32, dotted, the low end is rounding.
 #
 # The square needs a smooth network, and ReLUs and max-poolings have kinks: where one switches for a test sample, its error jumps
-# to a larger multiple of the square, and lines rise faster for a while ([theory](../book/one-step.md)). So we also take the slopes
+# to a larger multiple of the square, and lines rise faster for a while ([theory](../book/questions/one-step.md)). So we also take the slopes
 # between neighbouring learning rates over those samples alone for which nothing has switched up to there.
 
 # %%

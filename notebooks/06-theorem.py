@@ -15,7 +15,7 @@
 # # What the width does
 #
 # **The paper's Theorem 1**, in the form in which it is publicly known: for a network whose last layer is linear of width $w$, the
-# kernel approaches the eNTK in the Frobenius norm as $w$ grows. [Our page on it](../book/theorem.md) proves more and
+# kernel approaches the eNTK in the Frobenius norm as $w$ grows. [Our page on it](../book/questions/theorem.md) proves more and
 # less. For a pair with one label, $\kappa I_K$ approaches the $K \times K$ block $\Theta$ with a relative error of
 # $O(w^{-1/2})$. For a pair with two labels it approaches $(1 - 4/K)\,\Theta$ instead. And the rate is a product:
 # the *share* of the kernel that comes from below the last layer, over the square root of the *directions* over which that

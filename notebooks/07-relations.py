@@ -16,7 +16,7 @@
 #
 # Seen as vectors, the updates of two labelled samples can point the same way, stand at a right angle, or oppose each other:
 # the samples are *interchangeable*, *unrelated* or *contradictory* (the paper's Figure 3; [our definitions and
-# derivations](../book/relations.md)). The paper describes the relations in words. Our thresholds are on the cosine of the
+# derivations](../book/questions/relations.md)). The paper describes the relations in words. Our thresholds are on the cosine of the
 # angle: interchangeable from 0.5 (at most 60°), unrelated below 0.1 in size, contradictory from -0.1 down, weak between.
 # Because the paper calls everything beyond a right angle contradictory, that share is shown beside.
 #

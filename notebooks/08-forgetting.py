@@ -18,7 +18,7 @@
 # event** (Toneva et al., ICLR 2019). If the kernel tells how one sample moves another, it should tell which samples the next
 # update is about to make forgotten. The paper predicts, for the samples of the previous batch, what the update on the current
 # batch does to them. This page repeats that and asks how good the prediction is, against which baseline, and what it misses
-# ([theory](../book/forgetting.md)).
+# ([theory](../book/questions/forgetting.md)).
 #
 # **Who predicts.** All predictors see the network before the update.
 #

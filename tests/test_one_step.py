@@ -121,7 +121,7 @@ def test_a_confident_sample_is_still_a_little_wrong():
     assert torch.allclose(got.double(), want, rtol=1e-5, atol=0)  # 1 - q_y would be 0 in float32
 
 
-# The page book/one-step.md derives more; each of its formulas here against the plain thing.
+# The page book/questions/one-step.md derives more; each of its formulas here against the plain thing.
 
 
 def split(q, y):

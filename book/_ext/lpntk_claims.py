@@ -2,7 +2,7 @@
 
     ```{claims}                  the table of all claims: the first page
     ```{verdict} difficulty      a box with one claim, what we have of it and its verdict: the top of a question's page
-    {judged}`company/mnist`      the verdict on one claim by one profile, as a word
+    {judged}`company/mnist`      the verdict on one claim by one profile, as a word; {judged}`company`: by all
     {told}`company/mnist`        what that profile measured of it, as in the table
 
 A claim, number or label that is missing is a warning, and the build treats warnings as errors.
@@ -144,12 +144,18 @@ class Verdict(SphinxDirective):
 
 
 class OneResult(SphinxRole):
-    """What one profile says of a claim, named as in ``company/mnist``: its verdict, or what it measured."""
+    """What one profile says of a claim, named as in ``company/mnist``: its verdict, or what it measured.
+
+    A claim without a profile, as in ``company``, is that over all of them.
+    """
 
     def run(self):
         name, _, profile = self.text.partition("/")
         try:
-            result = next(r for r in claims(self.env)[name].results if r.source.startswith(f"{profile}/"))
+            claim = claims(self.env)[name]
+            if not profile and self.name == "judged":
+                return [chip(claim.verdict)], []
+            result = next(r for r in claim.results if r.source.startswith(f"{profile}/"))
         except (OSError, KeyError, ValueError, StopIteration) as error:
             logger.warning("nothing of %r: %s", self.text, error, location=self.get_location())
             return [], []

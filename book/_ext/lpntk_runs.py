@@ -33,6 +33,7 @@ from lpntk.page import linked
 logger = logging.getLogger(__name__)
 
 PAGE = re.compile(r"results/(?P<profile>[^/]+)/(?P<name>[^/]+)/notebook")
+LINK = re.compile(r"\[([^\[\]]*)\]\(([^()\s]+)\)")
 BOOKKEEPING = ("number", "update")  # calls on ``record`` that show nothing
 
 
@@ -72,7 +73,7 @@ def page(
         outputs = iter(ran)
         cells = [next(outputs) if cell.cell_type == "code" else _linked(cell) for cell in today if not _given(cell)]
     else:
-        cells = [cell for cell in executed.cells if not _given(cell) and cell.get("id") != "origin"]
+        cells = [_mended(c, folder) for c in executed.cells if not _given(c) and c.get("id") != "origin"]
     title, _, rest = cells[0].source.partition("\n")
     figures = _captions(written)
     cells = [part for cell in cells[1:] for part in _shown(cell, folder, figures, made_by)]
@@ -97,6 +98,14 @@ def _linked(cell: NotebookNode) -> NotebookNode:
     return cell
 
 
+def _mended(cell: NotebookNode, folder: Path) -> NotebookNode:
+    """Leave out links of earlier prose to pages and modules that are gone; their words stay."""
+    if cell.cell_type == "markdown":
+        kept = lambda m: m[0] if "://" in m[2] or (folder / m[2].partition("#")[0]).exists() else m[1]
+        cell.source = LINK.sub(kept, cell.source)
+    return cell
+
+
 def _what_was_run(made_by: dict, folder: Path, judged_by: Iterable[Claim]) -> str:
     """Return the scale of a run as a table, and all its parameters folded away."""
     given, versions = made_by["parameters"], made_by["versions"]
@@ -108,16 +117,24 @@ def _what_was_run(made_by: dict, folder: Path, judged_by: Iterable[Claim]) -> st
         ("time", duration(folder, made_by["seconds"])),
     ]
     profile, name = folder.parts[-2:]
+    why = lambda result: f" {result.why[0].upper()}{result.why[1:]}." if result.why else ""
     judged = [
-        f"| {claim.says} | {{judged}}`{claim.id}/{profile}` |"
+        f"| {claim.says} | {{judged}}`{claim.id}/{profile}`{why(result)} |"
         for claim in judged_by
-        if any(result.source == f"{profile}/{name}" for result in claim.results)
+        for result in claim.results
+        if result.source == f"{profile}/{name}"
     ]
     table = "\n".join([*(f"| {key} | {markdown(value)} |" for key, value in rows if value), *judged])
     every = "\n".join(f"| `{key}` | {markdown(json.dumps(value))} |" for key, value in given.items())
-    place = _place(folder)
+    place, question = _place(folder), f"../../../book/questions/{name.partition('-')[2]}.md"
+    said = f"One of the runs behind the page [](<{question}>). " * (folder / question).exists()
+    if judged:
+        said += (
+            "The verdicts above follow the table of claims. The one at the end of this page follows the notebook's own "
+            "rule; where they differ, the table counts."
+        )
     return (
-        f"| what was run | |\n|---|---|\n{table}\n\n"
+        f"| what was run | |\n|---|---|\n{table}\n\n{said}\n\n"
         f":::{{dropdown}} All parameters, and the files of this run\n| parameter | value |\n|---|---|\n{every}\n\n"
         f"Numbers: {{download}}`numbers.json <{place}/numbers.json>`; "
         f"manifest: {{download}}`manifest.json <{place}/manifest.json>`.\n:::\n"
@@ -132,10 +149,10 @@ def _place(folder: Path) -> str:
 def _stale(folder: Path) -> str:
     if not (names := changed(folder)):
         return ""
-    shown = ", ".join(f"`{name}`" for name in names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
     return (
-        "\n:::{warning}\nThis result was made by earlier code. Since then these definitions changed: "
-        f"{shown}. Its numbers stand as they were measured; `make regenerate` measures them anew.\n:::\n"
+        "\n:::{warning}\nThis result was made by earlier code. Its numbers stand as they were measured; "
+        "`make regenerate` measures them anew.\n:::\n\n:::{dropdown} What changed in the code since\n"
+        f"{', '.join(f'`{name}`' for name in names)}\n:::\n"
     )
 
 
@@ -143,17 +160,34 @@ def _shown(cell: NotebookNode, folder: Path, captions: dict[str, str], made_by: 
     """Return what the page shows of a cell: code folded, figures as figures."""
     if cell.cell_type != "code":
         return [cell]
-    names = re.findall(r"record\.figure\(\s*\"([\w-]+)\"", cell.source)
+    names = _figures(cell.source, folder)
     images = [output for output in cell.outputs if "image/png" in output.get("data", {})]
     drawn = []
     if len(names) == len(images):
         cell.outputs = [output for output in cell.outputs if output not in images]
-        drawn = [_figure(name, folder, captions.get(name, ""), made_by) for name in names]
+        drawn = [_figure(name, folder, _caption(name, captions), made_by) for name in names]
     cell.source = _without_bookkeeping(cell.source)
     if not cell.source.strip() and not cell.outputs:
         return drawn
     cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
     return [cell, *drawn]
+
+
+def _figures(code: str, folder: Path) -> list[str]:
+    """Return the names of the figures that a cell shows; of ``bench-{}`` all files that fit, sorted."""
+    names = []
+    for name in re.findall(r"record\.figure\(\s*f?\"([\w{}.-]+)\"", code):
+        pattern = re.sub(r"\{[^{}]*\}", "*", name)
+        names += sorted(path.stem for path in folder.glob(f"figures/{pattern}.png")) if "*" in pattern else [name]
+    return names
+
+
+def _caption(name: str, captions: dict[str, str]) -> str:
+    """Return the caption of a figure; where one function draws many, it begins with what tells them apart."""
+    if name in captions:
+        return captions[name]
+    start = next((start for start in captions if start.endswith("-") and name.startswith(start)), None)
+    return f"{name.removeprefix(start).replace('-', ' ')}: {captions[start]}" if start else ""
 
 
 def _figure(name: str, folder: Path, caption: str, made_by: dict) -> NotebookNode:
@@ -196,6 +230,8 @@ def _captions(written: Path) -> dict[str, str]:
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "figure"):
             continue
         name, drawn = node.args[:2]
+        if isinstance(name, ast.JoinedStr):
+            name = name.values[0]  # what stands before the blank
         if isinstance(name, ast.Constant) and isinstance(drawn, ast.Call) and isinstance(drawn.func, ast.Attribute):
             module = import_module(modules[ast.unparse(drawn.func.value)])
             words = getdoc(getattr(module, drawn.func.attr)).split("\n\nArgs:")[0].replace("\n", " ")

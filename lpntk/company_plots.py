@@ -33,7 +33,7 @@ def curves(told: dict[str, Company]) -> Figure:
 
 
 def by_class(told: dict[str, Company], classes: Sequence[str]) -> Figure:
-    """Draw the same for the target of each class."""
+    """Draw the loss of each class's target by epoch, in every company: mean over runs, band one sd."""
     k = len(classes)
     columns = min(3, k)
     rows = -(-k // columns)

@@ -46,7 +46,12 @@ def history(tracks: Mapping[Setting, Track], bins: int = 20) -> Figure:
 
 
 def counts(told: Mapping[str, Tensor], most: int = 6) -> Figure:
-    """Draw which share of samples has how many events; name of a way to count -> (runs, n) counts."""
+    """Draw which share of samples has how many events, for each way to count them; means over runs.
+
+    Args:
+        told: name of a way to count -> (runs, n) counts.
+        most: events of the last bar, which holds all above too.
+    """
     fig, ax = plt.subplots(figsize=(5.6, 3.6))
     width = 0.8 / len(told)
     for i, (name, values) in enumerate(told.items()):

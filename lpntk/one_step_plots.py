@@ -78,7 +78,7 @@ def predicted_and_true(panels: Sequence[tuple[str, Tensor, Tensor]], columns: in
 
 
 def survival(kinds: Sequence[Along]) -> Figure:
-    """Draw what every force tells of the true step by epoch: means over seeds and steps, bars one standard deviation.
+    """Draw what error, signs and less tell of the true step by epoch: means over seeds and steps, bars one sd.
 
     A row for each kind of step; left the direction, right the order of the test samples.
     """

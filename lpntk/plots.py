@@ -37,7 +37,7 @@ def use_style() -> None:
 
 
 def matrix_by_class(cosines: Tensor, y: Tensor, order: Tensor, classes: Sequence[str]) -> Figure:
-    """Draw an (n, n) matrix of cosines with its samples in the given order, classes marked on both axes."""
+    """Draw the cosine of every pair, samples sorted by class, which both axes name: red agrees, blue opposes."""
     sorted_matrix, labels = cosines[order][:, order], y[order]
     counts = torch.bincount(labels, minlength=len(classes))
     ends = counts.cumsum(0)

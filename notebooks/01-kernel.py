@@ -12,7 +12,7 @@
 # ---
 
 # %% [markdown]
-# # The kernel
+# # Kernel
 #
 # A network learns one labelled sample with one gradient step. What does that step do to another sample? To first order
 # the answer is an inner product of two vectors, one per labelled sample ([theory](../book/theory.md)):

@@ -12,7 +12,7 @@
 # ---
 
 # %% [markdown]
-# # Does difficulty belong to the sample?
+# # Difficulty
 #
 # Some samples are learned late and at great cost, others at once. Is that a property of the sample, or of the company
 # it is learned in? **The paper's hypothesis** (its Figures 1, 4 and 5): it is made by the company. If difficulty

@@ -12,7 +12,7 @@
 # ---
 
 # %% [markdown]
-# # What it costs
+# # Cost
 #
 # The kernel looks expensive: each of its $n^2$ entries contracts a $K \times K$ block of inner products between gradients
 # of $P$ numbers. It need not be. This page counts the operations of four ways to the same matrix, times three of them,

@@ -12,14 +12,14 @@
 # ---
 
 # %% [markdown]
-# # Choosing its company
+# # Company
 #
-# If a sample's difficulty is made by the samples around it (the page *Does difficulty belong to the sample?*), then it should be
+# If a sample's difficulty is made by the samples around it ([Does difficulty belong to the sample?](../book/questions/difficulty.md)), then it should be
 # possible to choose it. **The paper's hypothesis** (its Figure 2): the more interchangeable the company, the easier the
 # target.
 #
-# **Targets**: in each class, one of the two samples with the largest kernel between them, the head of the largest
-# cluster. **Company**: of the same class, the samples whose kernel with the target is largest (*most*), in the *middle*
+# **Targets**: in each class, one of the two samples with the largest kernel between them.
+# **Company**: of the same class, the samples whose kernel with the target is largest (*most*), in the *middle*
 # or smallest (*least*). The targets of all classes and their company are learned together by many networks that differ
 # by their initialisation alone, without shuffling. A target's difficulty is its loss accumulated over the epochs.
 #

@@ -12,7 +12,7 @@
 # ---
 
 # %% [markdown]
-# # One step, measured
+# # One step
 #
 # Everything in this book rests on one formula, the paper's equation 1 ([derivation](../book/questions/one-step.md)). A step of
 # gradient descent on a sample $(x_u, y_u)$ changes the prediction on another input $x_o$ by

@@ -12,7 +12,7 @@
 # ---
 
 # %% [markdown]
-# # What the width does
+# # Theorem 1
 #
 # **The paper's Theorem 1**, in the form in which it is publicly known: for a network whose last layer is linear of width $w$, the
 # kernel approaches the eNTK in the Frobenius norm as $w$ grows. [Our page on it](../book/questions/theorem.md) proves more and

@@ -12,7 +12,7 @@
 # ---
 
 # %% [markdown]
-# # Three relations
+# # Relations
 #
 # Seen as vectors, the updates of two labelled samples can point the same way, stand at a right angle, or oppose each other:
 # the samples are *interchangeable*, *unrelated* or *contradictory* (the paper's Figure 3; [our definitions and

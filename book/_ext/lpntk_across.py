@@ -9,9 +9,9 @@
     :claim: difficulty                    leaves out runs whose numbers this claim has withdrawn
     ```
 
-``{key}`` stands for a number of the run, ``{this|that}`` for the first of several that it has, ``{@name}`` for one of
-its parameters; a number that a run has not is a dash. With ``:turned:`` runs are columns. Of a run whose numbers a
-claim has withdrawn, only lines that begin with ``!`` are shown. Runs are those that have a page in this book.
+``{key}`` stands for a number of the run, ``{@name}`` for one of its parameters; a number that a run has not is a dash.
+With ``:turned:`` runs are columns. Of a run whose numbers a claim has withdrawn, only lines that begin with ``!`` are
+shown. Runs are those that have a page in this book.
 """
 
 import json
@@ -116,11 +116,10 @@ class Across(SphinxDirective):
             template = found["cell"] if known.get(found["key"]) else found["other"]
         parts = []
         for words, key, spec in split(template):
-            found = next((name for name in key.split("|") if name in known), None)
-            if key and found is None:
+            if key and key not in known:
                 return NOTHING
             form = f":{spec}" if spec else ""
-            number = f"{known[found]:{spec}}" if key.startswith("@") else f"{{num}}`{source}/{found}{form}`"
+            number = f"{known[key]:{spec}}" if key.startswith("@") else f"{{num}}`{source}/{key}{form}`"
             parts += [words, number if key else ""]
         return "".join(parts)
 

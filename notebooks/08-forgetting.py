@@ -18,7 +18,7 @@
 # event** (Toneva et al., ICLR 2019). If the kernel tells how one sample moves another, it should tell which samples the next
 # update is about to make forgotten. The paper predicts, for the samples of the previous batch, what the update on the current
 # batch does to them. This page repeats that and asks how good the prediction is, against which baseline, and what it misses
-# ([theory](../book/forgetting.md)).
+# ([theory](../book/questions/forgetting.md)).
 #
 # **Who predicts.** All predictors see the network before the update.
 #
@@ -115,7 +115,9 @@ x, y = samples.x_train[rows], samples.y_train[rows]
 network = Network(model, samples.in_shape, samples.k, options)
 recipe = {"momentum": momentum, "weight_decay": weight_decay, "dropout": dropout > 0}
 rates, parts = by_rate(lrs, **recipe), by_part(ablation_lr, **recipe)
-key = {s: f"rate.{s.key}" for s in rates} | {s: f"part.{s.part}" for s in parts}  # names of their numbers
+names = {s: [f"rate.{s.key}"] for s in rates}  # of their numbers; a setting may be both
+for s in parts:
+    names.setdefault(s, []).append(f"part.{s.part}")
 tracks = study(
     network,
     x,
@@ -143,7 +145,8 @@ record.update("scale", {"n": n, "seeds": seeds, "steps": steps, "ablation_lr": a
 record.figure("history", forgetting_plots.history({s: tracks[s] for s in rates}))
 # %%
 for setting, track in tracks.items():
-    record.update(f"count.{key[setting]}", count_numbers(track))
+    for name in names[setting]:
+        record.update(f"count.{name}", count_numbers(track))
 table(count_rows(tracks), index="setting", formats={})
 
 # %% [markdown]
@@ -179,8 +182,9 @@ record.figure("gallery", forgetting_plots.gallery(samples, x[:followed], y[:foll
 judged = {setting: judge(track, seed=seed) for setting, track in tracks.items()}
 compared = {setting: comparisons(told) for setting, told in judged.items()}
 for setting, told in judged.items():
-    record.update(key[setting], numbers(told))
-    record.update(f"{key[setting]}.against", comparison_numbers(compared[setting]))
+    for name in names[setting]:
+        record.update(name, numbers(told))
+        record.update(f"{name}.against", comparison_numbers(compared[setting]))
 table(overview_rows(judged, compared), index="setting", formats={})
 
 # %%
@@ -240,7 +244,8 @@ table(part_rows({s: judged[s] for s in parts}, compared), index="real update", f
 wholes = {s: judged[s] for s in rates if s.recipe == "all"}
 shown = ("kernel", "momentum", "step", "margin")
 for setting, told in wholes.items():
-    record.update(key[setting], window_numbers(told, shown))
+    for name in names[setting]:
+        record.update(name, window_numbers(told, shown))
 record.update("windows", window_words(wholes, shown))
 record.figure("windows", forgetting_predict_plots.windows(wholes, shown))
 

@@ -178,12 +178,40 @@ def test_provenance_lists_every_run(book):
 
 
 def test_pages_carry_figures_with_alternative_text_and_their_scale(book):
-    soup = BeautifulSoup((book / HTML / "book/theory.html").read_text(), "html.parser")
-    figures = soup.find_all("figure")
-    assert len(figures) >= 2
-    for figure in figures:
-        assert len(figure.img["alt"]) > 20
-        assert "Data digits" in figure.get_text()
+    for question, least in {"kernel": 3, "difficulty": 3, "cost": 3}.items():
+        soup = BeautifulSoup((book / HTML / f"book/questions/{question}.html").read_text(), "html.parser")
+        figures = soup.find_all("figure")
+        assert len(figures) >= least
+        for figure in figures:
+            assert len(figure.img["alt"]) > 20
+            assert "Data and network: " in figure.get_text()
+
+
+def test_a_question_s_page_has_every_run_in_its_table_and_in_its_tabs(book):
+    soup = BeautifulSoup((book / HTML / "book/questions/difficulty.html").read_text(), "html.parser")
+    contents = yaml.safe_load((ROOT / "_toc.yml").read_text())["parts"]
+    chapters = [c["file"] for part in contents for c in part["chapters"] if "02-difficulty" in c["file"]]
+    rows = soup.select_one(".across table").select("tbody tr")
+    assert len(rows) == len(soup.select_one(".sd-tab-set").select("label")) == len(chapters) == 5
+    assert [row.select("td")[-1].get_text(strip=True) for row in rows][:2] == ["own value only", "holds"]
+    assert all(row.select("td")[0].a["href"].endswith("02-difficulty/notebook.html") for row in rows)
+
+
+def test_a_withdrawn_run_shows_no_number_on_the_question_s_page_and_says_why(book):
+    soup = BeautifulSoup((book / HTML / "book/questions/forgetting.html").read_text(), "html.parser")
+    assert not soup.select('.across img[src*="cifar10"]')
+    assert "CIFAR-10" not in soup.select_one(".across thead").get_text()
+    said = "The kernel’s gradient was taken in evaluation mode"
+    run = BeautifulSoup((book / HTML / "results/cifar10/08-forgetting/notebook.html").read_text(), "html.parser")
+    assert said in run.select_one("table").get_text().replace("'", "’")
+
+
+def test_terms_are_explained_where_they_first_occur(book):
+    for page in ("book/intro.html", "book/questions/difficulty.html", "results/mnist/08-forgetting/notebook.html"):
+        soup = BeautifulSoup((book / HTML / page).read_text(), "html.parser")
+        terms = soup.select("article a.term")
+        assert len({term["href"] for term in terms}) == len(terms) >= 2, page
+        assert all("glossary.html#term-" in term["href"] and len(term["title"]) > 30 for term in terms)
 
 
 LOADS = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}  # what a page loads by itself
@@ -206,7 +234,7 @@ def test_what_is_lost_stops_the_build_and_what_is_edited_changes_the_page(book):
     numbers = book / "results/smoke/02-difficulty/numbers.json"
     figure = book / "results/smoke/02-difficulty/figures/rho.png"
     away = figure.with_suffix(".away")
-    page = book / HTML / "book/theory.html"
+    page = book / HTML / "book/questions/difficulty.html"
     content = json.loads(numbers.read_text())
     assert "-7.77" not in [tag.get_text() for tag in BeautifulSoup(page.read_text(), "html.parser").select("abbr.num")]
     figure.rename(away)
@@ -214,14 +242,14 @@ def test_what_is_lost_stops_the_build_and_what_is_edited_changes_the_page(book):
     numbers.write_text(json.dumps(content))
     failed = build(book)
     assert failed.returncode != 0
-    assert "unresolved figure '02-difficulty/rho'" in failed.stdout + failed.stderr
+    assert "unresolved figure 'smoke/02-difficulty/rho'" in failed.stdout + failed.stderr
     assert "rho.ceiling is '0.4321x', which claims.toml would show as '.2f'" in failed.stdout + failed.stderr
     away.rename(figure)
     del content["rho.ceiling"]
     numbers.write_text(json.dumps(content))
     failed = build(book)  # and again: a failed page must not be taken from a cache
     assert failed.returncode != 0
-    assert "unresolved number '02-difficulty/rho.ceiling:.2f'" in failed.stdout + failed.stderr
+    assert "unresolved number 'smoke/02-difficulty/rho.ceiling:.2f'" in failed.stdout + failed.stderr
     assert "unresolved figure" not in failed.stdout + failed.stderr
     content["rho.ceiling"] = -7.77
     numbers.write_text(json.dumps(content))

@@ -25,6 +25,7 @@ from sphinx.util.nodes import explicit_title_re
 
 from lpntk.escape import markdown
 from lpntk.manifest import duration
+from lpntk.naming import in_words
 
 logger = logging.getLogger(__name__)
 
@@ -121,11 +122,9 @@ def scale(made_by: dict, folder: Path) -> str:
     """One line of Markdown with what a reader must know to weigh a result, which lies in ``folder``."""
     given = made_by["parameters"]
     page = f"/results/{made_by['profile']}/{made_by['notebook'].removesuffix('.py')}/notebook"
-    told = [
-        f"{key} = {markdown(given[key])}" for key in ("model", "n", "epochs", "lr", "seeds", "seed") if key in given
-    ]
+    told = [f"{key} = {markdown(given[key])}" for key in ("n", "epochs", "lr", "seeds", "seed") if key in given]
     return (
-        f"Data {markdown(given.get('dataset', 'none'))}; {', '.join(told)}; {markdown(made_by['device'])}; "
+        f"Data and network: {markdown(in_words(given) or 'none')}; {', '.join(told)}; {markdown(made_by['device'])}; "
         f"{duration(folder, made_by['seconds'])}. "
         f"Drawn by {{doc}}`{made_by['notebook']} <{page}>`."
     )

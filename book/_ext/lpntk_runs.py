@@ -50,12 +50,13 @@ def read(app: Sphinx, docname: str, source: list[str]) -> None:
     except (OSError, KeyError, ValueError) as error:
         logger.warning("claims cannot be judged: %s", error, location=docname)
         judged_by = []
-    made = page(nbformat.reads(source[0], as_version=4), made_by, folder, written, judged_by)
+    again = found["profile"] != app.config.lpntk_profile  # its words stand on the page of the profile that is shown
+    made = page(nbformat.reads(source[0], as_version=4), made_by, folder, written, judged_by, again)
     source[0] = nbformat.writes(made)
 
 
 def page(
-    executed: NotebookNode, made_by: dict, folder: Path, written: Path, judged_by: Iterable[Claim]
+    executed: NotebookNode, made_by: dict, folder: Path, written: Path, judged_by: Iterable[Claim], again: bool = False
 ) -> NotebookNode:
     """Return the page of an executed notebook.
 
@@ -65,6 +66,7 @@ def page(
         folder: of the result.
         written: the notebook's source today.
         judged_by: all claims of the paper; those that this run is evidence of are told.
+        again: fold what the page of another run says too: what is done, by which rules, and where it is computed.
     """
     ran = [cell for cell in executed.cells if cell.cell_type == "code" and not _given(cell)]
     today = jupytext.read(written).cells
@@ -79,9 +81,18 @@ def page(
     cells = [part for cell in cells[1:] for part in _shown(cell, folder, figures, made_by)]
     colon = "" if title.endswith("?") else ":"
     title = f"{title}{colon} {in_words(made_by['parameters'])}"
+    if again:
+        rest = _folded("What this notebook does, and its rules", rest)
+        last = cells[-1]
+        if isinstance(last, NotebookNode) and last.cell_type == "markdown" and last.source.startswith("## "):
+            last.source = _folded(*(part.strip("# \n") for part in last.source.partition("\n")[::2]))
     head = f"{title}\n\n{_what_was_run(made_by, folder, judged_by)}{_stale(folder)}\n{rest}"
     executed.cells = [new_markdown_cell(head), *cells]
     return executed
+
+
+def _folded(title: str, words: str) -> str:
+    return f"::::{{dropdown}} {title}\n{words}\n::::" if words.strip() else ""
 
 
 def _given(cell: NotebookNode) -> bool:

@@ -164,7 +164,8 @@ def load(path: Path, results: Path, shown: Callable[[str], str] = lambda noteboo
 
 
 def _claim(entry: Mapping[str, object], results: Path, shown: Callable[[str], str]) -> Claim:
-    found = tuple(_result(entry, evidence, results, shown) for evidence in entry.get("evidence", ()))
+    each = [_result(entry, evidence, results, shown) for evidence in entry.get("evidence", ())]
+    found = tuple(sorted(each, key=lambda result: result.verdict is None))  # what carries no verdict comes last
     told = {name: str(entry.get(name, "")) for name in ("id", "short", "says", "place", "paper", "link")}
     return Claim(**told, results=found, verdict=overall(found, entry.get("data", ())))
 

@@ -167,7 +167,7 @@ def _stale(folder: Path) -> str:
     )
 
 
-def _shown(cell: NotebookNode, folder: Path, captions: dict[str, str], made_by: dict) -> list[NotebookNode]:
+def _shown(cell: NotebookNode, folder: Path, captions: dict[str, tuple[str, str]], made_by: dict) -> list[NotebookNode]:
     """Return what the page shows of a cell: code folded, figures as figures."""
     if cell.cell_type != "code":
         return [cell]
@@ -193,21 +193,23 @@ def _figures(code: str, folder: Path) -> list[str]:
     return names
 
 
-def _caption(name: str, captions: dict[str, str]) -> str:
-    """Return the caption of a figure; where one function draws many, it begins with what tells them apart."""
+def _caption(name: str, captions: dict[str, tuple[str, str]]) -> tuple[str, str]:
+    """Return caption and source of a figure; where one function draws many, it begins with what tells them apart."""
     if name in captions:
         return captions[name]
     start = next((start for start in captions if start.endswith("-") and name.startswith(start)), None)
-    return f"{name.removeprefix(start).replace('-', ' ')}: {captions[start]}" if start else ""
+    words, drawn_by = captions.get(start, ("", ""))
+    return f"{name.removeprefix(start).replace('-', ' ')}: {words}" if start else words, drawn_by
 
 
-def _figure(name: str, folder: Path, caption: str, made_by: dict) -> NotebookNode:
-    place = _place(folder)
-    words = f"{caption} {in_words(made_by['parameters'])}."
+def _figure(name: str, folder: Path, caption: tuple[str, str], made_by: dict) -> NotebookNode:
+    place, (words, drawn_by) = _place(folder), caption
+    words = f"{words} {in_words(made_by['parameters'])}."
+    source = f", [source](../../../{drawn_by})" if drawn_by else ""
     return new_markdown_cell(
         f"```{{figure}} {place}/figures/{name}.png\n:name: run-{folder.parent.name}-{folder.name}-{name}\n"
         f":alt: {markdown(words)}\n\n{words} {{download}}`Numbers <{place}/numbers.json>`, "
-        f"{{download}}`manifest <{place}/manifest.json>`.\n```"
+        f"{{download}}`manifest <{place}/manifest.json>`{source}.\n```"
     )
 
 
@@ -227,8 +229,8 @@ def _without_bookkeeping(code: str) -> str:
 
 
 @cache
-def _captions(written: Path) -> dict[str, str]:
-    """Return, by figure, what the function that draws it says it draws."""
+def _captions(written: Path) -> dict[str, tuple[str, str]]:
+    """Return, by figure, what the function that draws it says it draws, and the file of that function."""
     tree = ast.parse(written.read_text())
     modules = {
         alias.asname or alias.name: f"{node.module}.{alias.name}"
@@ -246,7 +248,8 @@ def _captions(written: Path) -> dict[str, str]:
         if isinstance(name, ast.Constant) and isinstance(drawn, ast.Call) and isinstance(drawn.func, ast.Attribute):
             module = import_module(modules[ast.unparse(drawn.func.value)])
             words = getdoc(getattr(module, drawn.func.attr)).split("\n\nArgs:")[0].replace("\n", " ")
-            found[name.value] = re.sub(r"^Draw (.)", lambda m: m[1].upper(), words)
+            drawn_by = "/".join(module.__name__.split(".")) + ".py"
+            found[name.value] = re.sub(r"^Draw (.)", lambda m: m[1].upper(), words), drawn_by
     return found
 
 

@@ -23,6 +23,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 from sphinx.util.nodes import explicit_title_re
 
+from lpntk.benchmarks import read
 from lpntk.escape import markdown
 from lpntk.manifest import duration
 from lpntk.naming import in_words
@@ -114,7 +115,8 @@ class Measured(Figure):
             logger.warning("unresolved figure %r: %s", self.arguments[0], error, location=(env.docname, self.lineno))
             return []
         self.arguments[0] = f"/{folder}/figures/{name}.png"
-        self.content = self.content + StringList(["", scale(made_by, manifest.parent)], source=str(manifest))
+        told = recorded(name, Path(env.srcdir)) or scale(made_by, manifest.parent)
+        self.content = self.content + StringList(["", told], source=str(manifest))
         return super().run()
 
 
@@ -128,6 +130,15 @@ def scale(made_by: dict, folder: Path) -> str:
         f"{duration(folder, made_by['seconds'])}. "
         f"Drawn by {{doc}}`{made_by['notebook']} <{page}>`."
     )
+
+
+def recorded(name: str, root: Path) -> str:
+    """One line on a figure of a benchmark's record, which the run that drew it did not measure; else nothing."""
+    start, _, record = name.partition("bench-")
+    if start or not record:
+        return ""
+    hardware = next(report.hardware for report in read(root / "results" / "bench") if report.name == record)
+    return f"Measured by `bench/run.py`, {markdown(hardware)}. Drawn by {{page}}`03-cost`."
 
 
 class Provenance(SphinxDirective):

@@ -52,7 +52,7 @@ def slope_numbers(found: Sweep) -> Iterator[tuple[str, float]]:
         for name, value in slopes.items():
             finite = value[i][value[i].isfinite()]
             yield f"slope.{name}.{moment}", float(finite.mean())
-            yield f"slope.{name}.{moment}.sd", float(finite.std())
+            yield f"slope.{name}.{moment}.sd", float(spread(value)[i])
             yield f"slope.{name}.{moment}.steps", len(finite)
         yield f"slope.{moment}.points", float(found.fitted[i].double().sum(dim=1).mean())
         fitted = found.fitted[i]

@@ -29,7 +29,7 @@ def errors(sweep: Sweep) -> Figure:
     median in float32.
     """
     fig, axes = plt.subplots(1, len(sweep.epochs), figsize=(3.6 * len(sweep.epochs), 3.9), sharey=True, squeeze=False)
-    lrs = sweep.lrs.numpy()
+    lrs, slopes = sweep.lrs.numpy(), sweep.slopes()
     for i, (ax, epoch) in enumerate(zip(axes.flat, sweep.epochs, strict=True)):
         error, fitted = sweep.told["error"][i].numpy(), sweep.fitted[i].numpy()
         ax.loglog(lrs, error.T, color=BLUE, lw=0.6, alpha=0.5)
@@ -38,8 +38,7 @@ def errors(sweep: Sweep) -> Figure:
         ax.loglog(where[fitted], error[fitted], "o", ms=3, color=BLUE)
         ax.loglog(lrs, sweep.told["logits"][i].median(dim=0).values.numpy(), "--", color=GREEN, lw=1.8)
         ax.loglog(lrs, sweep.told["float32"][i].median(dim=0).values.numpy(), ":", color=VERMILION, lw=1.8)
-        slopes = sweep.slopes()[i]
-        ax.set_title(f"epoch {epoch}: slope {slopes.nanmean():.2f} ± {slopes[slopes.isfinite()].std():.2f}")
+        ax.set_title(f"epoch {epoch}: slope {slopes[i].nanmean():.2f} ± {spread(slopes)[i]:.2f}")
         ax.set_xlabel(r"learning rate $\eta$")
     axes[0, 0].set_ylabel("mean error of a prediction")
     handles = [

@@ -8,9 +8,42 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
+def expanded(path: str | os.PathLike) -> Path:
+    """Return a path with its ``~`` replaced, as no shell does inside quotes or behind ``--data=``.
+
+    Raises:
+        ValueError: if nobody knows that home.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{path}: there is no home folder that ~ could stand for; write the whole path") from error
+
+
+def data_folder(said: str | os.PathLike | None = None) -> Path:
+    """Return the whole path of the folder of mnist and cifar10.
+
+    Args:
+        said: what was given as ``--data``; if nothing, ``LPNTK_DATA`` counts, else ``.data`` in the working directory.
+
+    Raises:
+        ValueError: if one is named and is none: found here, a slip costs no time and no download to a wrong place.
+    """
+    default = Path(".data").resolve()  # which need not be there
+    named = said or os.environ.get("LPNTK_DATA") or default
+    folder = expanded(named).resolve()
+    if folder != default and not folder.is_dir():
+        got = "a file, no folder" if folder.exists() else "no such folder"
+        raise ValueError(
+            f"{'--data' if said else 'LPNTK_DATA'} {named}: {got} ({folder}); name the folder that holds mnist and "
+            "cifar10, or make it if they are to be downloaded there"
+        )
+    return folder
+
+
 def cache_folder() -> Path:
     """Return where what took long is kept: the folder ``LPNTK_CACHE``, or ``.cache`` beside the package."""
-    return Path(os.environ.get("LPNTK_CACHE") or Path(__file__).resolve().parent.parent / ".cache")
+    return expanded(os.environ.get("LPNTK_CACHE") or Path(__file__).resolve().parent.parent / ".cache")
 
 
 def as_notebooks_say(folder: str | os.PathLike) -> Path:
@@ -20,7 +53,7 @@ def as_notebooks_say(folder: str | os.PathLike) -> Path:
     """
     notebooks = Path(__file__).resolve().parent.parent / "notebooks"
     base = notebooks if (notebooks / "profiles").is_dir() else Path()
-    return base / Path(folder).expanduser()
+    return base / expanded(folder)
 
 
 @contextmanager

@@ -85,7 +85,7 @@ def main(task: str) -> int:
     try:
         execute(Path(told["source"]), Path(told["partial"]), told["parameters"])
     except Exception as error:  # whatever it is, the runner has to tell it
-        Path(told["fault"]).write_text(in_one_line(error))
+        Path(told["fault"]).write_text(in_one_line(error), "utf-8", "backslashreplace")
         return 1
     return 0
 

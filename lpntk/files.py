@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 
 def expanded(path: str | os.PathLike) -> Path:
@@ -44,6 +45,16 @@ def data_folder(said: str | os.PathLike | None = None) -> Path:
 def cache_folder() -> Path:
     """Return where what took long is kept: the folder ``LPNTK_CACHE``, or ``.cache`` beside the package."""
     return expanded(os.environ.get("LPNTK_CACHE") or Path(__file__).resolve().parent.parent / ".cache")
+
+
+def unkept(folder: Path) -> str:
+    """Return why nothing can be kept in a folder, or nothing if it can: better told at the start than hours later."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".partial-", dir=folder):
+            return ""
+    except OSError as error:
+        return f"nothing can be kept in {folder} ({error.strerror}): a killed run would train anew; see LPNTK_CACHE"
 
 
 def as_notebooks_say(folder: str | os.PathLike) -> Path:
@@ -98,7 +109,7 @@ def explained(path: Path) -> Iterator[None]:
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically: whole under its name, or not at all."""
     with replacing(path) as partial:
-        partial.write_text(text)
+        partial.write_text(text, "utf-8")
 
 
 def write_json(path: Path, content: object) -> None:

@@ -100,7 +100,7 @@ def check_parameters(source: Path, given: dict[str, object]) -> dict[str, object
         )
     try:
         defaults = {name: ast.literal_eval(entry["default"]) for name, entry in known.items()}
-        ast.parse(source.read_text())
+        ast.parse(source.read_text("utf-8"))
     except (ValueError, SyntaxError) as error:
         raise RegenerationError(f"{source.name}: parameters must be plain values, and cells Python: {error}") from error
     parameters = {**defaults, **given}

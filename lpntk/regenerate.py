@@ -19,7 +19,7 @@ import torch
 from lpntk import data, manifest
 from lpntk.currency import stale
 from lpntk.failures import Failures, RegenerationError
-from lpntk.files import cache_folder, data_folder
+from lpntk.files import cache_folder, data_folder, unkept
 from lpntk.pairing import NOTEBOOKS
 from lpntk.profile import check_parameters, choose, read_profile
 from lpntk.runs import Job, alone, run
@@ -127,6 +127,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="run nothing; list what earlier code made")
     parser.add_argument("--data", metavar="FOLDER", help="where mnist and cifar10 lie (LPNTK_DATA)")
     options = parser.parse_args(arguments)
+    for stream in filter(lambda stream: hasattr(stream, "reconfigure"), (sys.stdout, sys.stderr)):
+        stream.reconfigure(errors="backslashreplace")  # a reason may hold letters that the terminal has not
     if options.check:
         return check()
     try:  # inherited by the notebooks, which run in another folder; not recorded in them
@@ -136,6 +138,8 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         print(f"regenerate: {error}", file=sys.stderr)
         return 1
+    if fault := unkept(cache_folder()):  # it may still hold what is read
+        print(f"regenerate: {fault}", file=sys.stderr, flush=True)
     if "OMP_NUM_THREADS" not in os.environ:  # as many threads per notebook however many have to run
         torch.set_num_threads(max(1, cores() // options.jobs))
         os.environ["OMP_NUM_THREADS"] = str(torch.get_num_threads())

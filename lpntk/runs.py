@@ -81,7 +81,7 @@ class Job:
         if self.process.returncode == 0:
             return ""
         if self.fault.exists():
-            return self.fault.read_text()
+            return self.fault.read_text("utf-8")
         ended = f"with exit status {self.process.returncode}"  # minus a signal's number
         return f"{self.source.name}: its process ended {ended}; it may have run out of memory"
 

@@ -1,6 +1,9 @@
 """A file has its name once it is whole, and on the disk."""
 
 import os
+import re
+import subprocess
+import sys
 
 import pytest
 
@@ -55,3 +58,29 @@ def test_a_folder_of_data_that_is_none_is_a_sentence(tmp_path, monkeypatch, caps
     with pytest.raises(SystemExit):
         cli._options(["--data", "gone"])
     assert "--data gone: no such folder" in capsys.readouterr().err
+
+
+def test_a_cache_that_keeps_nothing_is_told_at_the_start(tmp_path):
+    assert files.unkept(tmp_path / "new") == ""
+    assert list((tmp_path / "new").iterdir()) == []
+    (tmp_path / "file").touch()
+    assert re.match(
+        rf"nothing can be kept in {tmp_path}/file \(File exists\): a killed run", files.unkept(tmp_path / "file")
+    )
+
+
+def test_sources_and_reasons_are_read_alike_in_every_locale(tmp_path):
+    (tmp_path / "n.py").write_text("x = 'Übung ±'\n", "utf-8")
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom lpntk import code, files, manifest\nfolder = Path(sys.argv[1])\n"
+        "print(code.definitions(folder / 'n.py'), len(manifest.sources(folder / 'n.py')))\n"
+        "files.write_text(folder / 'told', chr(0xb1))\n"
+    )
+    plain = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": os.getcwd()}
+    run = lambda environment: subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], env=environment, capture_output=True, text=True, check=False
+    )
+    ascii_only, usual = run(plain), run({**plain, "PYTHONUTF8": "1"})
+    assert ascii_only.stderr == usual.stderr == ""
+    assert ascii_only.stdout == usual.stdout != ""
+    assert (tmp_path / "told").read_bytes() == b"\xc2\xb1"

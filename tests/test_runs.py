@@ -363,14 +363,16 @@ def test_a_mistake_while_a_source_is_described_stops_no_other(project, monkeypat
     assert not (project.results / "tiny/01-first").exists()
 
 
-def test_all_failures_are_an_exit_status(project):
+def test_all_failures_are_an_exit_status(project, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")  # as terminals without umlauts have it
     project.write("01-first", "# %%\n1 / 0\n")
+    project.write("03-third", "# %%\nraise ValueError('größer')\n")
     project.write("02-second", "# %%\n[][1]\n")
     runner = project.start()
     _, told = runner.communicate(timeout=120)
     assert runner.returncode == 1
-    assert told.startswith(
-        "regenerate: 2 of 2 notebooks failed; what the others gave stays\n  01-first.py, cell 3: Zero"
-    )
-    assert told.count("\n") == 3
+    assert told.startswith("regenerate: 3 of 3 notebooks failed; what the others gave stays\n")
+    assert "\n  01-first.py, cell 3: ZeroDivisionError" in told
+    assert told.count("\n") == 4
     assert "02-second.py, cell 3: IndexError" in told
+    assert "03-third.py, cell 3: ValueError: gr\\xf6\\xdfer" in told

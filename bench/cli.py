@@ -16,7 +16,7 @@ from bench.problem import NETWORKS, QUICK, problem
 from bench.registry import VARIANTS, never_run
 from bench.report import cores, environment, table
 from bench.variants import Variant
-from lpntk.files import write_text
+from lpntk.files import data_folder, expanded, write_text
 
 
 def main(arguments: Sequence[str] | None = None, variants: Sequence[Variant] = tuple(VARIANTS)) -> dict:
@@ -89,14 +89,17 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--budget", type=float, metavar="GIB", help="memory that a variant may hold; all there is by default"
     )
     parser.add_argument("--data", metavar="PATH", help="folder of the data sets")
-    parser.add_argument("--out", type=Path, metavar="FILE.json")
+    parser.add_argument("--out", type=expanded, metavar="FILE.json")
     parser.add_argument("--quick", action="store_true", help="tiny networks, one thread, one round: a check, no timing")
     parser.add_argument("--no-memory", action="store_true", help="no memory measurement (a process per variant)")
     parser.add_argument("--quiet", action="store_true")
     options = parser.parse_args(arguments)
     if options.quick:
         options.models, options.n, options.threads, options.repeats = list(QUICK), None, [1], 1
-    options.data = str(Path(options.data).resolve()) if options.data else None
+    try:
+        options.data = str(data_folder(options.data)) if options.data else None
+    except ValueError as error:
+        parser.error(str(error))
     options.threads, options.n = sorted(set(options.threads)), sorted(set(options.n)) if options.n else None
     return options
 

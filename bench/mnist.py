@@ -47,8 +47,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.mnist", description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("per-class", "all-pairs"))
     parser.add_argument("--data", metavar="FOLDER", help="folder of the data sets (LPNTK_DATA)")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.json")
-    parser.add_argument("--work", type=Path, default=Path(".cache/bench-mnist"), metavar="FOLDER")
+    parser.add_argument("--out", type=files.expanded, required=True, metavar="FILE.json")
+    parser.add_argument("--work", type=files.expanded, default=Path(".cache/bench-mnist"), metavar="FOLDER")
     parser.add_argument("--n", type=int, help="first samples only, for a trial")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--threads", type=int, default=environment()["cores"])
@@ -58,7 +58,10 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     options.work.mkdir(parents=True, exist_ok=True)
-    samples = data.load("mnist", options.data)
+    try:
+        samples = data.load("mnist", files.data_folder(options.data))
+    except ValueError as error:
+        parser.error(str(error))
     x, y = samples.x_train[: options.n], samples.y_train[: options.n]
     device = resolve_device(options.device)
     model, network = trained(samples, options.epochs, options.work, device)

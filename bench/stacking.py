@@ -14,13 +14,12 @@ import argparse
 import json
 import statistics
 import time
-from pathlib import Path
 
 import torch
 
 from bench.report import environment
 from lpntk.device import describe_device, resolve_device
-from lpntk.files import write_json
+from lpntk.files import expanded, write_json
 from lpntk.models import build
 from lpntk.stacks import bytes_per_model
 from lpntk.training import train
@@ -108,7 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--models", nargs="+", default=list(CASES), choices=CASES)
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 2, 4, 8, 16, 32, 64, 128])
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--output", type=Path)
+    parser.add_argument("--output", type=expanded)
     options = parser.parse_args(arguments)
     device = describe_device(options.device)
     rows = []

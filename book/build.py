@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from lpntk.execute import RegenerationError
+from lpntk.failures import RegenerationError
 from lpntk.profile import check_name
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -1,9 +1,15 @@
-"""What did the full benchmark find? Its committed records, ``results/bench/*.json`` as written by ``bench/run.py``."""
+"""What did the full benchmark find? Its committed records, ``results/bench/*.json`` as written by ``bench/run.py``.
+
+A relative folder counts from the notebooks, wherever papermill was called. It does so under the name ``Path``: to read
+the same file is no other ``all_pairs``, and results that were made by it stay current.
+"""
 
 import json
 import os
+import pathlib
 from dataclasses import dataclass
-from pathlib import Path
+
+from lpntk.files import as_notebooks_say as Path
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ def read(folder: str | os.PathLike) -> list[Report]:
     return [_report(path) for path in sorted(Path(folder).glob("*.json"))]
 
 
-def _report(path: Path) -> Report:
+def _report(path: pathlib.Path) -> Report:
     try:
         content = json.loads(path.read_text())
         records, environment = content["records"], content["environment"]
@@ -106,7 +112,7 @@ def whole_mnist(folder: str | os.PathLike) -> list[dict[str, object]]:
     return [_row(path) for path in sorted((Path(folder) / "mnist").glob("*.json"))]
 
 
-def _row(path: Path) -> dict[str, object]:
+def _row(path: pathlib.Path) -> dict[str, object]:
     try:
         record = json.loads(path.read_text())
         parts = record.get("blocks", [record])
@@ -165,7 +171,7 @@ def stacking(folder: str | os.PathLike) -> dict[str, Stacking]:
     return {path.stem: _stacking(path) for path in sorted((Path(folder) / "stacking").glob("*.json"))}
 
 
-def _stacking(path: Path) -> Stacking:
+def _stacking(path: pathlib.Path) -> Stacking:
     try:
         record = json.loads(path.read_text())
         return Stacking(_hardware(record["environment"]), record["threads"], record["rows"], record["bars"])

@@ -1,9 +1,9 @@
 """Was this computed before? Artefacts by content: parameters, data and source code decide the name.
 
 An artefact is a folder ``<name>-<digest>`` with ``values.pt`` (named tensors) and ``manifest.json`` (what decided it,
-the digest of the values, the seconds it took). It is written under a temporary name and renamed, so a killed run leaves
-whole artefacts or none. One that is damaged is computed again, with a warning; one that was made by another key than
-its name says is refused.
+the digest of the values, the seconds it took, and the machine it was made on, which is told and decides nothing). It is
+written under a temporary name and renamed, so a killed run leaves whole artefacts or none. One that is damaged is
+computed again, with a warning; one that was made by another key than its name says is refused.
 """
 
 import contextlib
@@ -22,7 +22,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lpntk.files import cache_folder, write_json
+from lpntk.files import cache_folder, expanded, write_json
+from lpntk.machine import describe_machine
 from lpntk.manifest import PACKAGE, source_hash
 
 
@@ -46,7 +47,7 @@ class Cache:
     """
 
     def __init__(self, folder: str | os.PathLike | None = None):
-        self.folder = Path(folder) if folder else cache_folder()
+        self.folder = expanded(folder) if folder else cache_folder()
         self.seconds, self.hits = 0.0, 0
 
     def artefact(self, name: str, key: dict[str, object], make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -118,7 +119,8 @@ class Cache:
             torch.save({k: v.contiguous().clone() for k, v in values.items()}, buffer)
             (partial / "values.pt").write_bytes(buffer.getvalue())
             manifest = {"key": key, "values": hashlib.sha256(buffer.getvalue()).hexdigest(), "seconds": seconds}
-            write_json(partial / "manifest.json", manifest)
+            made_on = describe_machine("cuda" if key.get("device") == "cuda" and torch.cuda.is_available() else "cpu")
+            write_json(partial / "manifest.json", {**manifest, "made_on": made_on})
             try:
                 os.rename(partial, place)
             except OSError:

@@ -58,7 +58,7 @@ def definitions(notebook: Path, package: Path = PACKAGE) -> dict[str, str]:
         notebook: the py:percent source.
         package: folder of the package; another version of it, if an older result is looked at.
     """
-    tree = ast.parse(notebook.read_text())
+    tree = ast.parse(notebook.read_text("utf-8"))
     cells = _module("", tree, package)
     found: dict[str, set[str]] = {"notebook": {_digest(tree, cells)}}
     modules: dict[str, Module] = {}
@@ -71,7 +71,7 @@ def definitions(notebook: Path, package: Path = PACKAGE) -> dict[str, str]:
         seen.add(place)
         if module not in modules:
             path = package / f"{module.replace('.', '/')}.py"
-            modules[module] = _module(module, ast.parse(path.read_text()), package)
+            modules[module] = _module(module, ast.parse(path.read_text("utf-8")), package)
         table = modules[module]
         if place in VERSIONED:
             found[name] = {f"version {_version(table)}"}

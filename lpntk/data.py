@@ -6,13 +6,13 @@ The default needs no network: scikit-learn's 1,797 real 8 x 8 handwritten digits
 import hashlib
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lpntk.arrays import check_images, check_labels, check_together
+from lpntk.files import expanded
 from lpntk.sources import DataError, own_file, read_arrays
 
 # mean and standard deviation per channel as in the authors' public code; others are measured on the training images
@@ -98,7 +98,7 @@ def load(
             training sample; the message names file, expectation and fix.
     """
     name = os.fspath(name)
-    root = Path(root or os.environ.get("LPNTK_DATA") or ".data").expanduser()
+    root = expanded(root or os.environ.get("LPNTK_DATA") or ".data")
     arrays, where = read_arrays(name, root, download=download)
     x_train, x_test = (check_images(arrays[key], where, key) for key in ("x_train", "x_test"))
     y_train, y_test, names = check_labels(arrays["y_train"], arrays["y_test"], where, words=name not in SHAPES)

@@ -117,6 +117,7 @@ def _pairs(tiles: list[Tile]) -> int:
 def main(arguments: list[str] | None = None) -> None:
     """Compute the kernel of a named network over a data set into a file, alone or under ``torchrun``."""
     from lpntk import data, models
+    from lpntk.files import expanded
     from lpntk.kernels import kernel_matrix
 
     parser = argparse.ArgumentParser(description="Compute a kernel into a file, alone or under torchrun.")
@@ -135,7 +136,7 @@ def main(arguments: list[str] | None = None) -> None:
         source = data.load(options.dataset, options.data)
         model = models.build(options.model, source.in_shape, source.k, seed=0).eval()
         if options.weights:
-            model.load_state_dict(torch.load(options.weights, map_location="cpu", weights_only=True))
+            model.load_state_dict(torch.load(expanded(options.weights), map_location="cpu", weights_only=True))
         kernel_matrix(
             model,
             source.x_train[: options.samples],

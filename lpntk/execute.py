@@ -16,11 +16,8 @@ from nbclient.exceptions import CellTimeoutError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
+from lpntk.failures import RegenerationError, in_one_line
 from lpntk.own_kernel import OwnKernel, tied
-
-
-class RegenerationError(Exception):
-    """A regeneration that cannot go on; the message names notebook, cell or parameter and the fix."""
 
 
 def start(
@@ -87,8 +84,8 @@ def main(task: str) -> int:
     told = json.loads(task)
     try:
         execute(Path(told["source"]), Path(told["partial"]), told["parameters"])
-    except RegenerationError as error:
-        Path(told["fault"]).write_text(str(error))
+    except Exception as error:  # whatever it is, the runner has to tell it
+        Path(told["fault"]).write_text(in_one_line(error), "utf-8", "backslashreplace")
         return 1
     return 0
 

@@ -6,11 +6,55 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+
+def expanded(path: str | os.PathLike) -> Path:
+    """Return a path with its ``~`` replaced, as no shell does inside quotes or behind ``--data=``.
+
+    Raises:
+        ValueError: if nobody knows that home.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{path}: there is no home folder that ~ could stand for; write the whole path") from error
+
+
+def data_folder(said: str | os.PathLike | None = None) -> Path:
+    """Return the whole path of the folder of mnist and cifar10.
+
+    Args:
+        said: what was given as ``--data``; if nothing, ``LPNTK_DATA`` counts, else ``.data`` in the working directory.
+
+    Raises:
+        ValueError: if one is named and is none: found here, a slip costs no time and no download to a wrong place.
+    """
+    default = Path(".data").resolve()  # which need not be there
+    named = said or os.environ.get("LPNTK_DATA") or default
+    folder = expanded(named).resolve()
+    if folder != default and not folder.is_dir():
+        got = "a file, no folder" if folder.exists() else "no such folder"
+        raise ValueError(
+            f"{'--data' if said else 'LPNTK_DATA'} {named}: {got} ({folder}); name the folder that holds mnist and "
+            "cifar10, or make it if they are to be downloaded there"
+        )
+    return folder
 
 
 def cache_folder() -> Path:
     """Return where what took long is kept: the folder ``LPNTK_CACHE``, or ``.cache`` beside the package."""
-    return Path(os.environ.get("LPNTK_CACHE") or Path(__file__).resolve().parent.parent / ".cache")
+    return expanded(os.environ.get("LPNTK_CACHE") or Path(__file__).resolve().parent.parent / ".cache")
+
+
+def unkept(folder: Path) -> str:
+    """Return why nothing can be kept in a folder, or nothing if it can: better told at the start than hours later."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".partial-", dir=folder):
+            return ""
+    except OSError as error:
+        return f"nothing can be kept in {folder} ({error.strerror}): a killed run would train anew; see LPNTK_CACHE"
 
 
 def as_notebooks_say(folder: str | os.PathLike) -> Path:
@@ -20,7 +64,7 @@ def as_notebooks_say(folder: str | os.PathLike) -> Path:
     """
     notebooks = Path(__file__).resolve().parent.parent / "notebooks"
     base = notebooks if (notebooks / "profiles").is_dir() else Path()
-    return base / Path(folder).expanduser()
+    return base / expanded(folder)
 
 
 @contextmanager
@@ -65,7 +109,7 @@ def explained(path: Path) -> Iterator[None]:
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically: whole under its name, or not at all."""
     with replacing(path) as partial:
-        partial.write_text(text)
+        partial.write_text(text, "utf-8")
 
 
 def write_json(path: Path, content: object) -> None:

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from lpntk import data
 from lpntk.code import definitions
-from lpntk.device import describe_device
 from lpntk.escape import markdown
 from lpntk.files import write_json
+from lpntk.machine import describe_machine
 
 PACKAGE = Path(__file__).resolve().parent
-# what decides the result; the rest (commit, source, device in words, seconds, versions) is told, not compared
+# what decides the result; the rest (commit, source, machine, seconds, versions) is told, not compared
 DECISIVE = ("notebook", "profile", "parameters", "code", "data")
 TRAINING = ("training_seconds", "scale.training_seconds", "scale.seconds")  # where notebooks note what training took
 REPORTED_VERSIONS = ("torch", "torchvision", "numpy", "scikit-learn", "matplotlib", "papermill")
@@ -47,7 +47,7 @@ def describe(
         "source": source_hash(notebook),
         "data": digest,
         "versions": {"python": platform.python_version(), **versions},
-        "device": describe_device(str(parameters.get("device", "auto"))),
+        **describe_machine(str(parameters.get("device", "auto"))),
     }
 
 
@@ -129,7 +129,7 @@ def sources(notebook: Path) -> list[Path]:
         if path in found:
             continue
         found.add(path)
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
                 names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
             elif isinstance(node, ast.Import):

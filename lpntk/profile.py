@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import papermill
 
-from lpntk.execute import RegenerationError
+from lpntk.failures import RegenerationError
 from lpntk.pairing import ADVICE, NOTEBOOKS, disagreement
 from lpntk.parameters import check_counts, check_types
 from lpntk.plain_yaml import read_yaml
@@ -59,9 +59,17 @@ def check_name(name: str, what: str) -> None:
 
 
 def choose(settings: dict[str, object], only: list[str] | None) -> list[str]:
-    """Return the notebook names to run, in order."""
-    if not only:
+    """Return the notebook names to run, in order; all without ``only``.
+
+    Raises:
+        RegenerationError: if it chooses nothing, or all by an empty word, such as an unset variable of a shell leaves.
+    """
+    if only is None:
         return list(settings)
+    if isinstance(only, str) or not only or not all(only):
+        raise RegenerationError(
+            f"only must be a list of beginnings of notebook names, such as 01; got {only!r}: leave it away to run all"
+        )
     for start in only:
         if not any(name.startswith(start) for name in settings):
             raise RegenerationError(f"--only {start!r} fits no notebook of the profile: {', '.join(settings)}")
@@ -92,7 +100,7 @@ def check_parameters(source: Path, given: dict[str, object]) -> dict[str, object
         )
     try:
         defaults = {name: ast.literal_eval(entry["default"]) for name, entry in known.items()}
-        ast.parse(source.read_text())
+        ast.parse(source.read_text("utf-8"))
     except (ValueError, SyntaxError) as error:
         raise RegenerationError(f"{source.name}: parameters must be plain values, and cells Python: {error}") from error
     parameters = {**defaults, **given}

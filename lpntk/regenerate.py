@@ -3,22 +3,23 @@
     python -m lpntk.regenerate --profile quick [--only 01 02] [--force] [--jobs 2] [--data FOLDER]
 
 Writes ``results/<profile>/<NN-name>/`` with ``notebook.ipynb`` (executed), ``figures/``, ``numbers.json`` and
-``manifest.json``. A notebook whose parameters, source and data are unchanged is skipped. A failure stops the run with
-exit status 1; what had finished stays.
+``manifest.json``. A notebook whose parameters, source and data are unchanged is skipped. One that fails stops no other;
+the end tells which failed and why, with exit status 1.
 """
 
 import argparse
-import functools
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from lpntk import data, manifest
 from lpntk.currency import stale
-from lpntk.execute import RegenerationError
+from lpntk.failures import Failures, RegenerationError
+from lpntk.files import cache_folder, data_folder, unkept
 from lpntk.pairing import NOTEBOOKS
 from lpntk.profile import check_parameters, choose, read_profile
 from lpntk.runs import Job, alone, run
@@ -46,38 +47,64 @@ def regenerate(
         notebooks: folder of the paired notebooks and of ``profiles/``.
 
     Raises:
-        RegenerationError: if profile, notebook, parameters or data do not fit together, another process regenerates
-            the same profile, or a cell fails.
+        RegenerationError: if there is no such profile or notebook, another process regenerates the same profile, or
+            notebooks failed, all of which are named: their parameters or data do not fit, a cell fails, ...
+        ValueError: if ``jobs`` is no number of notebooks.
     """
+    if type(jobs) is not int or jobs < 1:
+        raise ValueError(f"jobs must be a whole number of at least 1, the notebooks that run at a time; got {jobs!r}")
     settings = read_profile(profile, notebooks)
     chosen = choose(settings, only)
+    failures = Failures()
     with alone(results / profile) as partials:
-        jobs_of = plan({name: settings[name] for name in chosen}, profile, results / profile, notebooks)
-        waiting = []
-        for job, digest in jobs_of:
-            made_by = manifest.describe(job.source, profile, job.parameters, digest)
-            if not force and manifest.is_current(job.folder, made_by):
-                print(f"{job.line}: unchanged, kept", flush=True)
-            else:
-                waiting.append(job)
-        run(waiting, jobs, partials)
-    return [job.folder for job, _ in jobs_of]
+        wanted = {name: settings[name] for name in chosen}
+        waiting = plan(wanted, profile, results / profile, notebooks, failures, force=force)
+        run(waiting, jobs, partials, failures)
+    failures.tell(len(chosen))
+    return [results / profile / name for name in chosen]
 
 
 def plan(
-    settings: dict[str, dict[str, object]], profile: str, folder: Path, notebooks: Path
-) -> list[tuple[Job, str | None]]:
-    """Return what there is to do and the digest of its data, once all of it is known to fit together."""
-    load = functools.cache(data.load)
-    planned = []
+    settings: dict[str, dict[str, object]],
+    profile: str,
+    folder: Path,
+    notebooks: Path,
+    failures: Failures,
+    *,
+    force: bool,
+) -> list[Job]:
+    """Return what has to run: all that fits together and, unless it is forced, is not current."""
+    digest_of, waiting = _digests(), []
     for i, (name, given) in enumerate(settings.items(), 1):
         source, digest = notebooks / f"{name}.py", None
-        parameters = check_parameters(source, given)
-        if "dataset" in parameters:
-            digest = load(parameters["dataset"]).digest
         line = f"[{i}/{len(settings)}] {name} ({profile})"
-        planned.append((Job(source, folder / name, profile, parameters, line), digest))
-    return planned
+        with failures.of(source.name, line):
+            parameters = check_parameters(source, given)
+            if "dataset" in parameters:
+                digest = digest_of(parameters["dataset"])
+            job = Job(source, folder / name, profile, parameters, line)
+            if not force and manifest.is_current(job.folder, manifest.describe(source, profile, parameters, digest)):
+                print(f"{line}: unchanged, kept", flush=True)
+            else:
+                waiting.append(job)
+    return waiting
+
+
+def _digests() -> Callable[[str], str]:
+    """Return what loads a data set once, or says once more why it cannot: looking for it anew may take minutes."""
+    known: dict[str, str | data.DataError] = {}
+
+    def digest(name: str) -> str:
+        if name not in known:
+            try:
+                known[name] = data.load(name).digest
+            except data.DataError as error:
+                known[name] = error
+        if isinstance(known[name], data.DataError):
+            raise known[name]
+        return known[name]
+
+    return digest
 
 
 def cores() -> int:
@@ -98,17 +125,21 @@ def main(arguments: list[str] | None = None) -> int:
         help="notebooks at a time (default: as many as cores, up to four)",
     )
     parser.add_argument("--check", action="store_true", help="run nothing; list what earlier code made")
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="where mnist and cifar10 lie (LPNTK_DATA)")
+    parser.add_argument("--data", metavar="FOLDER", help="where mnist and cifar10 lie (LPNTK_DATA)")
     options = parser.parse_args(arguments)
+    for stream in filter(lambda stream: hasattr(stream, "reconfigure"), (sys.stdout, sys.stderr)):
+        stream.reconfigure(errors="backslashreplace")  # a reason may hold letters that the terminal has not
     if options.check:
         return check()
-    folder = Path(options.data or os.environ.get("LPNTK_DATA") or ".data").expanduser()
-    if options.data and not folder.is_dir():
-        print(f"regenerate: --data {folder}: no such folder", file=sys.stderr)
+    try:  # inherited by the notebooks, which run in another folder; not recorded in them
+        os.environ["LPNTK_DATA"] = str(data_folder(options.data))
+        if os.environ.get("LPNTK_CACHE"):
+            os.environ["LPNTK_CACHE"] = str(cache_folder().resolve())
+    except ValueError as error:
+        print(f"regenerate: {error}", file=sys.stderr)
         return 1
-    os.environ["LPNTK_DATA"] = str(folder.resolve())  # inherited by the notebooks, not recorded in them
-    if "LPNTK_CACHE" in os.environ:  # seen from here, not from the folder of the notebooks
-        os.environ["LPNTK_CACHE"] = str(Path(os.environ["LPNTK_CACHE"]).expanduser().resolve())
+    if fault := unkept(cache_folder()):  # it may still hold what is read
+        print(f"regenerate: {fault}", file=sys.stderr, flush=True)
     if "OMP_NUM_THREADS" not in os.environ:  # as many threads per notebook however many have to run
         torch.set_num_threads(max(1, cores() // options.jobs))
         os.environ["OMP_NUM_THREADS"] = str(torch.get_num_threads())

@@ -13,7 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
 from lpntk import manifest
-from lpntk.execute import RegenerationError, start
+from lpntk.execute import start
+from lpntk.failures import Failures, RegenerationError
 from lpntk.own_kernel import environment
 from lpntk.page import tidy
 from lpntk.pairing import ADVICE, disagreement
@@ -80,7 +81,7 @@ class Job:
         if self.process.returncode == 0:
             return ""
         if self.fault.exists():
-            return self.fault.read_text()
+            return self.fault.read_text("utf-8")
         ended = f"with exit status {self.process.returncode}"  # minus a signal's number
         return f"{self.source.name}: its process ended {ended}; it may have run out of memory"
 
@@ -100,44 +101,37 @@ class Job:
         )
 
 
-def run(waiting: list[Job], jobs: int, partials: Path) -> None:
-    """Run notebooks, ``jobs`` at a time. The first failure stops those that have not begun; the others end.
-
-    Whatever interrupts it, Ctrl-C too, kills what runs.
+def run(waiting: list[Job], jobs: int, partials: Path, failures: Failures) -> None:
+    """Run notebooks, ``jobs`` at a time. Whatever interrupts it, Ctrl-C too, kills what runs.
 
     Args:
         waiting: what to run.
-        jobs: how many at a time.
+        jobs: how many at a time, at least one.
         partials: a folder in which each call has one of its own.
+        failures: takes the reasons of those that give no result.
     """
-    queue, running, failures = list(waiting), [], []
+    queue, running = list(waiting), []
     short = gettempdir() if len(gettempdir()) <= LONGEST else "/tmp"
     own = TemporaryDirectory(prefix="lpntk-", dir=short, ignore_cleanup_errors=True)
     mine = TemporaryDirectory(prefix=f"{os.getpid()}-", dir=partials, ignore_cleanup_errors=True)
     with own, mine:
         try:
-            while running or (queue and not failures):
-                while queue and len(running) < jobs and not failures:
+            while running or queue:
+                while queue and len(running) < jobs:
                     job = queue.pop(0)
-                    try:
+                    with failures.of(job.source.name, job.line):
                         job.begin(Path(mine.name), Path(own.name))
                         running.append(job)
-                    except (RegenerationError, OSError) as error:
-                        failures.append(error)
                 for job in [job for job in running if job.process.poll() is not None]:
                     running.remove(job)
-                    try:
+                    with failures.of(job.source.name, job.line):
                         job.finish()
-                    except (RegenerationError, OSError) as error:
-                        failures.append(error)
                 time.sleep(GLANCE)
         finally:
             for job in running:
                 job.process.kill()
             for job in running:
                 job.process.wait()
-    if failures:
-        raise failures[0]
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from types import ModuleType
 
 import numpy as np
 
-from lpntk.files import cache_folder, replacing
+from lpntk.files import cache_folder, expanded, replacing
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 MNIST_BYTES = {
@@ -44,7 +44,7 @@ class DataError(ValueError):
 
 def own_file(name: str) -> Path | None:
     """Return the path that a name of data means, ``~`` being the home, or None if it names no file of one's own."""
-    return Path(name).expanduser() if name.lower().endswith(".npz") else None
+    return expanded(name) if name.lower().endswith(".npz") else None
 
 
 def read_arrays(name: str, root: Path, *, download: bool = True) -> tuple[dict[str, np.ndarray], str]:
@@ -67,7 +67,7 @@ def read_arrays(name: str, root: Path, *, download: bool = True) -> tuple[dict[s
         return _torchvision(name, root, download), f"{name} ({Path(FILES[name][0]).parent} in {root.name or root})"
     if own := own_file(name):
         return _npz(own), own.name
-    here = Path(name).expanduser()
+    here = expanded(name)
     got = "a folder" if here.is_dir() else "a file of another kind" if here.is_file() else "no such name"
     raise DataError(
         f"no data set {name!r} ({got}): expected digits, mnist, cifar10 or the path of an .npz file, as "

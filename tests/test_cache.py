@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from lpntk import campaign
+from lpntk import campaign, machine
 from lpntk.cache import Cache, CacheError, digest, module_hash
 from lpntk.campaign import Network, train_many
 
@@ -25,6 +25,27 @@ def test_an_artefact_is_computed_once_and_decided_by_its_key(tmp_path):
     assert not list(tmp_path.glob(".partial*"))
     assert digest(torch.zeros(2)) != digest(torch.zeros(2, dtype=torch.float64)) != digest(torch.zeros(1, 2))
     assert module_hash("training") != module_hash("kernels")
+
+
+def test_the_machine_is_told_and_decides_nothing(tmp_path, monkeypatch):
+    cache, make = Cache(tmp_path), lambda: {"a": torch.arange(3)}
+    cache.artefact("x", {"n": 1, "device": "cpu"}, make)
+    (folder,) = tmp_path.iterdir()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    made_on = manifest["made_on"]
+    assert manifest["key"] == {"n": 1, "device": "cpu"}
+    assert made_on["threads"] == torch.get_num_threads()
+    assert made_on["instructions"] == torch.backends.cpu.get_cpu_capability()
+    assert made_on["device"].startswith("CPU ")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    assert machine.describe_machine("cpu")["instructions"].endswith(", ONEDNN_MAX_CPU_ISA=AVX2")
+    cache.artefact("x", {"n": 1, "device": "cpu"}, make)
+    assert cache.hits == 1
+    del manifest["made_on"]  # as earlier artefacts are
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    cache.artefact("x", {"n": 1, "device": "cpu"}, make)
+    assert cache.hits == 2
 
 
 def test_another_key_than_the_name_says_is_refused(tmp_path):

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from scipy.stats import spearmanr
 
+from lpntk import one_step_plots
 from lpntk import one_step_readings as told
 from lpntk.cache import Cache
 from lpntk.campaign import Network
@@ -13,7 +14,7 @@ from lpntk.data import load
 from lpntk.models import build
 from lpntk.one_step import FORCES, forces, logit_velocity, sgd_step, softmax_velocity
 from lpntk.one_step_kinks import local_slopes, switched, switches
-from lpntk.one_step_numbers import at_moments, numbers, rows, verdicts
+from lpntk.one_step_numbers import at_moments, numbers, rows, slope_numbers, verdicts
 from lpntk.one_step_study import Kind, Study
 from lpntk.one_step_summary import Along, Sweep, follow, learned, overall, seed_spread, spread, sweep
 
@@ -112,6 +113,20 @@ def test_the_verdict_of_a_planted_order(order, verdict):
     assert found.verdict == verdict
     torch.testing.assert_close(found.smooth_slopes(), torch.full((3, 4), order, dtype=torch.float64))
     assert local_slopes(missed, lrs, kinked, least=16).isnan().sum() == 10  # too few are left
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("steps", [1, 3])
+def test_one_step_has_no_spread_and_no_warning(steps):
+    lrs = torch.logspace(-6, -1, 11, dtype=torch.float64)
+    values = dict.fromkeys(("error", "rms", "logits", "float32", "kinked"), 1e-3 * lrs**2)
+    values |= {"change": lrs, "smooth": torch.full((10,), 2.0, dtype=torch.float64)}
+    found = Sweep(lrs, (0, 5, 9), {name: value.expand(3, steps, -1) for name, value in values.items()})
+    told_of = dict(slope_numbers(found))
+    assert told_of["slope.error.first"] == pytest.approx(2)
+    assert told_of["slope.error.first.sd"] == pytest.approx(torch.nan if steps == 1 else 0, abs=1e-9, nan_ok=True)
+    figure = one_step_plots.errors(found)
+    assert figure.axes[0].get_title() == f"epoch 0: slope 2.00 ± {'nan' if steps == 1 else '0.00'}"
 
 
 def test_switches_are_seen():

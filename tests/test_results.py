@@ -2,7 +2,7 @@
 
 import pytest
 
-from lpntk import files
+from lpntk import benchmarks, files
 from lpntk.results import Results
 
 
@@ -28,3 +28,15 @@ def test_a_relative_folder_counts_from_the_notebooks(checkout, tmp_path, monkeyp
     (checkout / "notebooks" / "profiles").rmdir()  # an installed package has none
     Results("out").number("n", 1)
     assert (tmp_path / "elsewhere/deep/out/numbers.json").exists()
+
+
+def test_records_of_the_benchmark_are_found_from_wherever_a_notebook_runs(checkout):
+    folder = checkout / "results" / "bench"
+    (folder / "mnist").mkdir(parents=True)
+    (folder / "mnist" / "all-pairs.json").write_text('{"relations": {"positive": 0.5}}')
+    (folder / "broken.json").write_text("{}")
+    assert benchmarks.all_pairs("../results/bench") == {"positive": 0.5}
+    with pytest.raises(ValueError, match=r"broken\.json"):
+        benchmarks.read("../results/bench")
+    with pytest.raises(ValueError, match=r"all-pairs\.json"):
+        benchmarks.whole_mnist("../results/bench")

@@ -113,10 +113,10 @@ def test_all_ends_with_the_runner_whatever_the_notebooks_do(project, number):
 
 
 def test_what_was_edited_while_it_waited_is_not_run(project):
-    edit = "import pathlib\nwith pathlib.Path(results).parents[2].joinpath('notebooks/02-next.py').open('a') as f:\n"
+    edit = "import pathlib\nwith pathlib.Path(results).parents[4].joinpath('notebooks/02-next.py').open('a') as f:\n"
     project.write("01-first", "# %%\n" + edit + "    f.write('# %%\\nvalue = 3\\n')\n", value=1)
     project.write("02-next", value=2)
-    with pytest.raises(RegenerationError, match=r"02-next"):
+    with pytest.raises(RegenerationError, match=r"^02-next\.py.*make pair"):
         project.run()
     assert not (project.results / "tiny" / "02-next").exists()
 
@@ -298,3 +298,81 @@ def test_a_number_of_jobs_that_cannot_be(jobs, capsys):
         regenerate.main(["--jobs", jobs])
     assert ended.value.code == 2
     assert f"expected a whole number of at least 1, got {jobs!r}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("jobs", [0, -1, 1.5, True, "2", None])
+def test_a_number_of_jobs_that_cannot_be_is_refused_from_python_too(project, jobs):
+    project.write("01-first")
+    with pytest.raises(ValueError, match=r"jobs must be a whole number of at least 1.*got"):
+        project.run(jobs=jobs)
+
+
+@pytest.mark.parametrize("only", ["01", [], [""], ["01", ""]])
+def test_a_choice_that_chooses_nothing_or_by_letters_is_refused(project, only):
+    project.write("01-first")
+    with pytest.raises(RegenerationError, match="only"):
+        project.run(only=only)
+
+
+BROKEN = {
+    "02-cell": "# %%\nraise ValueError('two\\nlines')\n",
+    "03-source": "# %%\nfrom lpntk import keys\ndef unfinished(:\n",
+    "05-dies": "# %%\nimport os\nos._exit(3)\n",
+    "06-no-json": "# %%\nopen(results + '/numbers.json', 'w').write('{')\n",
+}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_one_failure_stops_no_other_and_all_are_told(project, capsys, jobs):
+    for name, cell in BROKEN.items():
+        project.write(name, cell)
+    project.write("01-first", value=1)
+    project.write("04-wrong", valve=3)
+    project.write("07-last", value=7)
+    with pytest.raises(RegenerationError) as told:
+        project.run(jobs=jobs)
+    head, *lines = str(told.value).splitlines()
+    assert head == "5 of 7 notebooks failed; what the others gave stays"
+    assert [line.split(".py")[0].strip() for line in lines] == [*sorted([*BROKEN, "04-wrong"])]
+    assert "ValueError: two lines (the notebook up to there: tiny/failed/02-cell.ipynb)" in lines[0]
+    assert "knows no parameter valve" in lines[2]
+    assert "kernel died" in lines[3]
+    assert "06-no-json.py: Expecting property name" in lines[4]
+    assert json.loads((project.results / "tiny/07-last/numbers.json").read_text()) == {"value": 7}
+    out = capsys.readouterr().out
+    assert out.count(": failed, ") == 5
+    assert "[1/7] 01-first (tiny): done" in out
+
+
+def test_a_mistake_while_a_source_is_described_stops_no_other(project, monkeypatch):
+    project.write("01-first", value=1)
+    project.write("02-second", value=2)
+    real = manifest.describe
+
+    def describe(source, *rest):
+        if source.stem == "01-first":
+            raise KeyError("what nobody foresaw")
+        return real(source, *rest)
+
+    monkeypatch.setattr(manifest, "describe", describe)
+    with pytest.raises(
+        RegenerationError, match=r"01-first\.py: KeyError: 'what nobody foresaw' \(test_runs\.py, line "
+    ):
+        project.run()
+    assert (project.results / "tiny/02-second/numbers.json").exists()
+    assert not (project.results / "tiny/01-first").exists()
+
+
+def test_all_failures_are_an_exit_status(project, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")  # as terminals without umlauts have it
+    project.write("01-first", "# %%\n1 / 0\n")
+    project.write("03-third", "# %%\nraise ValueError('größer')\n")
+    project.write("02-second", "# %%\n[][1]\n")
+    runner = project.start()
+    _, told = runner.communicate(timeout=120)
+    assert runner.returncode == 1
+    assert told.startswith("regenerate: 3 of 3 notebooks failed; what the others gave stays\n")
+    assert "\n  01-first.py, cell 3: ZeroDivisionError" in told
+    assert told.count("\n") == 4
+    assert "02-second.py, cell 3: IndexError" in told
+    assert "03-third.py, cell 3: ValueError: gr\\xf6\\xdfer" in told

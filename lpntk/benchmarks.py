@@ -143,23 +143,11 @@ class Stacking:
         hardware: in words.
         threads: of torch.
         rows: for a model and a batch size, milliseconds per model and step of each way, and their ratios.
-        bars: what was asked before the run -> whether it holds.
     """
 
     hardware: str
     threads: int
     rows: list[dict[str, object]]
-    bars: dict[str, bool]
-
-    @property
-    def least_at_tiny_batches(self) -> float:
-        """How many times faster than one by one the chosen width is at batches of at most 4, at least."""
-        return min(row["faster_than_single"] for row in self.rows if row["batch"] <= 4)
-
-    @property
-    def least_of_all(self) -> float:
-        """How many times faster than one by one a stack of all models is, at least."""
-        return min(row["single_ms"] / row["stack_ms"] for row in self.rows)
 
 
 def stacking(folder: str | os.PathLike) -> dict[str, Stacking]:
@@ -174,7 +162,7 @@ def stacking(folder: str | os.PathLike) -> dict[str, Stacking]:
 def _stacking(path: pathlib.Path) -> Stacking:
     try:
         record = json.loads(path.read_text())
-        return Stacking(_hardware(record["environment"]), record["threads"], record["rows"], record["bars"])
+        return Stacking(_hardware(record["environment"]), record["threads"], record["rows"])
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(
             f"{path.name} is no record of bench/stacking.py ({error!r}); write it anew or remove it"

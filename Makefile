@@ -29,7 +29,7 @@ bench: $(READY)  ## the kernel against other ways to compute it; other libraries
 	$(BIN)/python bench/run.py --out results/bench/bench.json $(DATA_FLAG)
 
 pair: $(READY)  ## write every .ipynb anew from its .py
-	$(BIN)/python -m lpntk.pairing
+	$(BIN)/python -m lpntk.regenerate.pairing
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ from bench.problem import NETWORKS, QUICK, problem
 from bench.registry import VARIANTS, never_run
 from bench.report import cores, environment, table
 from bench.variants import Variant
-from lpntk.files import data_folder, expanded, write_text
+from lpntk.keep.files import data_folder, expanded, write_text
 
 
 def main(arguments: Sequence[str] | None = None, variants: Sequence[Variant] = tuple(VARIANTS)) -> dict:

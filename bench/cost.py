@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.problem import Problem
 from bench.variants import jacobian_block
-from lpntk.signs import sign_vectors
+from lpntk.kernel.signs import sign_vectors
 
 
 def gemm_peak(size: int = 4096, repeats: int = 4, device: torch.device | str = "cpu") -> float:
@@ -87,7 +87,7 @@ def plan(problem: Problem) -> list[dict] | None:
 
 def _engine(problem: Problem) -> object | None:
     try:
-        from lpntk.gram import LayerwiseGram
+        from lpntk.kernel.layerwise.gram import LayerwiseGram
     except ImportError:
         return None
     direction = partial(sign_vectors, signs="label")

@@ -26,18 +26,19 @@ from bench.problem import Problem
 from bench.reference import Reference
 from bench.report import environment
 from bench.variants import Computed
-from lpntk import data, files
-from lpntk.coverage import TRIED
-from lpntk.data import Dataset
-from lpntk.device import describe_device, resolve_device
-from lpntk.gram import LayerwiseGram
-from lpntk.kernels import kernel_matrix
-from lpntk.models import build, count_parameters
-from lpntk.precision import exact
-from lpntk.reuse import companion
-from lpntk.signs import sign_vectors
-from lpntk.sweep import sweep
-from lpntk.training import accuracy, train
+from lpntk.data import dataset as data
+from lpntk.data.dataset import Dataset
+from lpntk.keep import files
+from lpntk.kernel.layerwise.coverage import TRIED
+from lpntk.kernel.layerwise.gram import LayerwiseGram
+from lpntk.kernel.matrix import kernel_matrix
+from lpntk.kernel.signs import sign_vectors
+from lpntk.kernel.tiles.reuse import companion
+from lpntk.learn.models import build, count_parameters
+from lpntk.learn.training import accuracy, train
+from lpntk.machine.device import describe_device, resolve_device
+from lpntk.machine.precision import exact
+from lpntk.phenomena.relations.sweep import sweep
 
 K = 10
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from lpntk.gradients import trainable
-from lpntk.models import build
+from lpntk.kernel.layerwise.gradients import trainable
+from lpntk.learn.models import build
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Network:
     Args:
         make: builds it in evaluation mode, always the same.
         in_shape: (c, h, w) of one input.
-        dataset: what ``lpntk.data`` calls data of that shape; None for random inputs only.
+        dataset: what ``lpntk.data.dataset`` calls data of that shape; None for random inputs only.
         sizes: numbers of samples it is timed on by default.
         k: number of logits.
     """
@@ -109,7 +109,7 @@ def _images(spec: Network, n: int, root: str | None) -> tuple[Tensor, Tensor] | 
     if spec.dataset is None:
         return None
     try:
-        from lpntk import data
+        from lpntk.data import dataset as data
 
         dataset = data.load(spec.dataset, root)
     except (ImportError, OSError, ValueError, RuntimeError):  # no loader, no files, no network

@@ -9,7 +9,7 @@ import torch
 
 from bench.measure import GIB, Record
 from bench.registry import versions
-from lpntk.device import describe_device
+from lpntk.machine.device import describe_device
 
 HEADINGS = ("variant", "n", "seconds (min-max)", "x ours", "GFLOP", "peak", "memory", "error", "note")
 

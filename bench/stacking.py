@@ -18,12 +18,12 @@ import time
 import torch
 
 from bench.report import environment
-from lpntk.device import describe_device, resolve_device
-from lpntk.files import expanded, write_json
-from lpntk.models import build
-from lpntk.stacks import bytes_per_model
-from lpntk.training import train
-from lpntk.tuning import GIB, WIDTHS, _measured, choose_width
+from lpntk.keep.files import expanded, write_json
+from lpntk.learn.models import build
+from lpntk.learn.stacks import bytes_per_model
+from lpntk.learn.training import train
+from lpntk.learn.tuning import GIB, WIDTHS, _measured, choose_width
+from lpntk.machine.device import describe_device, resolve_device
 
 CASES = {
     "mlp": ((1, 28, 28), {"hidden": (128,)}),

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.func import functional_call, jacrev, vmap
 
 from bench.problem import Problem
-from lpntk.gradients import per_sample_gradients, trainable
-from lpntk.kernels import kernel_matrix
+from lpntk.kernel.layerwise.gradients import per_sample_gradients, trainable
+from lpntk.kernel.matrix import kernel_matrix
 
 CHUNK, CHUNK_BYTES = 64, 2**29  # samples per backward pass that fills an (n, p) matrix, and bytes of their gradients
 JACOBIAN_BYTES = 2 * 2**30  # row block and column block of full Jacobians

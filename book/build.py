@@ -13,8 +13,8 @@ from pathlib import Path
 
 import yaml
 
-from lpntk.failures import RegenerationError
-from lpntk.profile import check_name
+from lpntk.regenerate.failures import RegenerationError
+from lpntk.regenerate.profile.profile import check_name
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT = yaml.safe_load((ROOT / "_config.yml").read_text())["sphinx"]["config"]["lpntk_profile"]

@@ -4,7 +4,12 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 
-OFFERED = {"kernel_matrix": "kernels", "load": "data", "build": "models", "train": "training"}
+OFFERED = {
+    "kernel_matrix": "kernel.matrix",
+    "load": "data.dataset",
+    "build": "learn.models",
+    "train": "learn.training",
+}
 
 
 def __getattr__(name: str) -> object:

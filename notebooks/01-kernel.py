@@ -54,11 +54,14 @@ import copy
 import torch
 from IPython.display import Markdown
 
-from lpntk import data, models, plots, relations
-from lpntk.kernels import kernel_matrix
-from lpntk.results import Results
-from lpntk.tables import table
-from lpntk.training import accuracy, train
+from lpntk.data import dataset as data
+from lpntk.kernel import reading as relations
+from lpntk.kernel.matrix import kernel_matrix
+from lpntk.learn import models
+from lpntk.learn.training import accuracy, train
+from lpntk.report import plots
+from lpntk.report.results import Results
+from lpntk.report.tables import table
 
 plots.use_style()
 record = Results(results)
@@ -197,7 +200,7 @@ Markdown(
 #
 # | quantity | function | test |
 # |---|---|---|
-# | signs $s(y)$ | [`lpntk/signs.py`](../lpntk/signs.py) | [`tests/test_kernels.py`](../tests/test_kernels.py) against the definition |
-# | $\kappa$, normalised or not | `kernel_matrix` in [`lpntk/kernels.py`](../lpntk/kernels.py) | [`tests/test_kernels.py`](../tests/test_kernels.py): `test_symmetric_kernel_is_the_oracles`, all $K \times K$ blocks in float64 |
-# | its layers' shares | `LayerwiseGram` in [`lpntk/gram.py`](../lpntk/gram.py) | [`tests/test_gram.py`](../tests/test_gram.py): `test_every_form_gives_the_kernel_of_plain_per_sample_gradients` |
-# | cosine, neighbours, separation | `cosine`, `neighbours`, `separation` in [`lpntk/relations.py`](../lpntk/relations.py) | [`tests/test_relations.py`](../tests/test_relations.py) by hand |
+# | signs $s(y)$ | [`lpntk/kernel/signs.py`](../lpntk/kernel/signs.py) | [`tests/test_kernels.py`](../tests/test_kernels.py) against the definition |
+# | $\kappa$, normalised or not | `kernel_matrix` in [`lpntk/kernel/matrix.py`](../lpntk/kernel/matrix.py) | [`tests/test_kernels.py`](../tests/test_kernels.py): `test_symmetric_kernel_is_the_oracles`, all $K \times K$ blocks in float64 |
+# | its layers' shares | `LayerwiseGram` in [`lpntk/kernel/layerwise/gram.py`](../lpntk/kernel/layerwise/gram.py) | [`tests/test_gram.py`](../tests/test_gram.py): `test_every_form_gives_the_kernel_of_plain_per_sample_gradients` |
+# | cosine, neighbours, separation | `cosine`, `neighbours`, `separation` in [`lpntk/kernel/reading.py`](../lpntk/kernel/reading.py) | [`tests/test_relations.py`](../tests/test_relations.py) by hand |

@@ -80,10 +80,14 @@ results = "../results/interactive/02-difficulty"
 import pandas as pd
 from IPython.display import Markdown
 
-from lpntk import data, difficulty, difficulty_plots, difficulty_study, plots
-from lpntk.cache import Cache
-from lpntk.campaign import Network
-from lpntk.results import Results
+from lpntk.data import dataset as data
+from lpntk.keep.cache import Cache
+from lpntk.learn.campaign import Network
+from lpntk.phenomena.difficulty import figures as difficulty_plots
+from lpntk.phenomena.difficulty import sets as difficulty
+from lpntk.phenomena.difficulty import study as difficulty_study
+from lpntk.report import plots
+from lpntk.report.results import Results
 
 plots.use_style()
 record = Results(results)
@@ -207,9 +211,9 @@ Markdown(
 #
 # | quantity | function | test |
 # |---|---|---|
-# | loss and distance of every presentation | `train` in [`lpntk/training.py`](../lpntk/training.py), `measure` in [`lpntk/steps.py`](../lpntk/steps.py) | [`tests/test_training.py`](../tests/test_training.py): `test_history_of_one_presentation`, `test_a_stack_learns_what_single_models_learn` |
-# | difficulty, unstable models | `difficulty`, `unstable` in [`lpntk/history.py`](../lpntk/history.py), `summarise` in [`lpntk/difficulty.py`](../lpntk/difficulty.py) | [`tests/test_difficulty.py`](../tests/test_difficulty.py): `test_difficulty_of_a_hand_made_history`, `test_unstable_models_are_counted_and_left_out` |
-# | nested subsets, both readings of size | `nested_subsets`, `universal_set` in [`lpntk/difficulty.py`](../lpntk/difficulty.py) | `test_nested_subsets_are_disjoint_nested_and_cover`, `test_both_readings_of_size` |
-# | what a size learned | `learned` in [`lpntk/difficulty.py`](../lpntk/difficulty.py) | `test_unstable_models_are_counted_and_left_out`, `test_what_a_size_learned_is_the_mean_over_repetitions` |
-# | $\rho$, its interval, the ceiling | `correlations`, `bootstrap_interval` in [`lpntk/correlations.py`](../lpntk/correlations.py) | `test_a_planted_correlation_is_found_inside_its_interval`, `test_a_planted_decline_is_found_by_the_statistics` |
-# | verdict | `Correlations` in [`lpntk/correlations.py`](../lpntk/correlations.py) | `test_the_verdict_follows_its_rule` |
+# | loss and distance of every presentation | `train` in [`lpntk/learn/training.py`](../lpntk/learn/training.py), `measure` in [`lpntk/learn/steps.py`](../lpntk/learn/steps.py) | [`tests/test_training.py`](../tests/test_training.py): `test_history_of_one_presentation`, `test_a_stack_learns_what_single_models_learn` |
+# | difficulty, unstable models | `difficulty`, `unstable` in [`lpntk/learn/history.py`](../lpntk/learn/history.py), `summarise` in [`lpntk/phenomena/difficulty/sets.py`](../lpntk/phenomena/difficulty/sets.py) | [`tests/test_difficulty.py`](../tests/test_difficulty.py): `test_difficulty_of_a_hand_made_history`, `test_unstable_models_are_counted_and_left_out` |
+# | nested subsets, both readings of size | `nested_subsets`, `universal_set` in [`lpntk/phenomena/difficulty/sets.py`](../lpntk/phenomena/difficulty/sets.py) | `test_nested_subsets_are_disjoint_nested_and_cover`, `test_both_readings_of_size` |
+# | what a size learned | `learned` in [`lpntk/phenomena/difficulty/sets.py`](../lpntk/phenomena/difficulty/sets.py) | `test_unstable_models_are_counted_and_left_out`, `test_what_a_size_learned_is_the_mean_over_repetitions` |
+# | $\rho$, its interval, the ceiling | `correlations`, `bootstrap_interval` in [`lpntk/phenomena/difficulty/correlations.py`](../lpntk/phenomena/difficulty/correlations.py) | `test_a_planted_correlation_is_found_inside_its_interval`, `test_a_planted_decline_is_found_by_the_statistics` |
+# | verdict | `Correlations` in [`lpntk/phenomena/difficulty/correlations.py`](../lpntk/phenomena/difficulty/correlations.py) | `test_the_verdict_follows_its_rule` |

@@ -48,7 +48,7 @@
 
 # %% tags=["parameters"]
 dataset = "digits"  # or "mnist", "cifar10", or the path of your own .npz
-networks = {"mlp": {}, "resnet18": {"width": 8}}  # names and options of lpntk.models.build
+networks = {"mlp": {}, "resnet18": {"width": 8}}  # names and options of lpntk.build
 epochs = 10  # of training, so that the kernel is that of a network that knows something
 n = 400  # samples in the kernel that is sketched
 n_timed = 64  # samples in the kernel that is computed in three ways; Jacobians take n_timed * K * P numbers
@@ -66,11 +66,17 @@ import pandas as pd
 import torch
 from IPython.display import Markdown, display
 
-from lpntk import benchmarks, cost, cost_plots, data, fidelity, models, plots
-from lpntk.device import describe_device, resolve_device
-from lpntk.kernels import kernel_matrix
-from lpntk.results import Results
-from lpntk.training import train
+from lpntk.data import dataset as data
+from lpntk.kernel.matrix import kernel_matrix
+from lpntk.learn import models
+from lpntk.learn.training import train
+from lpntk.machine.device import describe_device, resolve_device
+from lpntk.phenomena.cost import fidelity
+from lpntk.phenomena.cost import figures as cost_plots
+from lpntk.phenomena.cost import records as benchmarks
+from lpntk.phenomena.cost import ways as cost
+from lpntk.report import plots
+from lpntk.report.results import Results
 
 plots.use_style()
 record = Results(results)
@@ -233,10 +239,10 @@ else:
 #
 # | quantity | function | test |
 # |---|---|---|
-# | the kernel in three ways | `by_layers`, `by_gradients`, `by_jacobians` in [`lpntk/cost.py`](../lpntk/cost.py) | [`tests/test_cost.py`](../tests/test_cost.py): `test_every_way_gives_the_kernel` |
-# | operations of each layer | `plan` in [`lpntk/cost.py`](../lpntk/cost.py), `make_plan` in [`lpntk/plan.py`](../lpntk/plan.py) | [`tests/test_gram.py`](../tests/test_gram.py): `test_bytes_and_flops_are_those_of_the_plan` |
-# | sketched kernel | `SketchedGram` in [`lpntk/sketch.py`](../lpntk/sketch.py) | [`tests/test_sketch.py`](../tests/test_sketch.py): unbiased, variance as documented |
-# | error, ranks, neighbours of a sketch | `fidelity` in [`lpntk/fidelity.py`](../lpntk/fidelity.py) | [`tests/test_cost.py`](../tests/test_cost.py): `test_fidelity_is_perfect_for_the_same_matrix_and_not_for_another` |
-# | verdict | `verdict` in [`lpntk/fidelity.py`](../lpntk/fidelity.py) | `test_the_verdict_needs_every_larger_size_and_every_seed` |
-# | width of a stack | `choose_width` in [`lpntk/tuning.py`](../lpntk/tuning.py), `Stack` in [`lpntk/stacks.py`](../lpntk/stacks.py) | [`tests/test_training.py`](../tests/test_training.py): `test_every_way_gives_the_same_losses_and_weights`, `test_the_width_is_measured_once_and_cut_by_memory` |
-# | records of the benchmark | `read`, `whole_mnist`, `stacking` in [`lpntk/benchmarks.py`](../lpntk/benchmarks.py); written by [`bench/run.py`](../bench/run.py), [`bench/mnist.py`](../bench/mnist.py), [`bench/stacking.py`](../bench/stacking.py) | `test_benchmark_records_are_read_and_marked`, [`tests/test_bench.py`](../tests/test_bench.py) |
+# | the kernel in three ways | `by_layers`, `by_gradients`, `by_jacobians` in [`lpntk/phenomena/cost/ways.py`](../lpntk/phenomena/cost/ways.py) | [`tests/test_cost.py`](../tests/test_cost.py): `test_every_way_gives_the_kernel` |
+# | operations of each layer | `plan` in [`lpntk/phenomena/cost/ways.py`](../lpntk/phenomena/cost/ways.py), `make_plan` in [`lpntk/kernel/layerwise/plan.py`](../lpntk/kernel/layerwise/plan.py) | [`tests/test_gram.py`](../tests/test_gram.py): `test_bytes_and_flops_are_those_of_the_plan` |
+# | sketched kernel | `SketchedGram` in [`lpntk/kernel/sketch.py`](../lpntk/kernel/sketch.py) | [`tests/test_sketch.py`](../tests/test_sketch.py): unbiased, variance as documented |
+# | error, ranks, neighbours of a sketch | `fidelity` in [`lpntk/phenomena/cost/fidelity.py`](../lpntk/phenomena/cost/fidelity.py) | [`tests/test_cost.py`](../tests/test_cost.py): `test_fidelity_is_perfect_for_the_same_matrix_and_not_for_another` |
+# | verdict | `verdict` in [`lpntk/phenomena/cost/fidelity.py`](../lpntk/phenomena/cost/fidelity.py) | `test_the_verdict_needs_every_larger_size_and_every_seed` |
+# | width of a stack | `choose_width` in [`lpntk/learn/tuning.py`](../lpntk/learn/tuning.py), `Stack` in [`lpntk/learn/stacks.py`](../lpntk/learn/stacks.py) | [`tests/test_training.py`](../tests/test_training.py): `test_every_way_gives_the_same_losses_and_weights`, `test_the_width_is_measured_once_and_cut_by_memory` |
+# | records of the benchmark | `read`, `whole_mnist`, `stacking` in [`lpntk/phenomena/cost/records.py`](../lpntk/phenomena/cost/records.py); written by [`bench/run.py`](../bench/run.py), [`bench/mnist.py`](../bench/mnist.py), [`bench/stacking.py`](../bench/stacking.py) | `test_benchmark_records_are_read_and_marked`, [`tests/test_bench.py`](../tests/test_bench.py) |

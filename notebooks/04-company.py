@@ -73,10 +73,15 @@ results = "../results/interactive/04-company"
 import pandas as pd
 from IPython.display import Markdown
 
-from lpntk import company, company_order, company_plots, data, plots, reference
-from lpntk.cache import Cache
-from lpntk.campaign import Network
-from lpntk.results import Results
+from lpntk.data import dataset as data
+from lpntk.keep.cache import Cache
+from lpntk.learn.campaign import Network
+from lpntk.phenomena.company import figures as company_plots
+from lpntk.phenomena.company import groups as company
+from lpntk.phenomena.company import order as company_order
+from lpntk.phenomena.company import reference
+from lpntk.report import plots
+from lpntk.report.results import Results
 
 plots.use_style()
 record = Results(results)
@@ -196,9 +201,9 @@ Markdown(
 #
 # | quantity | function | test |
 # |---|---|---|
-# | kernel of a trained network | `reference_kernel` in [`lpntk/reference.py`](../lpntk/reference.py) | [`tests/test_company.py`](../tests/test_company.py): `test_the_reference_kernel_is_that_of_the_trained_network` |
-# | targets, company | `targets`, `company` in [`lpntk/company.py`](../lpntk/company.py) | `test_a_target_is_the_head_of_its_class_s_most_similar_pair`, `test_company_is_what_its_name_says`, `test_company_of_another_label_is_as_balanced_as_any` |
-# | size of a target's gradients | `size_of_targets` in [`lpntk/company.py`](../lpntk/company.py) | `test_the_size_of_targets_is_their_rank_by_their_own_kernel` |
-# | runs as one stack, their losses | `keep_company` in [`lpntk/company.py`](../lpntk/company.py), `train` in [`lpntk/training.py`](../lpntk/training.py) | `test_the_experiment_pairs_its_runs`, [`tests/test_training.py`](../tests/test_training.py) |
-# | paired tests | `compare` in [`lpntk/company_order.py`](../lpntk/company_order.py) | `test_a_planted_order_is_found`, `test_no_order_is_no_order` |
-# | verdict | `order` in [`lpntk/company_order.py`](../lpntk/company_order.py) | `test_targets_that_were_not_learned_cannot_be_judged`, `test_unstable_runs_are_left_out` |
+# | kernel of a trained network | `reference_kernel` in [`lpntk/phenomena/company/reference.py`](../lpntk/phenomena/company/reference.py) | [`tests/test_company.py`](../tests/test_company.py): `test_the_reference_kernel_is_that_of_the_trained_network` |
+# | targets, company | `targets`, `company` in [`lpntk/phenomena/company/groups.py`](../lpntk/phenomena/company/groups.py) | `test_a_target_is_the_head_of_its_class_s_most_similar_pair`, `test_company_is_what_its_name_says`, `test_company_of_another_label_is_as_balanced_as_any` |
+# | size of a target's gradients | `size_of_targets` in [`lpntk/phenomena/company/groups.py`](../lpntk/phenomena/company/groups.py) | `test_the_size_of_targets_is_their_rank_by_their_own_kernel` |
+# | runs as one stack, their losses | `keep_company` in [`lpntk/phenomena/company/groups.py`](../lpntk/phenomena/company/groups.py), `train` in [`lpntk/learn/training.py`](../lpntk/learn/training.py) | `test_the_experiment_pairs_its_runs`, [`tests/test_training.py`](../tests/test_training.py) |
+# | paired tests | `compare` in [`lpntk/phenomena/company/order.py`](../lpntk/phenomena/company/order.py) | `test_a_planted_order_is_found`, `test_no_order_is_no_order` |
+# | verdict | `order` in [`lpntk/phenomena/company/order.py`](../lpntk/phenomena/company/order.py) | `test_targets_that_were_not_learned_cannot_be_judged`, `test_unstable_runs_are_left_out` |

@@ -62,12 +62,16 @@ results = "../results/interactive/05-one-step"
 # %%
 from IPython.display import Markdown, display
 
-from lpntk import data, one_step_numbers, one_step_plots, one_step_summary, plots
-from lpntk.cache import Cache
-from lpntk.campaign import Network
-from lpntk.one_step_study import Kind, Study
-from lpntk.results import Results
-from lpntk.tables import table
+from lpntk.data import dataset as data
+from lpntk.keep.cache import Cache
+from lpntk.learn.campaign import Network
+from lpntk.phenomena.one_step import figures as one_step_plots
+from lpntk.phenomena.one_step import numbers as one_step_numbers
+from lpntk.phenomena.one_step import summary as one_step_summary
+from lpntk.phenomena.one_step.study import Kind, Study
+from lpntk.report import plots
+from lpntk.report.results import Results
+from lpntk.report.tables import table
 
 plots.use_style()
 record = Results(results)
@@ -217,9 +221,9 @@ table(one_step_numbers.verdicts(followed), index="step", formats={"direction kep
 #
 # | quantity | function | test |
 # |---|---|---|
-# | $A\,\Theta\,(e-q)$ without blocks | `logit_velocity`, `softmax_velocity` in [`lpntk/one_step.py`](../lpntk/one_step.py) | against explicit blocks, [`tests/test_one_step.py`](../tests/test_one_step.py) |
-# | error vector and its substitutes | `forces` in [`lpntk/one_step.py`](../lpntk/one_step.py) | by hand |
-# | the true step | `sgd_step` in [`lpntk/one_step.py`](../lpntk/one_step.py) | formula against finite difference; slope 2 |
-# | cosine, rank correlation, error | `readings`, `errors` in [`lpntk/one_step_readings.py`](../lpntk/one_step_readings.py) | against plain formulas, [`tests/test_one_step_study.py`](../tests/test_one_step_study.py) |
-# | which samples meet a kink | `switches`, `local_slopes` in [`lpntk/one_step_kinks.py`](../lpntk/one_step_kinks.py) | by hand; planted slopes |
-# | slopes, verdicts | `Sweep`, `Along` in [`lpntk/one_step_summary.py`](../lpntk/one_step_summary.py) | planted slopes and cosines |
+# | $A\,\Theta\,(e-q)$ without blocks | `logit_velocity`, `softmax_velocity` in [`lpntk/phenomena/one_step/step.py`](../lpntk/phenomena/one_step/step.py) | against explicit blocks, [`tests/test_one_step.py`](../tests/test_one_step.py) |
+# | error vector and its substitutes | `forces` in [`lpntk/phenomena/one_step/step.py`](../lpntk/phenomena/one_step/step.py) | by hand |
+# | the true step | `sgd_step` in [`lpntk/phenomena/one_step/step.py`](../lpntk/phenomena/one_step/step.py) | formula against finite difference; slope 2 |
+# | cosine, rank correlation, error | `readings`, `errors` in [`lpntk/phenomena/one_step/readings.py`](../lpntk/phenomena/one_step/readings.py) | against plain formulas, [`tests/test_one_step_study.py`](../tests/test_one_step_study.py) |
+# | which samples meet a kink | `switches`, `local_slopes` in [`lpntk/phenomena/one_step/kinks.py`](../lpntk/phenomena/one_step/kinks.py) | by hand; planted slopes |
+# | slopes, verdicts | `Sweep`, `Along` in [`lpntk/phenomena/one_step/summary.py`](../lpntk/phenomena/one_step/summary.py) | planted slopes and cosines |

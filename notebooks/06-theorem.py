@@ -60,18 +60,16 @@ results = "../results/interactive/06-theorem"
 # %%
 from IPython.display import Markdown
 
-from lpntk import (
-    data,
-    plots,
-    width_plots,
-    width_report,
-    width_study,
-    width_tables,
-    width_training,
-    width_verdict,
-)
-from lpntk.cache import Cache
-from lpntk.results import Results
+from lpntk.data import dataset as data
+from lpntk.keep.cache import Cache
+from lpntk.phenomena.width import figures as width_plots
+from lpntk.phenomena.width import rates as width_report
+from lpntk.phenomena.width import study as width_study
+from lpntk.phenomena.width import tables as width_tables
+from lpntk.phenomena.width import training as width_training
+from lpntk.phenomena.width import verdict as width_verdict
+from lpntk.report import plots
+from lpntk.report.results import Results
 
 plots.use_style()
 record = Results(results)
@@ -189,11 +187,11 @@ Markdown(width_tables.in_words(verdict, rates, factors, aftermath, seeds))
 #
 # | quantity | function | test |
 # |---|---|---|
-# | exact blocks $\Theta$, layer by layer | [`lpntk/width.py`](../lpntk/width.py): `layer_grams` | [`tests/test_width.py`](../tests/test_width.py): against literal Jacobians in float64 |
-# | $\theta$, $\kappa$, pNTK, relative errors | [`lpntk/identity.py`](../lpntk/identity.py): `read`, `Readings.error` | [`tests/test_width.py`](../tests/test_width.py): against the definitions |
-# | exact second moments, the bound | [`lpntk/identity.py`](../lpntk/identity.py): `Moments`, `bound` | [`tests/test_width.py`](../tests/test_width.py): by enumeration of all last layers |
-# | factor $1 - 4/K$ | [`lpntk/identity.py`](../lpntk/identity.py): `factor` | [`tests/test_width.py`](../tests/test_width.py): $K = 2, \dots, 10$ |
-# | slopes and intervals | [`lpntk/slopes.py`](../lpntk/slopes.py): `slope` | [`tests/test_width.py`](../tests/test_width.py): planted slopes, coverage |
-# | networks at initialisation | [`lpntk/width_study.py`](../lpntk/width_study.py): `initial` | [`tests/test_width_study.py`](../tests/test_width_study.py): against the kernel by its definition |
-# | networks in training | [`lpntk/width_training.py`](../lpntk/width_training.py): `trained` | [`tests/test_width_study.py`](../tests/test_width_study.py) |
-# | rates, factors, verdicts | [`lpntk/width_report.py`](../lpntk/width_report.py), [`lpntk/width_verdict.py`](../lpntk/width_verdict.py) | [`tests/test_width_study.py`](../tests/test_width_study.py): planted results |
+# | exact blocks $\Theta$, layer by layer | [`lpntk/phenomena/width/networks.py`](../lpntk/phenomena/width/networks.py): `layer_grams` | [`tests/test_width.py`](../tests/test_width.py): against literal Jacobians in float64 |
+# | $\theta$, $\kappa$, pNTK, relative errors | [`lpntk/phenomena/width/identity.py`](../lpntk/phenomena/width/identity.py): `read`, `Readings.error` | [`tests/test_width.py`](../tests/test_width.py): against the definitions |
+# | exact second moments, the bound | [`lpntk/phenomena/width/identity.py`](../lpntk/phenomena/width/identity.py): `Moments`, `bound` | [`tests/test_width.py`](../tests/test_width.py): by enumeration of all last layers |
+# | factor $1 - 4/K$ | [`lpntk/phenomena/width/identity.py`](../lpntk/phenomena/width/identity.py): `factor` | [`tests/test_width.py`](../tests/test_width.py): $K = 2, \dots, 10$ |
+# | slopes and intervals | [`lpntk/report/slopes.py`](../lpntk/report/slopes.py): `slope` | [`tests/test_width.py`](../tests/test_width.py): planted slopes, coverage |
+# | networks at initialisation | [`lpntk/phenomena/width/study.py`](../lpntk/phenomena/width/study.py): `initial` | [`tests/test_width_study.py`](../tests/test_width_study.py): against the kernel by its definition |
+# | networks in training | [`lpntk/phenomena/width/training.py`](../lpntk/phenomena/width/training.py): `trained` | [`tests/test_width_study.py`](../tests/test_width_study.py) |
+# | rates, factors, verdicts | [`lpntk/phenomena/width/rates.py`](../lpntk/phenomena/width/rates.py), [`lpntk/phenomena/width/verdict.py`](../lpntk/phenomena/width/verdict.py) | [`tests/test_width_study.py`](../tests/test_width_study.py): planted results |

@@ -63,13 +63,19 @@ results = "../results/interactive/07-relations"
 # %%
 from IPython.display import Markdown
 
-from lpntk import benchmarks, data, drift, drift_plots, label_plots, plots, relations, relations_plots, relations_study
-from lpntk import relations_authors as authors
-from lpntk import relations_tables as tables
-from lpntk import relations_verdicts as verdicts
-from lpntk.cache import Cache
-from lpntk.results import Results
-from lpntk.spread import numbers, words
+from lpntk.data import dataset as data
+from lpntk.keep.cache import Cache
+from lpntk.kernel import reading as relations
+from lpntk.phenomena.cost import records as benchmarks
+from lpntk.phenomena.relations import authors, tables, verdicts
+from lpntk.phenomena.relations import figures as relations_plots
+from lpntk.phenomena.relations import label_figures as label_plots
+from lpntk.phenomena.relations import study as relations_study
+from lpntk.phenomena.relations.drift import agreement as drift
+from lpntk.phenomena.relations.drift import figures as drift_plots
+from lpntk.report import plots
+from lpntk.report.results import Results
+from lpntk.report.spread import numbers, words
 
 plots.use_style()
 record = Results(results)
@@ -294,11 +300,11 @@ Markdown(verdicts.in_words(record.numbers))
 #
 # | quantity | function | test |
 # |---|---|---|
-# | cosine, relations, shares | [`lpntk/relations.py`](../lpntk/relations.py): `cosine`, `shares`, `trio` | [`tests/test_relations.py`](../tests/test_relations.py) |
-# | shares over training, by signs, of themselves | [`lpntk/relations_tables.py`](../lpntk/relations_tables.py): `relations_table`, `signs_table`, `self_similarity_table` | [`tests/test_relations_tables.py`](../tests/test_relations_tables.py) |
-# | authors' numbers and ours | [`lpntk/relations_authors.py`](../lpntk/relations_authors.py): `ours`, `beside_authors` | [`tests/test_relations_tables.py`](../tests/test_relations_tables.py) |
-# | the law, the kernel under one label | [`lpntk/law.py`](../lpntk/law.py): `as_one_label`, `measured_factor` | [`tests/test_law.py`](../tests/test_law.py) |
-# | fewer classes, flipped labels | [`lpntk/labels.py`](../lpntk/labels.py): `restrict`, `flip`; [`lpntk/relations_tables.py`](../lpntk/relations_tables.py): `flips_table` | [`tests/test_law.py`](../tests/test_law.py), [`tests/test_relations_tables.py`](../tests/test_relations_tables.py) |
-# | drift, spectrum, effective rank | [`lpntk/drift.py`](../lpntk/drift.py): `agreement`, `spectrum`, `effective_rank`, `frozen_from` | [`tests/test_drift.py`](../tests/test_drift.py) |
-# | networks at several moments | [`lpntk/moments.py`](../lpntk/moments.py): `train_moments` | [`tests/test_drift.py`](../tests/test_drift.py) |
-# | verdicts | [`lpntk/relations_verdicts.py`](../lpntk/relations_verdicts.py) | [`tests/test_relations_tables.py`](../tests/test_relations_tables.py) |
+# | cosine, relations, shares | [`lpntk/kernel/reading.py`](../lpntk/kernel/reading.py): `cosine`, `shares`, `trio` | [`tests/test_relations.py`](../tests/test_relations.py) |
+# | shares over training, by signs, of themselves | [`lpntk/phenomena/relations/tables.py`](../lpntk/phenomena/relations/tables.py): `relations_table`, `signs_table`, `self_similarity_table` | [`tests/test_relations_tables.py`](../tests/test_relations_tables.py) |
+# | authors' numbers and ours | [`lpntk/phenomena/relations/authors.py`](../lpntk/phenomena/relations/authors.py): `ours`, `beside_authors` | [`tests/test_relations_tables.py`](../tests/test_relations_tables.py) |
+# | the law, the kernel under one label | [`lpntk/phenomena/relations/law.py`](../lpntk/phenomena/relations/law.py): `as_one_label`, `measured_factor` | [`tests/test_law.py`](../tests/test_law.py) |
+# | fewer classes, flipped labels | [`lpntk/data/tasks.py`](../lpntk/data/tasks.py): `restrict`, `flip`; [`lpntk/phenomena/relations/tables.py`](../lpntk/phenomena/relations/tables.py): `flips_table` | [`tests/test_law.py`](../tests/test_law.py), [`tests/test_relations_tables.py`](../tests/test_relations_tables.py) |
+# | drift, spectrum, effective rank | [`lpntk/phenomena/relations/drift/agreement.py`](../lpntk/phenomena/relations/drift/agreement.py): `agreement`, `spectrum`, `effective_rank`, `frozen_from` | [`tests/test_drift.py`](../tests/test_drift.py) |
+# | networks at several moments | [`lpntk/phenomena/relations/moments.py`](../lpntk/phenomena/relations/moments.py): `train_moments` | [`tests/test_drift.py`](../tests/test_drift.py) |
+# | verdicts | [`lpntk/phenomena/relations/verdicts.py`](../lpntk/phenomena/relations/verdicts.py) | [`tests/test_relations_tables.py`](../tests/test_relations_tables.py) |

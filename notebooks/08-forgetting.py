@@ -74,14 +74,18 @@ results = "../results/interactive/08-forgetting"
 # %%
 from IPython.display import Markdown
 
-from lpntk import data, forgetting, forgetting_plots, forgetting_predict_plots, plots
-from lpntk.cache import Cache
-from lpntk.campaign import Network
-from lpntk.forgetting_compare import overall
-from lpntk.forgetting_counts import both_counts, count_numbers, count_rows
-from lpntk.forgetting_study import by_part, by_rate, study
-from lpntk.forgetting_summary import judge
-from lpntk.forgetting_tables import (
+from lpntk.data import dataset as data
+from lpntk.keep.cache import Cache
+from lpntk.learn.campaign import Network
+from lpntk.phenomena.forgetting import events as forgetting
+from lpntk.phenomena.forgetting import figures as forgetting_plots
+from lpntk.phenomena.forgetting import predict_figures as forgetting_predict_plots
+from lpntk.phenomena.forgetting.counts import both_counts, count_numbers, count_rows
+from lpntk.phenomena.forgetting.judge.compare import overall
+from lpntk.phenomena.forgetting.judge.summary import judge
+from lpntk.phenomena.forgetting.judge.windows import window_numbers, window_words
+from lpntk.phenomena.forgetting.study import by_part, by_rate, study
+from lpntk.phenomena.forgetting.tables import (
     comparison_numbers,
     comparisons,
     convention_rows,
@@ -94,9 +98,9 @@ from lpntk.forgetting_tables import (
     text,
     verdict_line,
 )
-from lpntk.forgetting_windows import window_numbers, window_words
-from lpntk.results import Results
-from lpntk.tables import table
+from lpntk.report import plots
+from lpntk.report.results import Results
+from lpntk.report.tables import table
 
 plots.use_style()
 record = Results(results)
@@ -296,11 +300,11 @@ Markdown(
 #
 # | quantity | function | test |
 # |---|---|---|
-# | events, first learned, never forgotten | [`lpntk/forgetting.py`](../lpntk/forgetting.py) `follow`, `counts_at_presentations` | [`tests/test_forgetting.py`](../tests/test_forgetting.py) `test_events_of_sequences_written_by_hand` |
-# | products with the Jacobian, scores | [`lpntk/forgetting_predict.py`](../lpntk/forgetting_predict.py) `pushes`, `changes`, `scores` | `test_the_products_are_those_of_explicit_blocks`, `test_gradient_velocity_and_weights_make_up_the_step` |
-# | precision, recall, F1, thresholds | [`lpntk/forgetting_metrics.py`](../lpntk/forgetting_metrics.py) `outcome`, `predict_fitted` | `test_pooled_counts_agree_with_scikit_learn`, `test_no_events_are_undefined_and_not_perfect` |
-# | one training, predicted step by step | [`lpntk/forgetting_walk.py`](../lpntk/forgetting_walk.py) `walk` | `test_a_walk_is_an_ordinary_training_and_tells_what_happened` |
-# | all trainings, resumable | [`lpntk/forgetting_study.py`](../lpntk/forgetting_study.py) `study` | `test_a_killed_study_resumes_with_the_same_numbers` |
-# | each run judged, on the steps after the burn-in | [`lpntk/forgetting_summary.py`](../lpntk/forgetting_summary.py) `judge` | [`tests/test_forgetting_judged.py`](../tests/test_forgetting_judged.py) `test_all_predictors_are_judged_on_the_same_steps` |
-# | comparisons and verdict | [`lpntk/forgetting_compare.py`](../lpntk/forgetting_compare.py) `compare`, `overall` | `test_a_perfect_predictor_is_better_and_a_useless_one_is_not` |
-# | thirds of a run | [`lpntk/forgetting_windows.py`](../lpntk/forgetting_windows.py) `window_f1`, `window_words` | `test_windows_name_where_the_margin_is_ahead` |
+# | events, first learned, never forgotten | [`lpntk/phenomena/forgetting/events.py`](../lpntk/phenomena/forgetting/events.py) `follow`, `counts_at_presentations` | [`tests/test_forgetting.py`](../tests/test_forgetting.py) `test_events_of_sequences_written_by_hand` |
+# | products with the Jacobian, scores | [`lpntk/phenomena/forgetting/predict.py`](../lpntk/phenomena/forgetting/predict.py) `pushes`, `changes`, `scores` | `test_the_products_are_those_of_explicit_blocks`, `test_gradient_velocity_and_weights_make_up_the_step` |
+# | precision, recall, F1, thresholds | [`lpntk/phenomena/forgetting/judge/metrics.py`](../lpntk/phenomena/forgetting/judge/metrics.py) `outcome`, `predict_fitted` | `test_pooled_counts_agree_with_scikit_learn`, `test_no_events_are_undefined_and_not_perfect` |
+# | one training, predicted step by step | [`lpntk/phenomena/forgetting/walk.py`](../lpntk/phenomena/forgetting/walk.py) `walk` | `test_a_walk_is_an_ordinary_training_and_tells_what_happened` |
+# | all trainings, resumable | [`lpntk/phenomena/forgetting/study.py`](../lpntk/phenomena/forgetting/study.py) `study` | `test_a_killed_study_resumes_with_the_same_numbers` |
+# | each run judged, on the steps after the burn-in | [`lpntk/phenomena/forgetting/judge/summary.py`](../lpntk/phenomena/forgetting/judge/summary.py) `judge` | [`tests/test_forgetting_judged.py`](../tests/test_forgetting_judged.py) `test_all_predictors_are_judged_on_the_same_steps` |
+# | comparisons and verdict | [`lpntk/phenomena/forgetting/judge/compare.py`](../lpntk/phenomena/forgetting/judge/compare.py) `compare`, `overall` | `test_a_perfect_predictor_is_better_and_a_useless_one_is_not` |
+# | thirds of a run | [`lpntk/phenomena/forgetting/judge/windows.py`](../lpntk/phenomena/forgetting/judge/windows.py) `window_f1`, `window_words` | `test_windows_name_where_the_margin_is_ahead` |

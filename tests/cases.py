@@ -6,7 +6,7 @@ import torch
 from networks import NETWORKS
 from torch import nn
 
-from lpntk.models import build
+from lpntk.learn.models import build
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lpntk import strides
-from lpntk.cost import by_jacobians
-from lpntk.forgetting_predict import changes, moment, pushes
-from lpntk.gradients import per_sample_gradients
-from lpntk.kernels import kernel_matrix
-from lpntk.models import build
-from lpntk.one_step import logit_velocity, sgd_step
-from lpntk.stacks import Stack
-from lpntk.training import train
+from lpntk.kernel.layerwise.gradients import per_sample_gradients
+from lpntk.kernel.matrix import kernel_matrix
+from lpntk.learn.models import build
+from lpntk.learn.stacks import Stack
+from lpntk.learn.training import train
+from lpntk.machine import strides
+from lpntk.phenomena.cost.ways import by_jacobians
+from lpntk.phenomena.forgetting.predict import changes, moment, pushes
+from lpntk.phenomena.one_step.step import logit_velocity, sgd_step
 
 LAST = torch.channels_last
 WIDTHS = range(1, 17)

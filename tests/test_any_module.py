@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from torch.utils.checkpoint import checkpoint
 
 import lpntk
-from lpntk.kernels import kernel_matrix
+from lpntk.kernel.matrix import kernel_matrix
 
 N = 24
 

@@ -12,7 +12,7 @@ from bench.peers import PEERS
 from bench.problem import problem, samples
 from bench.registry import VARIANTS, missing
 from bench.variants import OWN, CannotComputeError, Computed, Variant, jacobians, ours, vmap_grad
-from lpntk.data import load
+from lpntk.data.dataset import load
 
 LIMITS = {"threads": 1, "repeats": 1, "limit": 60.0, "peak": 1e11}
 

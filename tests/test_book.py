@@ -18,9 +18,11 @@ from bs4 import BeautifulSoup
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
-from lpntk import escape, manifest, regenerate
-from lpntk.claims import VERDICTS
-from lpntk.page import BAR, tidy
+from lpntk.regenerate import everything as regenerate
+from lpntk.regenerate import manifest
+from lpntk.regenerate.page.tidied import BAR, tidy
+from lpntk.report import escape
+from lpntk.report.claims import VERDICTS
 
 ROOT = Path(__file__).resolve().parent.parent
 HTML = Path("_build/smoke/_build/html")

@@ -3,9 +3,12 @@ import json
 import pytest
 import torch
 
-from lpntk import campaign, machine
-from lpntk.cache import Cache, CacheError, digest, module_hash
-from lpntk.campaign import Network, train_many
+from lpntk.keep.cache import Cache, CacheError, digest
+from lpntk.keep.keys import computed_key
+from lpntk.kernel.matrix import kernel_matrix
+from lpntk.learn import campaign
+from lpntk.learn.campaign import Network, train_many
+from lpntk.machine import description as machine
 
 NET = Network("mlp", (1, 2, 4), 3, {"hidden": [8]})
 
@@ -24,7 +27,7 @@ def test_an_artefact_is_computed_once_and_decided_by_its_key(tmp_path):
     assert len(calls) == 2
     assert not list(tmp_path.glob(".partial*"))
     assert digest(torch.zeros(2)) != digest(torch.zeros(2, dtype=torch.float64)) != digest(torch.zeros(1, 2))
-    assert module_hash("training") != module_hash("kernels")
+    assert computed_key(train_many, device="cpu") != computed_key(kernel_matrix, device="cpu")
 
 
 def test_the_machine_is_told_and_decides_nothing(tmp_path, monkeypatch):

@@ -5,14 +5,14 @@ import shutil
 
 import pytest
 
-from lpntk.code import PACKAGE, definitions, differing
-from lpntk.currency import NOTEBOOKS, changed, stale
+from lpntk.keep.code import PACKAGE, definitions, differing
+from lpntk.keep.currency import NOTEBOOKS, changed, stale
 
 NOTEBOOK = """# %% [markdown]
 # # Title
 # %%
 from lpntk import physics
-from lpntk.kernels import kernel_matrix
+from lpntk.kernel.matrix import kernel_matrix
 from lpntk.helpers import twice
 
 print(physics.force(2), twice(3), kernel_matrix)
@@ -40,7 +40,8 @@ KERNELS = "VERSION = 1\n\n\ndef kernel_matrix():\n    return 1\n"
 def project(tmp_path):
     package = tmp_path / "lpntk"
     package.mkdir()
-    for name, text in {"physics": PHYSICS, "helpers": HELPERS, "kernels": KERNELS}.items():
+    (package / "kernel").mkdir()
+    for name, text in {"physics": PHYSICS, "helpers": HELPERS, "kernel/matrix": KERNELS}.items():
         (package / f"{name}.py").write_text(text)
     (tmp_path / "n.py").write_text(NOTEBOOK)
     return tmp_path
@@ -72,7 +73,7 @@ def test_what_a_notebook_reaches_is_told_by_name(project):
         ("lpntk/physics.py", "G: float = 9.8", "G: int = 9.8"),
         ("lpntk/physics.py", "def unused(x):\n    return x", ""),
         ("lpntk/physics.py", "return twice(x) * G", "return (\n        twice(x) * G\n    )"),
-        ("lpntk/kernels.py", "return 1", "return 1.0"),  # behind a border: a faster engine, say
+        ("lpntk/kernel/matrix.py", "return 1", "return 1.0"),  # behind a border: a faster engine, say
     ],
 )
 def test_prose_places_and_formatting_do_not_count(project, name, old, new):
@@ -96,7 +97,7 @@ def test_a_move_does_not_count(project):
         ("lpntk/physics.py", "9.8", "9.81", ["G"]),
         ("lpntk/physics.py", "twice(x) * G", "twice(x) + G", ["force"]),
         ("lpntk/helpers.py", "2 * x", "x + x", ["twice"]),
-        ("lpntk/kernels.py", "VERSION = 1", "VERSION = 2", ["kernel_matrix"]),
+        ("lpntk/kernel/matrix.py", "VERSION = 1", "VERSION = 2", ["kernel_matrix"]),
         ("n.py", "twice(3)", "twice(4)", ["notebook"]),
         ("lpntk/physics.py", "return twice(x) * G", "return unused(x)", ["G", "force", "unused"]),
     ],

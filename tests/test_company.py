@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from lpntk import data
-from lpntk.cache import Cache
-from lpntk.campaign import Network
-from lpntk.company import GROUPS, Company, company, keep_company, size_of_targets, targets
-from lpntk.company_order import compare, order, summary
-from lpntk.reference import reference_kernel
-from lpntk.training import train
+from lpntk.data import dataset as data
+from lpntk.keep.cache import Cache
+from lpntk.learn.campaign import Network
+from lpntk.learn.training import train
+from lpntk.phenomena.company.groups import GROUPS, Company, company, keep_company, size_of_targets, targets
+from lpntk.phenomena.company.order import compare, order, summary
+from lpntk.phenomena.company.reference import reference_kernel
 
 
 def kernel(n=40, k=4, seed=0):

@@ -5,8 +5,11 @@ import torch
 from cases import CASES, samples
 from oracle import oracle_kernel, relative_error
 
-from lpntk import benchmarks, cost, cost_plots, fidelity
-from lpntk.fidelity import Fidelity, Trial
+from lpntk.phenomena.cost import fidelity
+from lpntk.phenomena.cost import figures as cost_plots
+from lpntk.phenomena.cost import records as benchmarks
+from lpntk.phenomena.cost import ways as cost
+from lpntk.phenomena.cost.fidelity import Fidelity, Trial
 
 CASE = next(case for case in CASES if case.name == "resnet-batchnorm")
 RECORD = {"network": "lenet", "p": 7, "threads": 1, "n": 4, "variant": "ours", "status": "ok", "reason": None}

@@ -19,17 +19,18 @@ from oracle import oracle_kernel, relative_error
 from torch import nn
 
 from bench import mnist
-from lpntk import data, one_step_readings
-from lpntk.forgetting_walk import Setting, walk
-from lpntk.gradients import per_sample_gradients
-from lpntk.kernels import kernel_matrix
-from lpntk.models import build
-from lpntk.outflow import Outflow
-from lpntk.plan import ELEMENTWISE
-from lpntk.precision import matmul_precision
-from lpntk.signs import sign_vectors
-from lpntk.sketch import Sketch
-from lpntk.training import train
+from lpntk.data import dataset as data
+from lpntk.kernel.layerwise.gradients import per_sample_gradients
+from lpntk.kernel.layerwise.plan import ELEMENTWISE
+from lpntk.kernel.matrix import kernel_matrix
+from lpntk.kernel.model.outflow import Outflow
+from lpntk.kernel.signs import sign_vectors
+from lpntk.kernel.sketch import Sketch
+from lpntk.learn.models import build
+from lpntk.learn.training import train
+from lpntk.machine.precision import matmul_precision
+from lpntk.phenomena.forgetting.walk import Setting, walk
+from lpntk.phenomena.one_step import readings as one_step_readings
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from lpntk.data import load
-from lpntk.sources import DataError, import_torchvision
+from lpntk.data.dataset import load
+from lpntk.data.sources import DataError, import_torchvision
 
 RNG = np.random.default_rng(0)
 

@@ -3,13 +3,16 @@
 import pytest
 import torch
 
-from lpntk import forgetting_study, moments, reference, width_training
-from lpntk.campaign import Network, train_many
-from lpntk.data import load
-from lpntk.device import seeded
-from lpntk.forgetting_walk import Setting
-from lpntk.models import build
-from lpntk.one_step_study import Study
+from lpntk.data.dataset import load
+from lpntk.learn.campaign import Network, train_many
+from lpntk.learn.models import build
+from lpntk.machine.device import seeded
+from lpntk.phenomena.company import reference
+from lpntk.phenomena.forgetting import study as forgetting_study
+from lpntk.phenomena.forgetting.walk import Setting
+from lpntk.phenomena.one_step.study import Study
+from lpntk.phenomena.relations import moments
+from lpntk.phenomena.width import training as width_training
 
 NETWORK = Network("mlp", (1, 8, 8), 10, {"hidden": (8,)})
 

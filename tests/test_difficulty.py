@@ -3,10 +3,18 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lpntk.cache import Cache
-from lpntk.campaign import Network
-from lpntk.correlations import Correlations, SizeCorrelation, bootstrap_interval, correlations, pearson, spearman
-from lpntk.difficulty import (
+from lpntk.keep.cache import Cache
+from lpntk.learn.campaign import Network
+from lpntk.learn.history import History
+from lpntk.phenomena.difficulty.correlations import (
+    Correlations,
+    SizeCorrelation,
+    bootstrap_interval,
+    correlations,
+    pearson,
+    spearman,
+)
+from lpntk.phenomena.difficulty.sets import (
     Repetition,
     SizeRun,
     difficulty_by_size,
@@ -16,8 +24,7 @@ from lpntk.difficulty import (
     summarise,
     universal_set,
 )
-from lpntk.difficulty_study import Case, cases, detail, steps_taken
-from lpntk.history import History
+from lpntk.phenomena.difficulty.study import Case, cases, detail, steps_taken
 
 NET = Network("mlp", (1, 2, 4), 3, {"hidden": [16]})
 

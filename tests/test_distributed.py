@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from lpntk import data, distributed, models
-from lpntk.distributed import main
-from lpntk.kernels import kernel_matrix
+from lpntk.__main__ import main
+from lpntk.data import dataset as data
+from lpntk.kernel.matrix import kernel_matrix
+from lpntk.kernel.tiles import share as distributed
+from lpntk.learn import models
 
 N = 60
 RUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29613"]
@@ -21,7 +23,8 @@ CALL = ["--dataset", "digits", "--model", "mlp", "--samples", str(N), "--memory-
 # the command line, with one rank dying after its second tile
 DYING = """
 import os, sys
-from lpntk import distributed, kernel_file
+from lpntk.__main__ import main
+from lpntk.kernel.tiles import kernel_file
 put = kernel_file.KernelFile.put
 count = 0
 def dies(self, tile, block):
@@ -31,7 +34,7 @@ def dies(self, tile, block):
     if count == 2 and os.environ["RANK"] == "1":
         os._exit(3)
 kernel_file.KernelFile.put = dies
-distributed.main(sys.argv[1:])
+main(sys.argv[1:])
 """
 
 
@@ -52,7 +55,7 @@ def want():
 
 
 def test_two_processes_write_what_one_writes(tmp_path, want):
-    ran = torchrun("-m", "lpntk.distributed", *CALL, "--out", tmp_path / "kappa.npy")
+    ran = torchrun("-m", "lpntk", *CALL, "--out", tmp_path / "kappa.npy")
     assert ran.returncode == 0, ran.stderr[-2000:]
     got = torch.from_numpy(np.load(tmp_path / "kappa.npy"))
     assert torch.allclose(got, want, rtol=1e-5, atol=1e-5 * float(want.abs().max()))
@@ -77,9 +80,9 @@ def test_a_rank_that_dies_leaves_a_result_that_resumes(tmp_path, want):
 # a job whose processes hold the file until they are told
 HOLDING = """
 import os, sys, torch
-from lpntk import distributed
-from lpntk.blocks import cut
-from lpntk.store import opened
+from lpntk.kernel.tiles import share as distributed
+from lpntk.kernel.tiles.blocks import cut
+from lpntk.kernel.tiles.store import opened
 rank, size = distributed.world()
 with distributed.first_rank_first(rank, size):
     held = opened(sys.argv[1], cut(60, 60, True, 1, 2000), torch.float32, {}, rank)
@@ -96,7 +99,7 @@ def test_a_job_shares_its_lock_and_no_other_gets_it(tmp_path):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env=environment(), **pipes) as job:
         assert [job.stdout.readline() for _ in range(2)] == ["holds\n"] * 2
-        alone = [sys.executable, "-m", "lpntk.distributed", *CALL, "--out", str(out)]
+        alone = [sys.executable, "-m", "lpntk", *CALL, "--out", str(out)]
         told = subprocess.run(alone, env=environment(), capture_output=True, text=True, timeout=60, check=False)
         job.stdin.close()
         assert job.wait(60) == 0
@@ -110,7 +113,7 @@ APART = """
 import os, time
 from datetime import timedelta
 import torch.distributed as dist
-from lpntk import distributed
+from lpntk.kernel.tiles import share as distributed
 dist.init_process_group("gloo", timeout=timedelta(seconds=2))
 rank, size = distributed.world()
 distributed.wait_for_all(size)

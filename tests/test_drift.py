@@ -5,13 +5,14 @@ import pytest
 import torch
 from scipy import stats
 
-from lpntk import data, drift
-from lpntk.cache import Cache
-from lpntk.campaign import Network
-from lpntk.kernels import kernel_matrix
-from lpntk.labels import part
-from lpntk.moments import train_moments
-from lpntk.training import accuracy, train
+from lpntk.data import dataset as data
+from lpntk.data.tasks import part
+from lpntk.keep.cache import Cache
+from lpntk.kernel.matrix import kernel_matrix
+from lpntk.learn.campaign import Network
+from lpntk.learn.training import accuracy, train
+from lpntk.phenomena.relations.drift import agreement as drift
+from lpntk.phenomena.relations.moments import train_moments
 
 Y = torch.arange(30) % 3
 
@@ -121,7 +122,7 @@ def test_a_network_is_kept_as_it_was_at_each_moment(tmp_path):
     assert torch.equal(same.kernel(4, x, y), run.kernel(4, x, y))
 
 
-@pytest.mark.filterwarnings("ignore::lpntk.training.DivergenceWarning")
+@pytest.mark.filterwarnings("ignore::lpntk.learn.training.DivergenceWarning")
 def test_a_diverged_network_is_marked(tmp_path):
     samples = data.load("digits")
     samples = part(samples, samples.sample(64))

@@ -8,8 +8,9 @@ import sys
 import pytest
 
 from bench import cli
-from lpntk import files, regenerate
-from lpntk.cache import Cache
+from lpntk.keep import files
+from lpntk.keep.cache import Cache
+from lpntk.regenerate import everything as regenerate
 
 
 def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
@@ -72,8 +73,9 @@ def test_a_cache_that_keeps_nothing_is_told_at_the_start(tmp_path):
 def test_sources_and_reasons_are_read_alike_in_every_locale(tmp_path):
     (tmp_path / "n.py").write_text("x = 'Übung ±'\n", "utf-8")
     code = (
-        "import sys\nfrom pathlib import Path\nfrom lpntk import code, files, manifest\nfolder = Path(sys.argv[1])\n"
-        "print(code.definitions(folder / 'n.py'), len(manifest.sources(folder / 'n.py')))\n"
+        "import sys\nfrom pathlib import Path\nfrom lpntk.keep import code, files, imported\n"
+        "folder = Path(sys.argv[1])\n"
+        "print(code.definitions(folder / 'n.py'), len(imported.sources(folder / 'n.py')))\n"
         "files.write_text(folder / 'told', chr(0xb1))\n"
     )
     plain = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": os.getcwd()}

@@ -7,24 +7,33 @@ from oracle import jacobian, sign_vector
 from sklearn.metrics import f1_score, precision_score, recall_score
 from torch import nn
 
-from lpntk import forgetting_study as study_module
-from lpntk.cache import Cache
-from lpntk.campaign import Network
-from lpntk.forgetting import counts_at_presentations, events, follow, margin
-from lpntk.forgetting_counts import both_counts, count_numbers, count_rows
-from lpntk.forgetting_metrics import (
+from lpntk.keep.cache import Cache
+from lpntk.learn.campaign import Network
+from lpntk.learn.models import build
+from lpntk.learn.stacks import Stack
+from lpntk.learn.steps import step
+from lpntk.phenomena.forgetting import study as study_module
+from lpntk.phenomena.forgetting.counts import both_counts, count_numbers, count_rows
+from lpntk.phenomena.forgetting.events import counts_at_presentations, events, follow, margin
+from lpntk.phenomena.forgetting.judge.metrics import (
     average_precision,
     best_threshold,
     outcome,
     predict_fitted,
     step_averaged,
 )
-from lpntk.forgetting_predict import FREE, PREDICTORS, changes, inverse_scale, moment, on_probabilities, pushes, scores
-from lpntk.forgetting_study import by_part, by_rate, study, with_dropout
-from lpntk.forgetting_walk import Setting, Track, _held, draw_batches, walk
-from lpntk.models import build
-from lpntk.stacks import Stack
-from lpntk.steps import step
+from lpntk.phenomena.forgetting.predict import (
+    FREE,
+    PREDICTORS,
+    changes,
+    inverse_scale,
+    moment,
+    on_probabilities,
+    pushes,
+    scores,
+)
+from lpntk.phenomena.forgetting.study import by_part, by_rate, study, with_dropout
+from lpntk.phenomena.forgetting.walk import Setting, Track, _held, draw_batches, walk
 
 # --- counting ---
 

@@ -3,14 +3,14 @@ import numpy as np
 import pytest
 import torch
 
-from lpntk import forgetting_predict_plots
-from lpntk.forgetting_compare import compare, overall
-from lpntk.forgetting_metrics import burn_in, predict_fitted
-from lpntk.forgetting_predict import FREE, PREDICTORS
-from lpntk.forgetting_summary import SCALES, judge
-from lpntk.forgetting_tables import comparisons, convention_rows, numbers, overview_rows, predictor_rows, text
-from lpntk.forgetting_walk import Setting, Track
-from lpntk.forgetting_windows import window_f1, window_words
+from lpntk.phenomena.forgetting import predict_figures as forgetting_predict_plots
+from lpntk.phenomena.forgetting.judge.compare import compare, overall
+from lpntk.phenomena.forgetting.judge.metrics import burn_in, predict_fitted
+from lpntk.phenomena.forgetting.judge.summary import SCALES, judge
+from lpntk.phenomena.forgetting.judge.windows import window_f1, window_words
+from lpntk.phenomena.forgetting.predict import FREE, PREDICTORS
+from lpntk.phenomena.forgetting.tables import comparisons, convention_rows, numbers, overview_rows, predictor_rows, text
+from lpntk.phenomena.forgetting.walk import Setting, Track
 
 
 def planted(seeds=6, t=60, b=16, seed=0, quality=1.0):

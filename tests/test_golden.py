@@ -11,15 +11,16 @@ import pytest
 import torch
 from cases import CASES, samples
 
-from lpntk import kernels, training
-from lpntk.cache import Cache
-from lpntk.campaign import Network, train_many
-from lpntk.data import load
-from lpntk.kernels import kernel_matrix
-from lpntk.moments import train_moments
-from lpntk.reference import reference_kernel
-from lpntk.signs import SIGNS
-from lpntk.training import train
+from lpntk.data.dataset import load
+from lpntk.keep.cache import Cache
+from lpntk.kernel import matrix as kernels
+from lpntk.kernel.matrix import kernel_matrix
+from lpntk.kernel.signs import SIGNS
+from lpntk.learn import training
+from lpntk.learn.campaign import Network, train_many
+from lpntk.learn.training import train
+from lpntk.phenomena.company.reference import reference_kernel
+from lpntk.phenomena.relations.moments import train_moments
 
 GOLDEN = Path(__file__).with_name("golden.json")
 KERNELS = ("mlp", "lenet5", "resnet-batchnorm", "transformer", "norms", "lstm-output")

@@ -11,11 +11,11 @@ from networks import Functional, Opaque, Transformer
 from oracle import oracle_kernel, relative_error
 from torch import nn
 
-from lpntk.gradients import PerSampleGradients
-from lpntk.gram import LayerwiseGram
-from lpntk.models import build
-from lpntk.plan import choose
-from lpntk.signs import sign_vectors
+from lpntk.kernel.layerwise.gradients import PerSampleGradients
+from lpntk.kernel.layerwise.gram import LayerwiseGram
+from lpntk.kernel.layerwise.plan import choose
+from lpntk.kernel.signs import sign_vectors
+from lpntk.learn.models import build
 
 FORMS = ["gradient", "inner", "pixel"]
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

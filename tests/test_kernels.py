@@ -7,10 +7,10 @@ from cases import CASES, samples
 from oracle import oracle_kernel, relative_error
 from torch import nn
 
-from lpntk.device import recurrent_in_evaluation
-from lpntk.kernels import kernel_matrix
-from lpntk.precision import matmul_precision
-from lpntk.signs import SIGNS
+from lpntk.kernel.matrix import kernel_matrix
+from lpntk.kernel.signs import SIGNS
+from lpntk.machine.device import recurrent_in_evaluation
+from lpntk.machine.precision import matmul_precision
 
 TOLERANCE = 1e-5  # relative Frobenius error in float32
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])

@@ -2,13 +2,13 @@ import pytest
 import torch
 from oracle import jacobian, oracle_kernel, sign_vector
 
-from lpntk import data
-from lpntk.identity import factor
-from lpntk.kernels import kernel_matrix
-from lpntk.labels import flip, part, random_classes, restrict
-from lpntk.law import as_one_label, centred_factor, measured_factor, predicted_contradiction
-from lpntk.models import build
-from lpntk.relations import Pairs, pairs
+from lpntk.data import dataset as data
+from lpntk.data.tasks import flip, part, random_classes, restrict
+from lpntk.kernel.matrix import kernel_matrix
+from lpntk.kernel.reading import Pairs, pairs
+from lpntk.kernel.signs import factor
+from lpntk.learn.models import build
+from lpntk.phenomena.relations.law import as_one_label, centred_factor, measured_factor, predicted_contradiction
 
 
 def small(k, n=6):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lpntk.kernels import kernel_matrix
+from lpntk.kernel.matrix import kernel_matrix
 
 
 class Hungry(nn.Module):

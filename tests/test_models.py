@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lpntk.models import build, count_parameters
+from lpntk.learn.models import build, count_parameters
 
 
 def test_parameter_counts_are_the_published_ones():

@@ -3,7 +3,14 @@ import torch
 from cases import CASES, samples
 from oracle import jacobian
 
-from lpntk.one_step import FORCES, forces, likelihood_velocity, logit_velocity, sgd_step, softmax_velocity
+from lpntk.phenomena.one_step.step import (
+    FORCES,
+    forces,
+    likelihood_velocity,
+    logit_velocity,
+    sgd_step,
+    softmax_velocity,
+)
 
 LOGITS = torch.log(torch.tensor([[0.7, 0.2, 0.1], [0.25, 0.25, 0.5]], dtype=torch.float64))
 LABELS = torch.tensor([0, 2])

@@ -6,17 +6,17 @@ import torch
 import torch.nn.functional as F
 from scipy.stats import spearmanr
 
-from lpntk import one_step_plots
-from lpntk import one_step_readings as told
-from lpntk.cache import Cache
-from lpntk.campaign import Network
-from lpntk.data import load
-from lpntk.models import build
-from lpntk.one_step import FORCES, forces, logit_velocity, sgd_step, softmax_velocity
-from lpntk.one_step_kinks import local_slopes, switched, switches
-from lpntk.one_step_numbers import at_moments, numbers, rows, slope_numbers, verdicts
-from lpntk.one_step_study import Kind, Study
-from lpntk.one_step_summary import Along, Sweep, follow, learned, overall, seed_spread, spread, sweep
+from lpntk.data.dataset import load
+from lpntk.keep.cache import Cache
+from lpntk.learn.campaign import Network
+from lpntk.learn.models import build
+from lpntk.phenomena.one_step import figures as one_step_plots
+from lpntk.phenomena.one_step import readings as told
+from lpntk.phenomena.one_step.kinks import local_slopes, switched, switches
+from lpntk.phenomena.one_step.numbers import at_moments, numbers, rows, slope_numbers, verdicts
+from lpntk.phenomena.one_step.step import FORCES, forces, logit_velocity, sgd_step, softmax_velocity
+from lpntk.phenomena.one_step.study import Kind, Study
+from lpntk.phenomena.one_step.summary import Along, Sweep, follow, learned, overall, seed_spread, spread, sweep
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from lpntk.outflow import Outflow
+from lpntk.kernel.model.outflow import Outflow
 
 BLOCKS = [torch.full((2, 3), float(i)) for i in range(8)]
 

@@ -3,8 +3,8 @@
 import nbformat
 import pytest
 
-from lpntk import pairing
-from lpntk.pairing import disagreement, write_pair
+from lpntk.regenerate import pairing
+from lpntk.regenerate.pairing import disagreement, write_pair
 
 TEXT = "# %% [markdown]\n# One\n\n# %%\n1 + 1\n"
 

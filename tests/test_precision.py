@@ -6,14 +6,17 @@ from networks import HEAD
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lpntk import cost, one_step, one_step_readings, width
-from lpntk.cache import Cache
-from lpntk.campaign import Network, train_many
-from lpntk.forgetting_walk import Setting, walk
-from lpntk.kernels import kernel_matrix
-from lpntk.models import build
-from lpntk.precision import ON_CPU, ON_CUDA, matmul_precision, tolerance
-from lpntk.training import accuracy, train
+from lpntk.keep.cache import Cache
+from lpntk.kernel.matrix import kernel_matrix
+from lpntk.learn.campaign import Network, train_many
+from lpntk.learn.models import build
+from lpntk.learn.training import accuracy, train
+from lpntk.machine.precision import ON_CPU, ON_CUDA, matmul_precision, tolerance
+from lpntk.phenomena.cost import ways as cost
+from lpntk.phenomena.forgetting.walk import Setting, walk
+from lpntk.phenomena.one_step import readings as one_step_readings
+from lpntk.phenomena.one_step import step as one_step
+from lpntk.phenomena.width import networks as width
 
 PRODUCTS = {"mm", "addmm", "bmm", "baddbmm", "mv", "convolution", "convolution_backward"}
 X, Y = torch.randn(12, 1, 6, 6, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 3

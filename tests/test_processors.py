@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from lpntk import strides
-from lpntk.models import build
+from lpntk.learn.models import build
+from lpntk.machine import strides
 
 ROOT = Path(__file__).parents[1]
 THREADS = ("1", "2", "3")

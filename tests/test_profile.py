@@ -5,9 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from lpntk.execute import RegenerationError
-from lpntk.pairing import NOTEBOOKS, write_pair
-from lpntk.profile import check_parameters, read_profile
+from lpntk.regenerate.execute import RegenerationError
+from lpntk.regenerate.pairing import NOTEBOOKS, write_pair
+from lpntk.regenerate.profile.profile import check_parameters, read_profile
 
 DEFAULTS = """
 n = 6

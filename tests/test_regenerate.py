@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 import yaml
 
-from lpntk import manifest, regenerate
-from lpntk.execute import RegenerationError
-from lpntk.pairing import NOTEBOOKS, disagreement, write_pair
-from lpntk.profile import check_parameters, read_profile
-from lpntk.results import Results
+from lpntk.regenerate import everything as regenerate
+from lpntk.regenerate import manifest
+from lpntk.regenerate.execute import RegenerationError
+from lpntk.regenerate.pairing import NOTEBOOKS, disagreement, write_pair
+from lpntk.regenerate.profile.profile import check_parameters, read_profile
+from lpntk.report.results import Results
 
 HEADER = "# ---\n# jupyter:\n#   jupytext:\n#     formats: ipynb,py:percent\n# ---\n\n"
 PARAMETERS = '# %% tags=["parameters"]\nvalue = 2\nscale = 1.0\nresults = "out"\n\n'
 BODY = (
-    "# %%\nfrom lpntk.results import Results\nrecord = Results(results)\n"
+    "# %%\nfrom lpntk.report.results import Results\nrecord = Results(results)\n"
     'record.number("double", 2 * value * scale)\n\n'
     "# %% [markdown]\n# See [theory](../book/theory.md).\n\n"
     "# %%\nassert value != 13, 'thirteen'\n"
@@ -161,7 +162,7 @@ def test_an_own_file_is_found_from_anywhere_and_its_path_is_not_told(project, mo
     (project / "mine").mkdir()
     images, labels = np.zeros((8, 4, 4), np.uint8), np.arange(8) % 2
     np.savez(project / "mine" / "own.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
-    loads = "# %%\nfrom lpntk import data\nrecord.number('n', len(data.load(dataset).y_train))\n"
+    loads = "# %%\nfrom lpntk.data import dataset as data\nrecord.number('n', len(data.load(dataset).y_train))\n"
     write(project / "notebooks", "01-first", PARAMETERS.replace("value", 'dataset = "digits"\nvalue') + BODY + loads)
     profile(project / "notebooks", {"01-first": {"dataset": "mine/own.npz"}})
     monkeypatch.chdir(project)
@@ -181,10 +182,10 @@ def test_the_command_exits_with_an_error(capsys):
 
 def test_the_source_hash_follows_imports(tmp_path):
     notebook = tmp_path / "n.py"
-    notebook.write_text("from lpntk import relations\n")
-    assert [p.name for p in manifest.sources(notebook)] == ["relations.py", "n.py"]
+    notebook.write_text("from lpntk.kernel import reading as relations\n")
+    assert [p.name for p in manifest.sources(notebook)] == ["reading.py", "n.py"]
     before = manifest.source_hash(notebook)
-    notebook.write_text("from lpntk import difficulty\n")
+    notebook.write_text("from lpntk.phenomena.difficulty import sets as difficulty\n")
     assert "training.py" in [p.name for p in manifest.sources(notebook)]
     assert manifest.source_hash(notebook) != before
 

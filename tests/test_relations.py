@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lpntk import relations
+from lpntk.kernel import reading as relations
 
 # three unit gradients: alike, at a right angle to both others, opposed
 PHI = torch.tensor([[1.0, 0.0], [0.96, 0.28], [0.0, 1.0], [-2.0, 0.0]])

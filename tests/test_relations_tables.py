@@ -4,12 +4,16 @@ import pandas as pd
 import pytest
 import torch
 
-from lpntk import data, relations_authors, relations_study, relations_verdicts, spread
-from lpntk import relations_tables as tables
-from lpntk.cache import Cache
-from lpntk.identity import factor
-from lpntk.labels import part
-from lpntk.relations_study import Study
+from lpntk.data import dataset as data
+from lpntk.data.tasks import part
+from lpntk.keep.cache import Cache
+from lpntk.kernel.signs import factor
+from lpntk.phenomena.relations import authors as relations_authors
+from lpntk.phenomena.relations import study as relations_study
+from lpntk.phenomena.relations import tables
+from lpntk.phenomena.relations import verdicts as relations_verdicts
+from lpntk.phenomena.relations.study import Study
+from lpntk.report import spread
 
 Y = torch.tensor([0, 0, 1, 1])
 # alike, at a right angle, opposed: of the six pairs (0, 1) is interchangeable, (2, 3) unrelated, (0, 3) contradictory

@@ -2,8 +2,9 @@
 
 import pytest
 
-from lpntk import benchmarks, files
-from lpntk.results import Results
+from lpntk.keep import files
+from lpntk.phenomena.cost import records as benchmarks
+from lpntk.report.results import Results
 
 
 @pytest.fixture
@@ -11,7 +12,7 @@ def checkout(tmp_path, monkeypatch):
     """A package beside notebooks, and a working folder elsewhere."""
     (tmp_path / "repo" / "notebooks" / "profiles").mkdir(parents=True)
     (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
-    monkeypatch.setattr(files, "__file__", str(tmp_path / "repo" / "lpntk" / "files.py"))
+    monkeypatch.setattr(files, "ROOT", tmp_path / "repo")
     monkeypatch.chdir(tmp_path / "elsewhere" / "deep")
     return tmp_path / "repo"
 

@@ -7,10 +7,13 @@ import torch
 from meter import Meter
 from torch import nn
 
-from lpntk import distributed, gram, kernels, room
-from lpntk.device import ran_out
-from lpntk.kernels import kernel_matrix
-from lpntk.models import build
+from lpntk.kernel import matrix as kernels
+from lpntk.kernel.layerwise import gram
+from lpntk.kernel.matrix import kernel_matrix
+from lpntk.kernel.tiles import memory as room
+from lpntk.kernel.tiles import share as distributed
+from lpntk.learn.models import build
+from lpntk.machine.device import ran_out
 
 MIB, GIB = 2**20, 2**30
 

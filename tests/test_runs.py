@@ -13,14 +13,15 @@ import nbformat
 import pytest
 import yaml
 
-from lpntk import manifest, regenerate, runs
-from lpntk.execute import RegenerationError
-from lpntk.pairing import write_pair
+from lpntk.regenerate import everything as regenerate
+from lpntk.regenerate import manifest, runs
+from lpntk.regenerate.execute import RegenerationError
+from lpntk.regenerate.pairing import write_pair
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADER = "# ---\n# jupyter:\n#   jupytext:\n#     formats: ipynb,py:percent\n# ---\n\n"
 PARAMETERS = '# %% tags=["parameters"]\nvalue = 2\nresults = "out"\n\n'
-RECORD = "# %%\nfrom lpntk.results import Results\nrecord = Results(results)\nrecord.number('value', value)\n\n"
+RECORD = "# %%\nfrom lpntk.report.results import Results\nrecord = Results(results)\nrecord.number('value', value)\n\n"
 BEGUN = (
     "# %%\nimport os, pathlib\nabove = pathlib.Path(results).parents[2]\n"
     "(above / f'begun-{value}').write_text(str(os.getpid()))\n\n"
@@ -50,7 +51,8 @@ class Project:
         """Start the command in a process of its own, on these folders."""
         places = f"results=Path({str(self.results)!r}), notebooks=Path({str(self.notebooks)!r})"
         code = (
-            "import sys\nfrom functools import partial\nfrom pathlib import Path\nfrom lpntk import regenerate\n"
+            "import sys\nfrom functools import partial\nfrom pathlib import Path\n"
+            "from lpntk.regenerate import everything as regenerate\n"
             f"regenerate.regenerate = partial(regenerate.regenerate, {places})\n"
             "sys.exit(regenerate.main(sys.argv[1:]))"
         )
@@ -165,7 +167,7 @@ def test_a_source_edited_while_it_ran_gives_no_result(project, put_back):
 def test_a_source_edited_while_it_waited_is_recorded_as_what_ran(project):
     later = project.notebooks / "02-later.py"
     project.write("02-later", "# %%\nrecord.number('a', 1)\n")
-    write = f"# %%\nfrom lpntk.pairing import write_pair\nlater = pathlib.Path({str(later)!r})\n"
+    write = f"# %%\nfrom lpntk.regenerate.pairing import write_pair\nlater = pathlib.Path({str(later)!r})\n"
     write += "later.write_text(later.read_text().replace(\"'a', 1\", \"'a', 2\"))\nwrite_pair(later)\n"
     project.write("01-first", BEGUN, write)
     _, folder = project.run(jobs=1)
@@ -316,7 +318,7 @@ def test_a_choice_that_chooses_nothing_or_by_letters_is_refused(project, only):
 
 BROKEN = {
     "02-cell": "# %%\nraise ValueError('two\\nlines')\n",
-    "03-source": "# %%\nfrom lpntk import keys\ndef unfinished(:\n",
+    "03-source": "# %%\nfrom lpntk.keep import keys\ndef unfinished(:\n",
     "05-dies": "# %%\nimport os\nos._exit(3)\n",
     "06-no-json": "# %%\nopen(results + '/numbers.json', 'w').write('{')\n",
 }

@@ -8,14 +8,14 @@ from cases import CASES, samples
 from oracle import oracle_kernel
 from torch import nn
 
-from lpntk import sketch
-from lpntk.capture import record
-from lpntk.kernels import kernel_matrix
-from lpntk.models import build
-from lpntk.projections import Kronecker, shares
-from lpntk.rules import Linear
-from lpntk.signs import sign_vectors
-from lpntk.sketch import Sketch, SketchedGram
+from lpntk.kernel import sketch
+from lpntk.kernel.layerwise.capture import record
+from lpntk.kernel.layerwise.forms.rules import Linear
+from lpntk.kernel.matrix import kernel_matrix
+from lpntk.kernel.projections import Kronecker, shares
+from lpntk.kernel.signs import sign_vectors
+from lpntk.kernel.sketch import Sketch, SketchedGram
+from lpntk.learn.models import build
 
 LABEL = partial(sign_vectors, signs="label")
 by_name = {case.name: case for case in CASES}

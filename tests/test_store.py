@@ -16,16 +16,18 @@ import torch
 from cases import CASES, samples
 from oracle import oracle_kernel, relative_error
 
-from lpntk import blocks, distributed, journal, kernel_file, kernels, lock, npy
-from lpntk.blocks import cut
-from lpntk.gram import LayerwiseGram
-from lpntk.kernel_file import KernelFile
-from lpntk.kernels import kernel_matrix
-from lpntk.lock import locked
-from lpntk.models import build
-from lpntk.reuse import identity
-from lpntk.sketch import Sketch
-from lpntk.store import opened
+from lpntk.kernel import matrix as kernels
+from lpntk.kernel.layerwise.gram import LayerwiseGram
+from lpntk.kernel.matrix import kernel_matrix
+from lpntk.kernel.sketch import Sketch
+from lpntk.kernel.tiles import blocks, journal, kernel_file, lock, npy
+from lpntk.kernel.tiles import share as distributed
+from lpntk.kernel.tiles.blocks import cut
+from lpntk.kernel.tiles.kernel_file import KernelFile
+from lpntk.kernel.tiles.lock import locked
+from lpntk.kernel.tiles.reuse import identity
+from lpntk.kernel.tiles.store import opened
+from lpntk.learn.models import build
 
 MODEL = build("mlp", (1, 4, 4), 3, seed=0, hidden=(8,))
 X = torch.randn(23, 1, 4, 4, generator=torch.Generator().manual_seed(0))
@@ -289,8 +291,8 @@ def test_a_damaged_entry_costs_its_tile(tmp_path, monkeypatch, caplog, damaged):
 
 HOLDING = """
 import sys, time, torch
-from lpntk.blocks import cut
-from lpntk.store import opened
+from lpntk.kernel.tiles.blocks import cut
+from lpntk.kernel.tiles.store import opened
 with opened(sys.argv[1], cut(23, 23, True, 1, 2000), torch.float32, {}):
     print("holds", flush=True)
     time.sleep(60)

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from lpntk.relations import cosine, pairs, shares
-from lpntk.sweep import sweep
+from lpntk.kernel.reading import cosine, pairs, shares
+from lpntk.phenomena.relations.sweep import sweep
 
 
 def test_a_sweep_over_rows_counts_what_the_whole_matrix_shows():

@@ -3,13 +3,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lpntk import tuning
-from lpntk.chains import chain
-from lpntk.models import build
-from lpntk.schedules import rate
-from lpntk.stacks import Stack
-from lpntk.steps import step
-from lpntk.training import DivergenceWarning, accuracy, train
+from lpntk.learn import tuning
+from lpntk.learn.chains import chain
+from lpntk.learn.models import build
+from lpntk.learn.schedules import rate
+from lpntk.learn.stacks import Stack
+from lpntk.learn.steps import step
+from lpntk.learn.training import DivergenceWarning, accuracy, train
 
 
 def toy(n=24, k=3, seed=0):

@@ -5,9 +5,10 @@ import pytest
 import torch
 from oracle import jacobian, oracle_kernel
 
-from lpntk.identity import Moments, bound, factor, moments_from_fresh_rows, read
-from lpntk.slopes import mean_interval, slope
-from lpntk.width import PARAMETRISATIONS, draw, fresh_head, layer_grams, module, weights_of
+from lpntk.kernel.signs import factor
+from lpntk.phenomena.width.identity import Moments, bound, moments_from_fresh_rows, read
+from lpntk.phenomena.width.networks import PARAMETRISATIONS, draw, fresh_head, layer_grams, module, weights_of
+from lpntk.report.slopes import mean_interval, slope
 
 
 def samples(n, d, k, seed=0):

@@ -6,14 +6,14 @@ import pytest
 import torch
 from oracle import oracle_kernel
 
-from lpntk import data
-from lpntk.cache import Cache
-from lpntk.identity import factor
-from lpntk.width import PARAMETRISATIONS, Weights, draw, module
-from lpntk.width_report import QUANTITIES, exponent, factors, rates
-from lpntk.width_study import balanced, initial
-from lpntk.width_training import trained
-from lpntk.width_verdict import trained_slopes, training, verdict
+from lpntk.data import dataset as data
+from lpntk.keep.cache import Cache
+from lpntk.kernel.signs import factor
+from lpntk.phenomena.width.networks import PARAMETRISATIONS, Weights, draw, module
+from lpntk.phenomena.width.rates import QUANTITIES, exponent, factors, rates
+from lpntk.phenomena.width.study import balanced, initial
+from lpntk.phenomena.width.training import trained
+from lpntk.phenomena.width.verdict import trained_slopes, training, verdict
 
 DIGITS = data.load("digits")
 SMALL = {"depths": [1, 2], "widths": [8, 16], "ks": [3, 10], "seeds": 2, "seed": 0, "per_class": 2}

@@ -16,7 +16,7 @@ from sphinx.config import Config
 from sphinx.errors import ConfigError
 from sphinx.util import logging
 
-from lpntk.widgets import WIDGETS, without_progress
+from lpntk.regenerate.page.widgets import WIDGETS, without_progress
 
 logger = logging.getLogger(__name__)
 MATHJAX = "mathjax/tex-svg.js"  # below _static; one file with the glyphs in it

@@ -23,10 +23,10 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 from sphinx.util.nodes import explicit_title_re
 
-from lpntk.benchmarks import read
-from lpntk.escape import markdown
-from lpntk.manifest import duration
-from lpntk.naming import in_words
+from lpntk.phenomena.cost.records import read
+from lpntk.regenerate.manifest import duration
+from lpntk.report.escape import markdown
+from lpntk.report.naming import in_words
 
 logger = logging.getLogger(__name__)
 

@@ -23,12 +23,12 @@ from nbformat.v4 import new_markdown_cell
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
-from lpntk.claims import Claim
-from lpntk.currency import changed
-from lpntk.escape import markdown
-from lpntk.manifest import duration
-from lpntk.naming import in_words
-from lpntk.page import linked
+from lpntk.keep.currency import changed
+from lpntk.regenerate.manifest import duration
+from lpntk.regenerate.page.tidied import linked
+from lpntk.report.claims import Claim
+from lpntk.report.escape import markdown
+from lpntk.report.naming import in_words
 
 logger = logging.getLogger(__name__)
 

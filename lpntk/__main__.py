@@ -1,0 +1,51 @@
+"""A kernel into a file: ``python -m lpntk --help``, alone or under ``torchrun`` (``kernel/tiles/share.py``)."""
+
+import argparse
+
+import torch
+import torch.distributed as dist
+
+from lpntk.data.dataset import load
+from lpntk.keep.files import expanded
+from lpntk.kernel.matrix import kernel_matrix
+from lpntk.learn.models import MODELS, build
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Compute the kernel of a named network over a data set into a file, alone or under ``torchrun``."""
+    parser = argparse.ArgumentParser(description="Compute a kernel into a file, alone or under torchrun.")
+    parser.add_argument("--dataset", default="digits", help="digits, mnist, cifar10 or the path of an .npz")
+    parser.add_argument("--data", help="folder with mnist and cifar10 (default: LPNTK_DATA)")
+    parser.add_argument("--samples", type=int, metavar="N", help="first n training samples (default: all)")
+    parser.add_argument("--model", default="mlp", choices=MODELS)
+    parser.add_argument("--weights", help="state_dict saved by torch.save (default: seed 0, untrained)")
+    parser.add_argument("--signs", default="label")
+    parser.add_argument("--normalize", action="store_true")
+    parser.add_argument("--memory-budget", type=float, metavar="GIB", help="per process (default: see kernel_matrix)")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--out", required=True, help="the .npy to write")
+    options = parser.parse_args(arguments)
+    try:
+        source = load(options.dataset, options.data)
+        model = build(options.model, source.in_shape, source.k, seed=0).eval()
+        if options.weights:
+            model.load_state_dict(torch.load(expanded(options.weights), map_location="cpu", weights_only=True))
+        kernel_matrix(
+            model,
+            source.x_train[: options.samples],
+            source.y_train[: options.samples],
+            signs=options.signs,
+            normalize=options.normalize,
+            memory_budget=None if options.memory_budget is None else int(options.memory_budget * 2**30),
+            device=options.device,
+            out=options.out,
+            progress=True,
+        )
+    except (OSError, ValueError) as error:
+        parser.exit(1, f"{parser.prog}: {error}\n")
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""Is a committed result still what today's code would give? By the definitions that decided it (``code.py``)."""
+
+import json
+from functools import cache
+from pathlib import Path
+
+from lpntk.keep.code import PACKAGE, definitions, differing
+
+NOTEBOOKS = PACKAGE.parent / "notebooks"
+UNKNOWN = "all of them: its manifest does not tell"
+
+
+@cache
+def _today(notebook: Path) -> dict[str, str]:
+    return definitions(notebook)
+
+
+def changed(folder: Path, notebooks: Path = NOTEBOOKS) -> list[str]:
+    """Return the definitions that changed since a result was made; none if it is current.
+
+    Args:
+        folder: of the result, with its ``manifest.json``.
+        notebooks: folder of the notebooks' sources.
+    """
+    made_by = json.loads((folder / "manifest.json").read_text())
+    if "code" not in made_by:
+        return [UNKNOWN]
+    return differing(made_by["code"], _today(notebooks / made_by["notebook"]))
+
+
+def stale(results: Path, notebooks: Path = NOTEBOOKS) -> dict[str, list[str]]:
+    """Return what changed, by ``profile/notebook``, for every result that is not current."""
+    folders = [path.parent for path in sorted(results.glob("*/*/manifest.json"))]
+    found = {f"{folder.parent.name}/{folder.name}": changed(folder, notebooks) for folder in folders}
+    return {name: names for name, names in found.items() if names}

@@ -1,0 +1,1 @@
+"""How do two samples pull on each other?"""

@@ -1,0 +1,1 @@
+"""The kernel without a gradient of the whole network, layer by layer."""

@@ -1,0 +1,138 @@
+"""What went into every layer, and which gradient came back? One forward and one backward pass, watched by hooks."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+
+from lpntk.kernel.model.paths import path
+
+
+@dataclass
+class Call:
+    """One call of one module: its detached inputs and, after the backward pass, the gradients of its outputs."""
+
+    name: str
+    module: nn.Module
+    args: tuple
+    kwargs: dict[str, Any]
+    edges: list[GradientEdge | None]  # one per output tensor, None where no gradient can flow
+    versions: list[int]
+    grads: list[Tensor | None] = field(default_factory=list)
+
+    @property
+    def input(self) -> Tensor:
+        """The first argument, however it was passed."""
+        return self.args[0] if self.args else next(iter(self.kwargs.values()))
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors of nested tuples, lists and dicts, in order."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from tensors_in(item)
+    elif isinstance(value, dict):
+        yield from tensors_in(list(value.values()))
+
+
+def record(
+    model: nn.Module, modules: dict[str, nn.Module], x: Tensor, direction: Callable[[Tensor], Tensor]
+) -> tuple[list[Call], Tensor, int]:
+    """Run a batch forward and ``sum_i s_i^T z_i`` backward, and return what passed through some modules.
+
+    The gradients of weights are never formed: the backward pass asks for the gradients of the recorded outputs only.
+    An output is remembered by its edge in the graph, taken the moment the module returns, so an in-place operation
+    that follows (``ReLU(inplace=True)``, ``out += x``) does not change what is asked for.
+
+    Args:
+        model: network in evaluation mode.
+        modules: the modules to watch, by name.
+        x: (n, ...) inputs.
+        direction: maps (n, k) logits to constant vectors ``s`` (n, k).
+
+    Returns:
+        The calls in the order they happened, ``s``, and which way the pass took (``paths.py``).
+
+    Raises:
+        RuntimeError: if an input that is still needed was changed in place after a layer had read it.
+    """
+    calls: list[Call] = []
+    with torch.enable_grad():
+        with _hooks(modules, calls), _pooling_keeps_layout(model):
+            logits = model(x)
+        _check_unchanged(calls)
+        s, way = direction(logits.detach()), path(logits, {id(p): name for name, p in model.named_parameters()})
+        edges = [edge for call in calls for edge in call.edges if edge is not None]
+        flows = bool(edges) and logits.requires_grad
+        found = torch.autograd.grad(logits, edges, s, allow_unused=True) if flows else [None] * len(edges)
+    answers = iter(found)
+    for call in calls:
+        call.grads = [None if edge is None else next(answers) for edge in call.edges]
+        call.edges = []  # they keep the graph alive
+    return calls, s, way
+
+
+@contextmanager
+def _hooks(modules: dict[str, nn.Module], calls: list[Call]) -> Iterator[None]:
+    def hook_of(name: str) -> Callable:
+        def hook(module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
+            edges = [get_gradient_edge(t) if t.requires_grad else None for t in tensors_in(output)]
+            versions = [t._version for t in tensors_in((args, kwargs))]
+            calls.append(Call(name, module, _detached(args), _detached(kwargs), edges, versions))
+
+        return hook
+
+    handles = []
+    try:
+        for name, module in modules.items():
+            handles.append(module.register_forward_hook(hook_of(name), with_kwargs=True, prepend=True))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def _pooling_keeps_layout(model: nn.Module) -> Iterator[None]:
+    """Hand max-pooling its gradient channels last where its output was: otherwise torch copies all it reads and writes.
+
+    A flattening layer after the pooling returns the other layout.
+    """
+
+    def hook(module: nn.Module, args: tuple, output: Any) -> None:
+        last = torch.channels_last
+        images = isinstance(output, Tensor) and output.requires_grad and output.ndim == 4
+        if images and output.is_contiguous(memory_format=last):
+            output.register_hook(lambda grad: grad.contiguous(memory_format=last))
+
+    handles = [m.register_forward_hook(hook) for m in model.modules() if isinstance(m, nn.MaxPool2d)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _detached(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach()  # shares the storage and the version counter
+    if isinstance(value, dict):
+        return {key: _detached(item) for key, item in value.items()}
+    if type(value) in (tuple, list):
+        return type(value)(_detached(item) for item in value)
+    return value
+
+
+def _check_unchanged(calls: list[Call]) -> None:
+    for call in calls:
+        if [t._version for t in tensors_in((call.args, call.kwargs))] != call.versions:
+            raise RuntimeError(
+                f"an input of {call.name!r} ({type(call.module).__name__}) was changed in place after the layer had "
+                "read it, so its gradient is lost; use the out-of-place operation there, or inplace=False"
+            )

@@ -1,0 +1,1 @@
+"""The products of a layer's gradients, in the form that is cheapest for it."""

@@ -1,0 +1,217 @@
+"""How does each type of layer form its gradients? Linear and convolutional layers, embeddings, normalisations."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from lpntk.kernel.layerwise.capture import Call
+from lpntk.kernel.layerwise.forms.batched import multiply
+from lpntk.kernel.layerwise.layers import NO_ROOM, Layer, PatchLayer, Room, Tensors, UnsupportedLayerError
+from lpntk.kernel.layerwise.windows import Axis, pad_and_window
+
+# a product for every row of the kernel costs more than copying less saves, where products are smaller than this
+LONG_ENOUGH = 32  # positions
+WIDE_ENOUGH = 16  # entries of a patch in one row of the kernel
+
+
+class Linear(PatchLayer):
+    """``nn.Linear`` on (n, ..., d), or on any shape whose rows are grouped by sample."""
+
+    def __init__(self, call: Call, n: int):
+        super().__init__(call, n)
+        a, d = self.tensors(call, n)
+        (_, self.t, self.q), self.k = a.shape, d.shape[2]
+
+    def tensors(self, call: Call, n: int) -> Tensors:
+        """Return inputs (n, t, q) and output gradients (n, t, k)."""
+        a, (d,) = call.input, call.grads
+        return a.reshape(n, -1, a.shape[-1]), d.reshape(n, -1, d.shape[-1])
+
+    def gradients(self, tensors: Tensors, names: list[str], room: Room = NO_ROOM) -> dict[str, Tensor]:
+        """One batched product."""
+        a, d = tensors
+        found = {}
+        if "weight" in names:
+            weight = room["weight"] if "weight" in room else d.new_empty(len(d), self.k * self.q)
+            multiply(d.mT, a, weight.view(len(d), self.k, self.q))
+            found["weight"] = room.get("weight", weight.view(len(d), self.k, self.q))
+        if "bias" in names:
+            found["bias"] = torch.sum(d, 1, out=room.get("bias"))
+        return found
+
+
+class Conv(PatchLayer):
+    """``nn.Conv1d``, ``2d`` and ``3d`` with any stride, padding, dilation and number of groups."""
+
+    def __init__(self, call: Call, n: int):
+        super().__init__(call, n)
+        conv, (a, d) = self.module, self.tensors(call, n)
+        if a.ndim != conv.weight.ndim:
+            raise ValueError("the input has no batch axis")
+        starts = conv._reversed_padding_repeated_twice[-2::-2]  # padding before each axis
+        padded = conv.padding_mode != "zeros"
+        self.axes = tuple(
+            Axis(size, out, kernel, stride, dilation, 0 if padded else start)
+            for size, out, kernel, stride, dilation, start in zip(
+                a.shape[2:], d.shape[2:], conv.kernel_size, conv.stride, conv.dilation, starts, strict=True
+            )
+        )
+        self.groups, self.t = conv.groups, math.prod(d.shape[2:])
+        self.q = conv.in_channels // conv.groups * math.prod(conv.kernel_size)
+        self.k = conv.out_channels // conv.groups
+
+    def tensors(self, call: Call, n: int) -> Tensors:
+        """Return inputs (n, c, *size), padded unless with zeros, and output gradients (n, k, *out)."""
+        conv, a, (d,) = call.module, call.input, call.grads
+        if len(a) != n:
+            raise ValueError("the first axis does not count the samples")
+        if conv.padding_mode != "zeros":
+            a = nn.functional.pad(a, conv._reversed_padding_repeated_twice, mode=conv.padding_mode)
+        return a, d
+
+    def gradients(self, tensors: Tensors, names: list[str], room: Room = NO_ROOM) -> dict[str, Tensor]:
+        """Patches as a strided view, copied once, then batched products. Fastest on channels-last tensors."""
+        a, d = tensors
+        n, found = len(a), {}
+        if "weight" in names:
+            d_parts = d.unflatten(1, (self.groups, self.k)).flatten(3).mT.flatten(0, 1)  # (n * g, t, k)
+            first, inner = self.axes[0].kernel, self.q // self.axes[0].kernel
+            if "weight" in room and self.groups == 1:
+                weight = room["weight"].view(n, self.k, first, inner)
+                found["weight"] = room["weight"]
+            else:
+                weight = d.new_empty(n * self.groups, self.k, first, inner)  # inner: other kernel axes, then channel
+                shape = (n, self.groups * self.k, *(axis.kernel for axis in self.axes), -1)
+                found["weight"] = weight.view(shape).movedim(-1, 2)
+            if self._in_runs:
+                strips, step = self._strips(a)  # (n * g, rows, inner)
+                for i in range(first):
+                    start = i * step
+                    multiply(d_parts.mT, strips[:, start : start + self.t], weight[:, :, i])
+            else:
+                multiply(d_parts.mT, self._patches(a), weight.flatten(2))
+        if "bias" in names:
+            found["bias"] = torch.sum(d.flatten(2), 2, out=room.get("bias"))
+        return found
+
+    @property
+    def _in_runs(self) -> bool:
+        """Whether moving down by one kernel row is moving on by a run of rows of ``_strips``."""
+        top = self.axes[0]
+        return top.stride == 1 and self.t >= LONG_ENOUGH and self.q // top.kernel >= WIDE_ENOUGH
+
+    def _strips(self, a: Tensor) -> tuple[Tensor, int]:
+        """Return patches without the first kernel axis, (n * g, rows, inner), and the rows from one offset to the next.
+
+        They take a first kernel axis less memory than whole patches: the offset i of that axis sees the t rows from
+        i * step on.
+        """
+        top, *others = self.axes
+        whole = Axis(top.size, top.start + top.size + max(top.end, 0), kernel=1, stride=1, dilation=1, start=top.start)
+        step = math.prod(axis.out for axis in others)
+        strips = self._unfolded(a, (whole, *others)).reshape(len(a) * self.groups, whole.out * step, -1)
+        return strips, top.dilation * step
+
+    def _patches(self, a: Tensor) -> Tensor:
+        """Return (n * g, t, q) patches, entries ordered by kernel offset, then channel."""
+        return self._unfolded(a, self.axes).reshape(len(a) * self.groups, self.t, self.q)
+
+    def _unfolded(self, a: Tensor, axes: tuple[Axis, ...]) -> Tensor:
+        """Return windows as a view (n, g, *out, *kernel, c)."""
+        x, dims = a.movedim(1, -1).unflatten(-1, (self.groups, -1)), len(axes)  # (n, *size, g, c)
+        view = pad_and_window(x, 1, axes)  # (n, *out, g, c, *kernel)
+        group, out, kernel = 1 + dims, range(1, 1 + dims), range(3 + dims, 3 + 2 * dims)
+        return view.permute(0, group, *out, *kernel, group + 1)
+
+    def numbers_in_passing(self) -> int:
+        """The patches or strips, and the gradient."""
+        rows = self.t * self.q
+        if self._in_runs:
+            top = self.axes[0]
+            rows = (top.size + top.start + max(top.end, 0)) * (self.t // top.out) * (self.q // top.kernel)
+        return self.groups * (rows + self.q * self.k)
+
+    def packed(self, tensors: Tensors) -> Tensors:
+        """Channels last, so that a block of samples is gathered in long runs."""
+        return tuple(t.flatten(2).transpose(1, 2) for t in tensors)
+
+    def patches(self, x: Tensor) -> Tensor:
+        """Return (groups, t, n, q) patches, entries ordered by kernel offset, then channel."""
+        n, dims = len(x), len(self.axes)
+        x = x.reshape(n, *(axis.size for axis in self.axes), self.groups, -1)  # (n, *size, g, c)
+        view = pad_and_window(x, 1, self.axes)  # (n, *out, g, c, *kernel)
+        group, channel = 1 + dims, 2 + dims
+        order = (group, *range(1, 1 + dims), 0, *range(3 + dims, 3 + 2 * dims), channel)
+        return view.permute(order).reshape(self.groups, self.t, n, self.q)
+
+
+class Embedding(PatchLayer):
+    """``nn.Embedding``: the patch is a one-hot vector, so two patches agree or have the product zero."""
+
+    serves = ("weight",)
+
+    def __init__(self, call: Call, n: int):
+        module = call.module
+        if module.max_norm is not None or module.scale_grad_by_freq:
+            option = "scale_grad_by_freq" if module.max_norm is None else "max_norm"
+            raise UnsupportedLayerError(
+                f"module {call.name!r} (Embedding) uses {option}, which makes a sample's gradient depend on the rest "
+                "of the batch; build the embedding without it"
+            )
+        super().__init__(call, n)
+        tokens, d = self.tensors(call, n)
+        self.t, self.q, self.k = tokens.shape[1], 0, d.shape[2]  # q: comparing tokens multiplies nothing
+
+    def tensors(self, call: Call, n: int) -> Tensors:
+        """Return tokens (n, t) and output gradients (n, t, k), zero where the token is padding."""
+        tokens, (d,) = call.input.reshape(n, -1), call.grads
+        d = d.reshape(n, tokens.shape[1], -1)
+        padding = self.module.padding_idx
+        return (tokens, d) if padding is None else (tokens, d.masked_fill((tokens == padding).unsqueeze(2), 0))
+
+    def gradients(self, tensors: Tensors, names: list[str], room: Room = NO_ROOM) -> dict[str, Tensor]:
+        """Add every position to the row of its token."""
+        tokens, d = tensors
+        rows = d.new_zeros(len(d), *self.module.weight.shape)
+        return {"weight": rows.scatter_add_(1, tokens.unsqueeze(2).expand_as(d), d)}
+
+    def patches(self, x: Tensor) -> Tensor:
+        """Return tokens (1, t, n, 1)."""
+        return x.T[None, :, :, None]
+
+    def patch_products(self, a: Tensor, b: Tensor, bias: bool, rounded: bool = False) -> Tensor:
+        """Return 1 where two tokens agree: (1, i, 1) and (1, j, 1) give (1, i, j)."""
+        return (a == b.mT).to(self.dtype)
+
+
+class Norm(Layer):
+    """Affine normalisation that does not mix samples: batch norm in evaluation, layer, group, instance, RMS norm."""
+
+    trailing = (nn.LayerNorm, nn.RMSNorm)  # affine over the last axes; the others over axis 1
+
+    def tensors(self, call: Call, n: int) -> Tensors:
+        """Return the input and the output gradient, (n, ...)."""
+        a, (d,) = call.input, call.grads
+        if len(a) != n:
+            raise ValueError("the first axis does not count the samples")
+        return a, d
+
+    def gradients(self, tensors: Tensors, names: list[str], room: Room = NO_ROOM) -> dict[str, Tensor]:
+        """Sum over positions: output gradient times normalised input (weight), output gradient (bias)."""
+        a, d = tensors
+        found = {}
+        for name in names:
+            values = d * self._normalised(a) if name == "weight" else d
+            shape = getattr(self.module, name).shape
+            if isinstance(self.module, self.trailing):
+                found[name] = values.reshape(len(d), -1, *shape).sum(1)
+            else:
+                found[name] = values.reshape(len(d), *shape, -1).sum(2)
+        return found
+
+    def _normalised(self, a: Tensor) -> Tensor:
+        plain = {name: torch.full_like(p, float(name == "weight")) for name, p in self.module.named_parameters()}
+        with torch.no_grad():
+            return functional_call(self.module, plain, (a,))

@@ -1,0 +1,38 @@
+"""How do samples lie in memory? As the processor is fast at, if the model takes it."""
+
+import torch
+from torch import Tensor, nn
+
+from lpntk.machine.device import ran_out
+
+
+def prepared(model: nn.Module, x: Tensor, device: torch.device) -> torch.memory_format:
+    """Return the memory format that samples shall have, and make the model ready for it and for being run again.
+
+    On the CPU convolutions, pooling and patches run faster on channels last, but ``.view`` may refuse that.
+    """
+    layout, convs = torch.preserve_format, [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+    if device.type == "cpu" and convs:
+        layout = torch.channels_last
+        for conv in convs:
+            conv.to(memory_format=layout)
+        try:
+            with torch.no_grad():
+                model(placed(x, device, layout).clone())
+        except RuntimeError as error:
+            if ran_out(error):
+                raise
+            layout = torch.contiguous_format
+            for conv in convs:
+                conv.to(memory_format=layout)
+    given = placed(x, device, layout).clone()
+    with torch.no_grad():
+        model(given)
+    if given._version:  # changed in place, as by ReLU(inplace=True) in front
+        model.register_forward_pre_hook(lambda _, args: (args[0].clone(), *args[1:]), prepend=True)
+    return layout
+
+
+def placed(t: Tensor, device: torch.device, layout: torch.memory_format) -> Tensor:
+    """Move samples to the device, images in a memory format."""
+    return t.to(device, memory_format=layout if t.ndim == 4 else torch.preserve_format)

@@ -1,0 +1,1 @@
+"""A kernel larger than memory: in tiles, on disk, killed and resumed, shared."""

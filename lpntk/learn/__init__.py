@@ -1,0 +1,1 @@
+"""How do networks learn, one or hundreds at once?"""

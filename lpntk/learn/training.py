@@ -1,0 +1,257 @@
+"""How does it learn? One model or hundreds, each on its own samples, with a record of every presentation.
+
+One path for all: the models are cut into stacks (``stacks.py``) of a width that a short timing found best
+(``tuning.py``; a width of 1 is one by one) and that fits the memory, and each stack walks through its epochs with SGD.
+Products of float32 numbers are taken in float32 whatever the surroundings ask for; bfloat16 is for ``amp`` to choose.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from lpntk.kernel.checks import check_labels
+from lpntk.learn.history import History
+from lpntk.learn.schedules import rate
+from lpntk.learn.stacks import Stack, bytes_per_input
+from lpntk.learn.steps import measure, step
+from lpntk.learn.tuning import GIB, choose_width
+from lpntk.machine.device import keep_freed_memory, resolve_device, seeded
+from lpntk.machine.precision import exact
+
+VERSION = 1  # raised when the numbers change (tests/test_golden.py); results made by another are stale
+__all__ = ["DivergenceWarning", "History", "accuracy", "train"]
+
+
+class DivergenceWarning(RuntimeWarning):
+    """Some models of many diverged; ``History.diverged`` marks them."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How every model of a call is trained; see ``train`` for the meaning of the fields."""
+
+    epochs: int
+    lr: float
+    batch_size: int
+    momentum: float
+    weight_decay: float
+    schedule: str
+    dropout: bool
+    shuffle: bool
+    amp: bool
+    train_accuracy: bool | str
+    checkpoints: tuple[int, ...]
+    evaluated: int  # samples in one forward pass of a stack, when accuracies are taken
+
+
+@exact
+def train(
+    models: Sequence[nn.Module],
+    x: Tensor,
+    y: Tensor,
+    subsets: Tensor,
+    *,
+    seeds: Sequence[int],
+    epochs: int,
+    lr: float,
+    batch_size: int = 128,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    schedule: str = "constant",
+    dropout: bool = True,
+    shuffle: bool = True,
+    train_accuracy: bool | str = False,
+    test: tuple[Tensor, Tensor] | None = None,
+    checkpoints: Sequence[int] = (),
+    way: str | int = "auto",
+    memory_budget: int = 2 * GIB,
+    amp: bool = False,
+    on_divergence: str = "raise",
+    device: str | torch.device = "auto",
+    progress: str | None = None,
+) -> History:
+    """Train every model on its own subset, in its own order; the models are changed in place and left in eval mode.
+
+    Args:
+        models: m networks of one architecture. Those with batch norm are trained one by one. Frozen parameters stay.
+        x: (n, ...) inputs, kept on the device as a whole.
+        y: (n,) labels.
+        subsets: (m, size) indices into x: the samples of each model.
+        seeds: m seeds of the order in which samples are presented (and, jointly, of dropout).
+        epochs: passes over the subset.
+        lr: learning rate of the first epoch.
+        batch_size: samples per step, at most; a last smaller batch is kept.
+        momentum: of SGD.
+        weight_decay: of SGD, added to the gradient.
+        schedule: ``constant``, ``step`` or ``cosine``, see ``lpntk.learn.schedules``.
+        dropout: whether dropout layers act.
+        shuffle: a new order in every epoch; otherwise that of the subset.
+        train_accuracy: record after each epoch (``True``), or after the last one (``"last"``), each model's accuracy
+            on its subset.
+        test: (x, y) to record each model's accuracy on after each epoch.
+        checkpoints: numbers of finished epochs at which to keep the state of each model; 0 is before the first step.
+        way: ``auto``, ``single`` (one by one), ``stack`` (as wide as memory allows) or the width itself.
+        memory_budget: bytes that a stack may take.
+        amp: bfloat16 autocast and images with the channels last in memory, on CUDA only.
+        on_divergence: ``raise`` if every model diverged, or ``mark``: warn and mark them whatever their number.
+        device: ``auto``, ``cpu`` or ``cuda[:i]``.
+        progress: words for a progress bar; none by default.
+
+    Raises:
+        ValueError: if the numbers of models, subsets and seeds differ, an option is unknown or out of its range, a
+            subset names a sample that is not there or a label no logit, or ``amp`` meets a CPU.
+        FloatingPointError: if every model's loss stopped being finite. If only some did, or ``on_divergence`` is
+            ``mark``, a ``DivergenceWarning`` is given and the history marks them.
+    """
+    device = resolve_device(device)
+    _check(models, x, y, subsets, seeds, test=test, epochs=epochs, batch_size=batch_size, checkpoints=checkpoints,
+           train_accuracy=train_accuracy, on_divergence=on_divergence, amp=amp, device=device)  # fmt: skip
+    _check_labels(models[0], x, y[subsets].flatten())  # on a CUDA device a wrong one is an assertion without a word
+    m, size = subsets.shape
+    x, y, subsets = x.to(device), y.to(device), subsets.to(device)
+    test = tuple(t.to(device) for t in test) if test is not None else None
+    models = [model.to(device) for model in models]
+    keep_freed_memory(device)
+    evaluated = max(1, min(4096, memory_budget // bytes_per_input(models[0], x[:1])))
+    recipe = Recipe(epochs, lr, min(batch_size, size), momentum, weight_decay, schedule, dropout, shuffle, amp,
+                    train_accuracy, tuple(checkpoints), evaluated)  # fmt: skip
+    rate(schedule, lr, 0, epochs)  # an unknown schedule is refused before the timing
+    steps = epochs * -(-size // recipe.batch_size)
+    width = choose_width(models, x, y, recipe.batch_size, steps=steps, way=way, memory_budget=memory_budget)
+    parts = []
+    cuts = range(0, m, width)
+    with tqdm(total=len(cuts) * epochs, desc=progress, disable=progress is None, leave=False) as bar:
+        for cut in cuts:
+            part = slice(cut, cut + width)
+            parts.append(_train_stack(models[part], x, y, subsets[part], seeds[part], recipe, test, bar))
+    history = History.join(parts)
+    if history.diverged.any():
+        _report(history, lr, on_divergence)
+    return history
+
+
+def _train_stack(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[int], recipe: Recipe, test, bar):
+    """Train one stack from beginning to end."""
+    m, size = subsets.shape
+    device = x.device
+    stack = Stack(models, channels_last=recipe.amp or device.type == "cpu")
+    # torch 2.13's fused SGD leaves float16 and bfloat16 as they were on a CPU (its issue 191763)
+    fused = all(p.dtype in (torch.float32, torch.float64) for p in stack.trained)
+    optimizer = torch.optim.SGD(
+        stack.trained, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=fused
+    )
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    shape = (m, recipe.epochs, size)
+    records = [torch.full(shape, torch.nan), torch.full(shape, torch.nan), torch.zeros(shape, dtype=torch.bool)]
+    accuracies = {"train": torch.full(shape[:2], torch.nan), "test": torch.full(shape[:2], torch.nan)}
+    kept = {0: stack.snapshot()} if 0 in recipe.checkpoints else {}
+    diverged = torch.zeros(m, dtype=torch.bool)
+    with seeded(int(np.random.SeedSequence([s % 2**64 for s in seeds]).generate_state(1)[0]), device):
+        for epoch in range(recipe.epochs):
+            for group in optimizer.param_groups:
+                group["lr"] = rate(recipe.schedule, recipe.lr, epoch, recipe.epochs)
+            if recipe.shuffle:
+                order = torch.stack([torch.randperm(size, generator=g) for g in generators]).to(device)  # (m, size)
+            else:
+                order = torch.arange(size, device=device).expand(m, size)
+            seen = [torch.empty(m, size, dtype=r.dtype, device=device) for r in records]
+            for part in order.split(recipe.batch_size, dim=1):
+                rows = subsets.gather(1, part)  # (m, b) indices into x
+                logits = step(stack, optimizer, x[rows], y[rows], dropout=recipe.dropout, amp=recipe.amp)
+                for record, value in zip(seen, measure(logits, y[rows]), strict=True):
+                    record.scatter_(1, part, value.to(record.dtype))
+            for record, value in zip(records, seen, strict=True):
+                record[:, epoch] = value.cpu()
+            if recipe.train_accuracy is True or (recipe.train_accuracy == "last" and epoch + 1 == recipe.epochs):
+                accuracies["train"][:, epoch] = _stack_accuracy(stack, x, y, subsets, recipe.evaluated)
+            if test is not None:
+                everything = torch.arange(len(test[1]), device=device).expand(m, -1)
+                accuracies["test"][:, epoch] = _stack_accuracy(stack, *test, everything, recipe.evaluated)
+            if epoch + 1 in recipe.checkpoints:
+                kept[epoch + 1] = stack.snapshot()
+            bar.update()
+            diverged |= ~records[0][:, epoch].isfinite().all(dim=1)
+            if diverged.all() and epoch + 1 >= max(recipe.checkpoints, default=0):
+                break
+    diverged |= ~stack.finite()
+    stack.write_back()
+    return History(
+        *records,
+        diverged=diverged,
+        train_accuracy=accuracies["train"] if recipe.train_accuracy else None,
+        test_accuracy=accuracies["test"] if test is not None else None,
+        checkpoints=kept,
+    )
+
+
+@exact
+@torch.no_grad()
+def accuracy(model: nn.Module, x: Tensor, y: Tensor, batch_size: int = 1024) -> float:
+    """Return the share of samples whose largest logit is the label's."""
+    device = next(model.parameters()).device
+    batches = zip(x.split(batch_size), y.split(batch_size), strict=True)
+    hits = [model(a.to(device)).argmax(1).eq(b.to(device)).sum() for a, b in batches]
+    return float(sum(hits)) / len(y)
+
+
+@torch.no_grad()
+def _stack_accuracy(stack: Stack, x: Tensor, y: Tensor, subsets: Tensor, samples: int) -> Tensor:
+    """Return (m,) accuracies, each model on its own rows (m, size) of x; at most ``samples`` inputs at once."""
+    hits = torch.zeros(len(subsets), device=x.device)
+    for rows in subsets.split(max(1, samples // len(subsets)), dim=1):
+        hits += (stack.logits(x[rows]).argmax(dim=2) == y[rows]).sum(dim=1)
+    return (hits / subsets.shape[1]).cpu()
+
+
+def _check(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[int], *, test, epochs: int, batch_size: int,
+           checkpoints: Sequence[int], train_accuracy: bool | str, on_divergence: str, amp: bool,
+           device: torch.device) -> None:  # fmt: skip
+    """Refuse what cannot be meant, before anything is computed."""
+    if subsets.ndim != 2 or not subsets.numel():
+        raise ValueError(f"subsets must be (m, size), one row of samples per model; got {tuple(subsets.shape)}")
+    if not len(models) == len(seeds) == len(subsets):
+        found = f"{len(models)}, {len(subsets)} and {len(seeds)}"
+        raise ValueError(f"models, subsets and seeds must be as many; got {found}")
+    if len({id(model) for model in models}) < len(models):
+        raise ValueError("every subset needs a model of its own; one was given twice")
+    for inputs, labels in ((x, y), *([test] if test is not None else [])):
+        if len(inputs) != len(labels):
+            raise ValueError(f"every input needs its label; got {len(inputs)} inputs and {len(labels)} labels")
+    low, high = int(subsets.min()), int(subsets.max())
+    if low < 0 or high >= len(x):
+        raise ValueError(f"subsets must name samples 0..{len(x) - 1}; got {low if low < 0 else high}")
+    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1; got {value}")
+    if outside := [epoch for epoch in checkpoints if not 0 <= epoch <= epochs]:
+        raise ValueError(f"checkpoints must be numbers of finished epochs, 0..{epochs}; got {outside[0]}")
+    if not (isinstance(train_accuracy, bool) or train_accuracy == "last"):
+        raise ValueError(f"train_accuracy must be True, False or 'last'; got {train_accuracy!r}")
+    if on_divergence not in ("raise", "mark"):
+        raise ValueError(f"on_divergence must be 'raise' or 'mark'; got {on_divergence!r}")
+    if amp and device.type != "cuda":
+        raise ValueError(f"amp=True needs a CUDA device; the device is {device}: use amp=False")
+
+
+def _check_labels(model: nn.Module, x: Tensor, y: Tensor) -> None:
+    with torch.no_grad():
+        k = model.eval()(x[:1].to(next(model.parameters()).device, copy=True)).shape[-1]
+    check_labels(y, y, k, "x", "y")
+
+
+def _report(history: History, lr: float, on_divergence: str) -> None:
+    lost, last = history.diverged, history.loss.shape[1]
+    epochs = history.loss.isfinite().all(dim=2)[lost].sum(dim=1)  # (lost,) epochs that stayed finite
+    words = (
+        f"{int(lost.sum())} of {len(lost)} models diverged in epoch {min(int(epochs.min()) + 1, last)} of {last} "
+        f"or later (the loss or a parameter is NaN or infinite, first in model {int(lost.nonzero()[0])}); lower lr, "
+        f"now {lr}"
+    )
+    if lost.all() and on_divergence == "raise":
+        raise FloatingPointError(words)
+    warnings.warn(words + "; History.diverged marks them", DivergenceWarning, stacklevel=3)

@@ -1,0 +1,1 @@
+"""One room for each question of the book; none imports another."""

@@ -1,0 +1,1 @@
+"""Can difficulty be chosen?"""

@@ -1,0 +1,1 @@
+"""Does difficulty belong to the sample?"""

@@ -1,0 +1,1 @@
+"""Can forgetting be foreseen?"""

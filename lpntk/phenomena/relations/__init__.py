@@ -1,0 +1,1 @@
+"""Are contradictory pairs rare?"""

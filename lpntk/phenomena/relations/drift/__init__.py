@@ -1,0 +1,1 @@
+"""Does the kernel drift in training, and when may it be frozen?"""

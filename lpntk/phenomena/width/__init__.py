@@ -1,0 +1,1 @@
+"""Does lpNTK approach the eNTK?"""

@@ -1,0 +1,1 @@
+"""Every notebook run again by papermill, at a profile."""

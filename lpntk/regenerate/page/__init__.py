@@ -1,0 +1,1 @@
+"""An executed notebook made fit to be shown."""

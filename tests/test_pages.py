@@ -120,3 +120,48 @@ def test_a_search_from_the_disk_finds_pages_and_says_why_it_shows_no_excerpts(re
     page.wait_for_selector("#search-results li a")
     assert "Results come without excerpts" in page.inner_text("body")
     assert reader.noted == []
+
+
+PLANTED = r"""<!doctype html><html lang="en"><title>t</title><body><article>
+<table style="width: 2000px"><tr><td>wide</td></tr></table>
+<div style="overflow: hidden"><img src="drawn.svg" style="width: 3000px"></div>
+<div class="math">\(x\)</div> <p>and $$\frac{1}{2}$$</p> <p style="color: #bbb">pale</p>
+<script>console.error("said aloud"); fetch("https://example.org/").catch(() => {}); throw new Error("thrown")</script>
+</article></body></html>"""
+FOUND = [
+    *("the page scrolls sideways", "cut at the edge: <table", "cut at the edge: <img", "not drawn", "without words"),
+    *("TeX as it was typed", "color-contrast", "image-alt", "said aloud", "thrown", "asked https://example.org/"),
+]
+
+
+def test_planted_faults_are_all_found(reader, axe, tmp_path):
+    (tmp_path / "planted.html").write_text(PLANTED)
+    (tmp_path / "drawn.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
+    reader.noted.clear()
+    reader.page.set_viewport_size(PHONE)
+    reader.page.goto((tmp_path / "planted.html").as_uri())
+    reader.page.evaluate(axe)
+    found = "\n".join([*reader.page.evaluate(STUMBLES), *reader.grave("html"), *reader.noted])
+    for words in FOUND:
+        assert words in found, found
+
+
+LONG = f"""<link rel="stylesheet" href="{(ROOT / "book/assets/book.css").as_uri()}">
+<script src="{(ROOT / "book/assets/scroll.js").as_uri()}"></script>
+<style>span.math {{ display: inline-flex; max-width: 100% }}</style>
+<p><span class="math"><mjx-container><svg width="900" height="9"></svg></mjx-container></span></p>"""
+
+
+def test_a_long_formula_is_named_fades_and_scrolls_by_keyboard_where_it_does_not_fit(reader, tmp_path):
+    (tmp_path / "long.html").write_text(LONG)
+    page = reader.page
+    page.set_viewport_size(PHONE)
+    page.goto((tmp_path / "long.html").as_uri())
+    page.get_by_role("group", name="Formula, wider than the page").focus()
+    left, right = (f"document.querySelector('.wide').style.getPropertyValue('--{side}')" for side in ("left", "right"))
+    assert page.evaluate(f"[{left}, {right}]") == ["0px", "48px"]
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_function(f"{left} === '48px'")
+    page.set_viewport_size(DESK)
+    page.wait_for_function("!document.querySelector('.wide, [tabindex]')")

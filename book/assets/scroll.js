@@ -4,10 +4,10 @@ const WIDE = {
   ".pst-scrollable-table-container, .cell_output > .output:has(table)": "Table, wider than the page",
 };
 
+/* A side fades as far as there is more of it, up to three letters or so. */
 const shade = (box) => {
-  const rest = box.scrollWidth - box.clientWidth - box.scrollLeft;
-  box.classList.toggle("more-left", box.classList.contains("wide") && box.scrollLeft > 1);
-  box.classList.toggle("more-right", box.classList.contains("wide") && rest > 1);
+  const rest = { left: box.scrollLeft, right: box.scrollWidth - box.clientWidth - box.scrollLeft };
+  for (const [side, hidden] of Object.entries(rest)) box.style.setProperty(`--${side}`, `${Math.min(2 * hidden, 48)}px`);
 };
 
 const measure = (box, name) => {

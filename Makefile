@@ -9,7 +9,7 @@ export PROFILE DATA  # read by the shell, so that spaces and quotes in them are 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .NOTPARALLEL:  # a book is built after its results
-.PHONY: book test lab regenerate html bench pair lint lock clean
+.PHONY: book test lab regenerate html pdf pages bench pair lint lock clean
 
 book: regenerate html  ## regenerate at PROFILE, then build the HTML
 
@@ -18,6 +18,12 @@ regenerate: $(READY)  ## run every notebook whose parameters, source or data cha
 
 html: $(READY)  ## build the book from the results of PROFILE, warnings being errors
 	$(BIN)/python book/build.py --profile "$$PROFILE"
+
+pdf: html  ## the whole book as one PDF, printed by the Chromium of this machine
+	$(BIN)/python book/pdf.py --profile "$$PROFILE"
+
+pages: html  ## the built book of the default profile in a browser: what its readers stumble over
+	LPNTK_BOOK=_build/html $(BIN)/python -m pytest --dist load -rs tests/test_pages.py
 
 test: $(READY)  ## all tests
 	$(BIN)/python -m pytest

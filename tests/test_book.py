@@ -28,7 +28,17 @@ ROOT = Path(__file__).resolve().parent.parent
 HTML = Path("_build/smoke/_build/html")
 KEPT = ("results/mnist", "results/mnist-lenet5", "results/mnist-lenet", "results/cifar10")  # committed runs
 SOURCES = ("lpntk", "tests", "bench")  # pages link to them
-PARTS = ("_config.yml", "_toc.yml", "book", "notebooks", *KEPT, "results/bench", *SOURCES)
+PARTS = (
+    "_config.yml",
+    "_toc.yml",
+    "CHANGELOG.md",
+    "CITATION.cff",
+    "book",
+    "notebooks",
+    *KEPT,
+    "results/bench",
+    *SOURCES,
+)
 
 
 def build(root):

@@ -11,11 +11,3 @@ if (location.protocol === "file:") {
     results.before(why);
   });
 }
-
-/* A formula that scrolls can be reached by keyboard; the theme sees to code and tables. */
-const reachable = () => {
-  for (const box of document.querySelectorAll("mjx-container[display]"))
-    box.tabIndex = box.scrollWidth > box.clientWidth ? 0 : -1;
-};
-window.addEventListener("load", () => window.MathJax?.startup?.promise.then(reachable));
-window.addEventListener("resize", reachable);

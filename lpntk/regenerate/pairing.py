@@ -15,8 +15,15 @@ from pathlib import Path
 import jupytext
 import nbformat
 
+from lpntk.report import home
+
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 MARK = "lpntk_cells"  # in a notebook's metadata: the digest of its cells when they were made
+INSTALL = """# on a machine without this project, such as Colab: install it; elsewhere this does nothing
+import importlib.util
+
+if importlib.util.find_spec("lpntk") is None:
+    get_ipython().run_line_magic("pip", "install --quiet git+{url}@{branch}")"""
 ADVICE = (
     "if the .py is right, run `make pair`; if the .ipynb is, take it over with `jupytext --to py:percent` and its path "
     "(which replaces the .py), then run `make pair`"
@@ -24,10 +31,17 @@ ADVICE = (
 
 
 def from_source(source: Path) -> nbformat.NotebookNode:
-    """Return the notebook that a py:percent file says, with cell ids that depend on nothing but the position."""
+    """Return the notebook that a py:percent file says, with cell ids that depend on nothing but the position.
+
+    Where the project has a home, a first cell installs the package from there, for services that open a notebook alone.
+    """
     notebook = jupytext.read(source)
     for i, cell in enumerate(notebook.cells):
         cell.id = f"cell-{i:02d}"
+    if url := home.address():
+        install = nbformat.v4.new_code_cell(INSTALL.format(url=url, branch=home.branch()))
+        install.id, install.metadata["tags"] = "install", ["active-ipynb"]  # a comment, should jupytext write the .py
+        notebook.cells.insert(0, install)
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook.metadata["language_info"] = {"name": "python"}
     return notebook

@@ -8,10 +8,10 @@ import re
 from pathlib import Path
 
 import nbformat
-from lpntk.regenerate.pairing import from_source
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
+from lpntk.regenerate.pairing import from_source
 from lpntk.report import home
 
 RUN = re.compile(r"results/[^/]+/(?P<name>[^/]+)/notebook")

@@ -1,0 +1,48 @@
+"""The tree of the package: rooms of at most 11 entries, imports downwards only, no circle, no phenomenon in another."""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[1] / "lpntk"
+ORDER = ("machine", "keep", "data", "kernel", "learn", "report", "phenomena", "regenerate", "__main__", "__init__")
+MODULES = {
+    path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", "."): path for path in PACKAGE.rglob("*.py")
+}
+
+
+def imports(path):
+    """The modules of the package that a module imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == "lpntk":
+            room = node.module.partition(".")[2]
+            for alias in node.names:
+                yield next(name for name in (f"{room}.{alias.name}", room, "__init__") if name in MODULES)
+
+
+EDGES = {name: set(imports(path)) for name, path in MODULES.items()}
+
+
+def test_a_folder_has_at_most_eleven_entries():
+    for folder in {path.parent for path in MODULES.values()}:
+        entries = [entry for entry in folder.iterdir() if entry.name != "__pycache__"]
+        assert len(entries) <= 11, f"{folder}: {len(entries)}"
+
+
+def test_imports_go_downwards_and_never_from_one_phenomenon_to_another():
+    rank = lambda name: ORDER.index(name.partition(".")[0])
+    for name, found in EDGES.items():
+        for other in found:
+            assert rank(other) <= rank(name), f"{name} imports {other}"
+            if name.startswith("phenomena.") and other.startswith("phenomena."):
+                assert name.split(".")[1] == other.split(".")[1], f"{name} imports {other}"
+
+
+def test_there_is_no_circle():
+    assert list(TopologicalSorter(EDGES).static_order())  # raises CycleError
+
+
+def test_every_room_says_what_it_answers():
+    for name, path in MODULES.items():
+        if name.endswith("__init__"):
+            assert ast.get_docstring(ast.parse(path.read_text("utf-8"))), name

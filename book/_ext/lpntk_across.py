@@ -105,6 +105,8 @@ class Across(SphinxDirective):
             ]
             verdict = f"{{judged}}`{claim}/{profile}`" if profile in judged else NOTHING
             rows.append([name, *cells, *[verdict] * bool(claim)])
+        if void := [head for head, *cells in zip(*rows, strict=True) if len(rows) > 1 and set(cells) == {NOTHING}]:
+            raise ValueError(f"no run has the numbers of {', '.join(void)}")
         table = [list(row) for row in zip(*rows, strict=True)] if "turned" in self.options else rows
         lines = ["| " + " | ".join(row) + " |" for row in table]
         lines.insert(1, "|---" * len(table[0]) + "|")
@@ -150,7 +152,7 @@ class Tabs(SphinxDirective):
             name = self.options["name"] + ("" if profile == first else f"-{profile}")
             lines += [f":::::{{tab-item}} {in_words(made_by['parameters'])}", f":sync: {profile}"]
             lines += [":selected:"] * (profile == first) + ["", f"````{{measured}} {profile}/{self.arguments[0]}"]
-            lines += [f":name: {name}", f":alt: {self.options['alt']}"]
+            lines += [f":name: {name}", f":alt: {in_words(made_by['parameters'])}. {self.options['alt']}"]
             lines += [f":width: {self.options['width']}", ""] if "width" in self.options else [""]
             lines += [line.replace(f"`{notebook}", f"`{profile}/{notebook}") for line in self.content]
             lines += ["````", ":::::", ""]

@@ -124,12 +124,20 @@ def scale(made_by: dict, folder: Path) -> str:
     """One line of Markdown with what a reader must know to weigh a result, which lies in ``folder``."""
     given = made_by["parameters"]
     page = f"/results/{made_by['profile']}/{made_by['notebook'].removesuffix('.py')}/notebook"
-    told = [f"{key} = {markdown(given[key])}" for key in ("n", "epochs", "lr", "seeds", "seed") if key in given]
+    told = [f"{key} = {markdown(plain(given[key]))}" for key in ("n", "epochs", "lr", "seeds", "seed") if key in given]
+    device = markdown(made_by["device"]).replace(", 1 threads", ", 1 thread")
     return (
-        f"Data and network: {markdown(in_words(given) or 'none')}; {', '.join(told)}; {markdown(made_by['device'])}; "
+        f"Data and network: {markdown(in_words(given) or 'none')}; {', '.join(told)}; {device}; "
         f"{duration(folder, made_by['seconds'])}. "
         f"Drawn by {{doc}}`{made_by['notebook']} <{page}>`."
     )
+
+
+def plain(value: object) -> str:
+    """Return a parameter as a reader writes it: a list without brackets, a mapping by its names."""
+    if isinstance(value, dict):
+        return ", ".join(f"{inner} ({name})" for name, inner in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def recorded(name: str, root: Path) -> str:

@@ -145,8 +145,16 @@ def fill(template: str, numbers: Mapping[str, object], origin: str, strict: bool
             raise ValueError(
                 f"{origin}: {key} is {value!r}, which claims.toml would show as {spec!r}: {error}"
             ) from error
-        yield Number(words, f"{origin}: {key}")
+        yield Number(words, source(key, origin))
     yield template[end:]
+
+
+def source(key: str, origin: str) -> str:
+    """Return where a reader finds a number: the file and the key in it, or how it follows from them."""
+    manifest = origin.replace("numbers.json", "manifest.json")
+    if key == "@guess":
+        return f"{manifest}: epochs, times ln {CLASSES}"
+    return f"{manifest}: {key[1:]}" if key.startswith("@") else f"{origin}: {key}"
 
 
 def load(path: Path, results: Path, shown: Callable[[str], str] = lambda notebook: SHOWN) -> list[Claim]:

@@ -9,7 +9,8 @@ NETWORKS = {"mlp": "MLP", "lenet5": "LeNet-5", "lenet": "the paper's LeNet", "re
 def in_words(parameters: dict[str, object]) -> str:
     """Return data set and network of a run, such as ``CIFAR-10, ResNet-18 (width 8)``."""
     dataset, model = str(parameters.get("dataset", "")), str(parameters.get("model", ""))
-    words = [DATA.get(dataset, Path(dataset).name), NETWORKS.get(model, model)]
+    networks = "MLPs of many widths" if "widths" in parameters else NETWORKS.get(model, model)
+    words = [DATA.get(dataset, Path(dataset).name), networks]
     options = parameters.get("options") or {}
     detail = ", ".join(f"{name} {_plain(value)}" for name, value in options.items())
     return ", ".join(filter(None, words)) + (f" ({detail})" if detail and model else "")

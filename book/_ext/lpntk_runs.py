@@ -72,6 +72,8 @@ def page(
     today = jupytext.read(written).cells
     now = [cell for cell in today if cell.cell_type == "code" and not _given(cell)]
     if [_meaning(cell.source) for cell in ran] == [_meaning(cell.source) for cell in now]:
+        for cell, written_now in zip(ran, now, strict=True):
+            cell.source = written_now.source  # the same, but it may import from elsewhere now
         outputs = iter(ran)
         cells = [next(outputs) if cell.cell_type == "code" else _linked(cell) for cell in today if not _given(cell)]
     else:
@@ -101,7 +103,10 @@ def _given(cell: NotebookNode) -> bool:
 
 
 def _meaning(code: str) -> str:
-    return ast.dump(ast.parse(code))
+    """Return what a cell does, whatever places it imports from: a module may have moved since."""
+    tree = ast.parse(code)
+    tree.body = [node for node in tree.body if not isinstance(node, ast.Import | ast.ImportFrom)]
+    return ast.dump(tree)
 
 
 def _linked(cell: NotebookNode) -> NotebookNode:

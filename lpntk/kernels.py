@@ -35,12 +35,14 @@ from lpntk.room import smaller_when_full
 from lpntk.signs import Signs, sign_vectors
 from lpntk.sketch import Sketch, SketchedGram
 from lpntk.store import Memory, opened
+from lpntk.surroundings import check_surroundings, uncached
 
 VERSION = 1  # raised when the numbers change (tests/test_golden.py); results made by another are stale
 Engine = LayerwiseGram | SketchedGram | OneByOne
 
 
 @smaller_when_full  # makes a number of memory_budget and a torch.device of device
+@uncached()
 def kernel_matrix(
     model: nn.Module,
     x: Tensor,
@@ -94,23 +96,20 @@ def kernel_matrix(
             which.
     """
     rank, size = distributed.world()
+    check_surroundings()
     if sketch is not None and not isinstance(sketch, Sketch):
         sketch = Sketch(check_number("sketch", sketch))
-    if torch.is_inference_mode_enabled():
-        raise ValueError("a kernel is made of gradients, which torch.inference_mode forbids; call it outside")
     check_types(model, x, y, x2, y2)
     if size > 1 and out is None:
         raise ValueError(f"{size} processes share this kernel through a file: give out='somewhere/kappa.npy'")
     check_model(model)
-    given = model
-    model, x, x2 = cast(copied(given).to(device), x, x2, precision, device)
+    model, x, x2 = cast(copied(model).to(device), x, x2, precision, device)
     symmetric = x2 is None
     with matmul_precision(None, device), recurrent_in_evaluation(model, device):
         check_inputs(model, x, y, x2, y2)
         rows, columns = (x, y), (x, y) if symmetric else (x2, y2)
         layout = prepared(model, x[:2], device)
-        with torch.enable_grad():
-            check_apart(model, given, model(placed(x[:2], device, layout).clone()))
+        check_apart(model, placed(x[:2], device, layout))
         direction = partial(sign_vectors, signs=signs, unit=normalize)
         direction(torch.zeros(1, 2), torch.zeros(1))  # an unknown name is refused at once
         few = [

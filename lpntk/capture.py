@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from lpntk.paths import path
+from lpntk.copies import check_own
+from lpntk.paths import nodes, path
 
 
 @dataclass
@@ -60,6 +61,7 @@ def record(
         The calls in the order they happened, ``s``, and which way the pass took (``paths.py``).
 
     Raises:
+        ValueError: if the pass reads parameters that are not the model's.
         RuntimeError: if an input that is still needed was changed in place after a layer had read it.
     """
     calls: list[Call] = []
@@ -67,10 +69,14 @@ def record(
         with _hooks(modules, calls), _pooling_keeps_layout(model):
             logits = model(x)
         _check_unchanged(calls)
-        s, way = direction(logits.detach()), path(logits, {id(p): name for name, p in model.named_parameters()})
+        s, graph = direction(logits.detach()), list(nodes(logits))
+        check_own(model, graph)
+        way = path(graph, {id(p): name for name, p in model.named_parameters()})
+        del graph  # it holds what autograd saved
         edges = [edge for call in calls for edge in call.edges if edge is not None]
         flows = bool(edges) and logits.requires_grad
-        found = torch.autograd.grad(logits, edges, s, allow_unused=True) if flows else [None] * len(edges)
+        # of a number: to compare the shapes of anything else torch imports sympy, which takes half a second
+        found = torch.autograd.grad((logits * s).sum(), edges, allow_unused=True) if flows else [None] * len(edges)
     answers = iter(found)
     for call in calls:
         call.grads = [None if edge is None else next(answers) for edge in call.edges]

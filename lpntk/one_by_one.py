@@ -10,9 +10,11 @@ import time
 import torch
 from torch import Tensor, nn
 
+from lpntk.copies import check_own
 from lpntk.coverage import TRIED, Direction, weights_at_random
 from lpntk.gradients import trainable
 from lpntk.gram import mirrored
+from lpntk.paths import nodes
 from lpntk.precision import kernel_dtype, product, tolerance
 from lpntk.trial import check_fixed
 
@@ -74,6 +76,7 @@ class OneByOne:
             p.grad = None
         with torch.enable_grad():
             logits = self.model(x.clone())
+            check_own(self.model, nodes(logits))
             s = self.direction(logits.detach(), y)
             # not autograd.grad, which reentrant checkpoints forbid
             torch.autograd.backward(logits, s if e is None else s * e[:, None].to(s))

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from lpntk.coverage import Direction, UnexplainedError
+from lpntk.coverage import Direction
 from lpntk.gradients import combined_gradients
+from lpntk.ownership import UnexplainedError
 from lpntk.precision import tolerance
 
 

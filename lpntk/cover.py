@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from lpntk.any_layer import AnyLayer
 from lpntk.capture import Call, record
-from lpntk.coverage import Coverage, UnexplainedError, Use, signature, weights_at_random
+from lpntk.coverage import Coverage, Use, signature
 from lpntk.coverage import combined as combined_by_layers
 from lpntk.device import ran_out
 from lpntk.dispatch import layer_for
 from lpntk.gradients import per_sample_gradients, trainable
 from lpntk.layers import Layer
+from lpntk.ownership import UnexplainedError, weights_at_random
 from lpntk.trial import CHEAP, check_fixed, combined, in_double
 
 log = logging.getLogger(__name__)
@@ -85,7 +86,9 @@ def cover(model: nn.Module, x: Tensor) -> Coverage:
 def _recorded(model: nn.Module, x: Tensor) -> tuple:
     """Return the modules with trainable parameters, their calls, the layers of these, random ``s``, and the way."""
     owners = {name: m for name, m in model.named_modules() if any(p.requires_grad for p in m.parameters(recurse=False))}
-    toward = lambda logits: torch.randn(logits.shape, generator=torch.Generator().manual_seed(0)).to(logits)
+    toward = lambda logits: torch.randn(logits.shape, generator=torch.Generator().manual_seed(0), device="cpu").to(
+        logits
+    )
     calls, s, way = record(model, owners, x, toward)
     return owners, calls, _layers(calls, len(x), trainable(model)), s, way
 

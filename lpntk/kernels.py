@@ -21,7 +21,7 @@ from lpntk import distributed
 from lpntk.blocks import Cut, Tile, cut
 from lpntk.checks import check_inputs, check_model, check_number, check_types
 from lpntk.copies import check_apart, copied
-from lpntk.coverage import Direction, UnexplainedError
+from lpntk.coverage import Direction
 from lpntk.device import ran_out, recurrent_in_evaluation
 from lpntk.gradients import trainable
 from lpntk.gram import LayerwiseGram, mirrored
@@ -29,6 +29,7 @@ from lpntk.layers import UnsupportedLayerError
 from lpntk.layout import placed, prepared
 from lpntk.one_by_one import OneByOne
 from lpntk.outflow import Outflow
+from lpntk.ownership import UnexplainedError
 from lpntk.precision import Precision, cast, kernel_dtype, matmul_precision
 from lpntk.reuse import identity, recheck
 from lpntk.room import smaller_when_full

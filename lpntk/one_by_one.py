@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from lpntk.copies import check_own
-from lpntk.coverage import TRIED, Direction, weights_at_random
+from lpntk.coverage import TRIED, Direction
 from lpntk.gradients import trainable
 from lpntk.gram import mirrored
+from lpntk.ownership import weights_at_random
 from lpntk.paths import nodes
 from lpntk.precision import kernel_dtype, product, tolerance
 from lpntk.trial import check_fixed

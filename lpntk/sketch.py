@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from lpntk.capture import Call
 from lpntk.cover import cover
-from lpntk.coverage import TRIED, Direction, UnexplainedError
+from lpntk.coverage import TRIED, Direction
 from lpntk.gradients import trainable
 from lpntk.gram import mirrored
+from lpntk.ownership import UnexplainedError
 from lpntk.precision import tolerance
 from lpntk.projections import Dense, Kronecker, shares
 

@@ -186,6 +186,66 @@ def test_two_samples_that_a_batch_swaps_inside(n):
     check_alone(Sorted(), x, y)
 
 
+@pytest.mark.parametrize("pair", [(7, 8), (3, 20), (10, 11)])
+def test_two_samples_that_none_was_tried_of(pair):
+    x, y = data(6)
+    x[:, 0] = -torch.arange(N, dtype=torch.float)
+    x[list(pair), 0] = x[list(pair[::-1]), 0].clone()
+    check_alone(Sorted(), x, y)
+
+
+def test_two_samples_among_many():
+    torch.manual_seed(0)
+    x, y = torch.randn(700, 6), torch.arange(700) % 3
+    x[:, 0] = -torch.arange(700) / 100
+    x[[400, 401], 0] = x[[401, 400], 0].clone()
+    check_alone(Sorted(), x, y)
+
+
+class Turned(nn.Module):
+    """Hands a sample the numbers of the next one where both are marked, by the same operations for any batch."""
+
+    def __init__(self, before):
+        super().__init__()
+        torch.manual_seed(3)
+        self.fc, self.before = nn.Linear(6, 3), before
+
+    def forward(self, x):
+        places, marked = torch.arange(len(x)), (x[:, 0] > 50).nonzero()[:, 0]
+        places[marked] = marked.flip(0)
+        return self.fc(x[places]) if self.before else self.fc(x)[places]
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_logits_that_two_samples_exchange(before):
+    x, y = data(6)
+    x[[7, 15], 0] = 100.0
+    check_alone(Turned(before), x, y)
+
+
+class Grouped(nn.Module):
+    """Rows by position first for some batches: the same operations and shapes, with other arguments."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(3)
+        self.a, self.b = nn.Linear(6, 5), nn.Linear(5, 3)
+
+    def forward(self, x):
+        n, t = x.shape[:2]
+        there = torch.arange(n * t)
+        if (x > 50).any():
+            there = there.view(n, t).t().reshape(-1)
+        h = torch.tanh(self.a(x.reshape(n * t, 6)[there].view(n, t, 6)))
+        return self.b(h.reshape(n * t, 5)[there.argsort()].view(n, t, 5).mean(1))
+
+
+def test_rows_that_some_batches_group_otherwise():
+    x, y = data(4, 6)
+    x[9, 1, 2] = 100.0
+    check_alone(Grouped(), x, y)
+
+
 # ---- refused before, though fine
 
 

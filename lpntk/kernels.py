@@ -82,7 +82,10 @@ def kernel_matrix(
         precision: ``float32``, ``float64``, ``tf32`` (CUDA only) or ``bf16`` (fast on CUDA); by default as the
             parameters are. The last two multiply rounded numbers and sum in float32, ``bf16`` in the Gram matrix only.
         out: an ``.npy`` to write to. A run that was killed goes on from its last finished tile; a finished file is
-            handed back once its checksums agree. The folder ``<out>.lpntk`` beside it holds them.
+            handed back once its checksums agree. The folder ``<out>.lpntk`` beside it holds them, and what the file is
+            the kernel of: options, samples, parameters, buffers and attributes of the model (numbers, words, tensors,
+            functions, and what lists, dicts and simple objects hold of them). Code of classes, and what they read by
+            global names, is not held there: after a change of these give another ``out``.
         progress: show a bar with rate and time left.
 
     Returns:
@@ -104,7 +107,8 @@ def kernel_matrix(
     if size > 1 and out is None:
         raise ValueError(f"{size} processes share this kernel through a file: give out='somewhere/kappa.npy'")
     check_model(model)
-    model, x, x2 = cast(copied(model).to(device), x, x2, precision, device)
+    given = model
+    model, x, x2 = cast(copied(given).to(device), x, x2, precision, device)
     symmetric = x2 is None
     with matmul_precision(None, device), recurrent_in_evaluation(model, device):
         check_inputs(model, x, y, x2, y2)
@@ -134,7 +138,7 @@ def kernel_matrix(
         else:
             samples = {"x": x, "y": y, "x2": x2, "y2": y2}
             by = f"{precision}, drawn on {device.type}" if sketch else precision  # a sketch depends on the device
-            told = identity(model, samples, signs=signs, normalize=normalize, by=by, sketch=sketch)
+            told = identity(model, samples, given, signs=signs, normalize=normalize, by=by, sketch=sketch)
             with distributed.first_rank_first(rank, size):
                 store = files.enter_context(opened(out, plan, dtype, told, rank))
             again = lambda side, start, stop: engine.features(*(place(t[start:stop]) for t in (rows, columns)[side]))

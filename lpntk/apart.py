@@ -5,7 +5,7 @@ operations as for those that were tried. Whoever meets one has to look at every 
 convolutions and activations needs no look.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -39,7 +39,8 @@ class Together(TorchDispatchMode):
         return out
 
     def _is_apart(self, func: Any, args: tuple, kwargs: dict | None, out: Any) -> bool:
-        rows = [t for t in _tensors((args, kwargs)) if t.ndim and _place(t) not in self.own]
+        given = _tensors([*args, *kwargs.values()] if kwargs else args)
+        rows = [t for t in given if t.ndim and _place(t) not in self.own]
         if not rows:
             return True  # made of what belongs to no sample
         rule = RULES.get(func.overloadpacket)
@@ -49,14 +50,15 @@ class Together(TorchDispatchMode):
             return False
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from _tensors(item)
-    elif isinstance(value, dict):
-        yield from _tensors(list(value.values()))
+def _tensors(args: Iterable) -> list[Tensor]:
+    """Return the tensors among arguments and in lists of them."""
+    found = []
+    for value in args:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, list | tuple):
+            found += [t for t in value if isinstance(t, Tensor)]
+    return found
 
 
 def _place(t: Tensor) -> int:
@@ -99,6 +101,12 @@ def _along(axes: Callable[[tuple], list[int]]) -> Rule:
     return rule
 
 
+def _rows_in_place(rows: list[Tensor], args: tuple, out: Tensor, n: int) -> bool:
+    """Other strides, by which every row still has a part of the memory to itself, one after the other."""
+    extent = sum((size - 1) * stride for size, stride in zip(out.shape[1:], out.stride()[1:], strict=True))
+    return len(args) == 3 and out.stride(0) * len(out) == out.numel() and extent < out.stride(0)
+
+
 def _entry_by_entry(rows: list[Tensor], args: tuple, out: Any, n: int) -> bool:
     """A product or attention for every entry of the first axis."""
     return all(t.ndim > 2 and len(t) == len(rows[0]) for t in _tensors(args))
@@ -119,6 +127,7 @@ RULES = {
     **_rules("native_layer_norm", _input(0, lambda args: len(args[1]) < args[0].ndim)),
     **_rules("addmm embedding", _input(1)),
     **_rules("view _unsafe_view unsqueeze expand", _reshaped),
+    **_rules("as_strided_", _rows_in_place),  # of pooling to one pixel, channels last
     **_rules("_softmax _log_softmax select unbind", _along(lambda args: [args[1]])),
     **_rules("slice", _along(lambda args: [args[1]])),
     **_rules("split split_with_sizes", _along(lambda args: [args[2]])),

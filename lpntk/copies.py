@@ -7,8 +7,9 @@ together with its graph: what was computed from parameters and kept is a constan
 here shows in the graph of a pass, which then begins with a parameter that is not the copy's own.
 """
 
+import copy
 from collections.abc import Iterable
-from typing import Any
+from types import FunctionType
 from weakref import WeakKeyDictionary, ref
 
 import torch
@@ -39,12 +40,13 @@ def copied(model: nn.Module) -> nn.Module:
     Raises:
         ValueError: if something in the model cannot be copied.
     """
-    memo: dict[int, Any] = {}
+    memo, functions = {}, False
     for value in everything(model):  # an older weight norm's weight is computed anew by its hook, others may not be
+        functions |= isinstance(value, FunctionType)
         if isinstance(value, Tensor) and value.grad_fn is not None:
             memo[id(value)] = Computed(value.detach().clone())
     try:
-        found = Rebinding(memo).copied(model)
+        found = Rebinding(memo).copied(model) if functions else copy.deepcopy(model, memo)
     except UNCOPIED as error:
         raise ValueError(
             f"the model cannot be copied ({error}), and the kernel works on a copy to leave yours as it is; give a new "

@@ -11,7 +11,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from lpntk.apart import Together
 from lpntk.copies import check_own
-from lpntk.ownership import check_company, check_rows
+from lpntk.ownership import UnexplainedError, check_company, check_rows
 from lpntk.paths import nodes, path
 
 
@@ -70,7 +70,7 @@ def record(
 
     Raises:
         ValueError: if the pass reads parameters that are not the model's.
-        UnexplainedError: if rows that must be grouped by sample are not.
+        UnexplainedError: if rows that must be grouped by sample are not, or a part of the graph is hidden.
         RuntimeError: if an input that is still needed was changed in place after a layer had read it.
     """
     calls: list[Call] = []
@@ -81,6 +81,8 @@ def record(
         _check_unchanged(calls)
         s, graph = direction(logits.detach()), list(nodes(logits))
         check_own(model, graph)
+        if any("Checkpoint" in node.name() for node in graph):  # of a reentrant one
+            raise UnexplainedError("a checkpoint makes its graph during the backward pass (use_reentrant=True)")
         way = path(graph, {id(p): name for name, p in model.named_parameters()})
         del graph  # it holds what autograd saved
         edges = [edge for call in calls for edge in call.edges if edge is not None]

@@ -8,7 +8,8 @@ here shows in the graph of a pass, which then begins with a parameter that is no
 """
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from types import FunctionType
 from weakref import WeakKeyDictionary, ref
 
@@ -92,11 +93,40 @@ def check_own(model: nn.Module, graph: Iterable[Node]) -> None:
             raise ValueError(_strange(model, leaf))
 
 
+@contextmanager
+def untouched(model: nn.Module) -> Iterator[None]:
+    """Let no backward pass reach a parameter of the models that this one is a copy of, by whatever graph.
+
+    A reentrant checkpoint makes its graph during the backward pass, where nobody sees it.
+
+    Raises:
+        ValueError: if one does, before the gradient is added to what lies there.
+    """
+
+    def refuse(p: Tensor) -> Callable:
+        def hook(_: Tensor) -> None:
+            raise ValueError(_strange(model, p))
+
+        return hook
+
+    with ExitStack() as hooks:
+        for p in (p for original in _lineage(model) for p in original.parameters()):
+            if p.requires_grad:
+                hooks.callback(p.register_hook(refuse(p)).remove)
+        yield
+
+
+def _lineage(model: nn.Module) -> Iterator[nn.Module]:
+    """Yield what a model is a copy of, and what that is a copy of."""
+    while (model := _originals.get(model, lambda: None)()) is not None:
+        yield model
+
+
 def _strange(model: nn.Module, leaf: Tensor) -> str:
     if isinstance(leaf, Computed):
         return COMPUTED.format(shape=tuple(leaf.shape))
-    while (model := _originals.get(model, lambda: None)()) is not None:
-        for name, p in model.named_parameters():
+    for original in _lineage(model):
+        for name, p in original.named_parameters():
             if p is leaf:
                 return (
                     f"a copy of the model still reads the original's parameter {name!r}: something in it finds the "

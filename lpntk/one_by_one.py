@@ -10,7 +10,7 @@ import time
 import torch
 from torch import Tensor, nn
 
-from lpntk.copies import check_own
+from lpntk.copies import check_own, untouched
 from lpntk.coverage import TRIED, Direction
 from lpntk.gradients import trainable
 from lpntk.gram import mirrored
@@ -46,7 +46,8 @@ class OneByOne:
         self._params = list(params.values())
         self._like = torch.empty(0, sum(p.numel() for p in self._params), dtype=kernel_dtype(self._params)).to(x.device)
         e = weights_at_random(len(x)).to(x.device)
-        want, logits = self._backward(x, y, e)
+        with untouched(model):
+            want, logits = self._backward(x, y, e)
         check_fixed(model, x, logits, tolerance(model, x.device), FEW)
         begun = time.perf_counter()
         rows = self.features(x, y)
@@ -67,8 +68,9 @@ class OneByOne:
     def features(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the (n, p) gradients of a block of samples."""
         rows = self._like.new_empty(len(x), self._like.shape[1])
-        for i, row in enumerate(rows):
-            row.copy_(self._backward(x[i : i + 1], y[i : i + 1])[0])
+        with untouched(self.model):
+            for i, row in enumerate(rows):
+                row.copy_(self._backward(x[i : i + 1], y[i : i + 1])[0])
         return rows
 
     def _backward(self, x: Tensor, y: Tensor, e: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -111,7 +111,7 @@ def identity(
         weights.update(_bytes(value))
     frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
     samples = {name: hashlib.sha256(_bytes(t)).hexdigest() for name, t in tensors.items() if t is not None}
-    told = {"model": weights.hexdigest(), "attributes": attributes(given or model), "frozen": frozen}
+    told = {"model": weights.hexdigest(), "attributes": attributes(model if given is None else given), "frozen": frozen}
     return {**told, **samples, **{k: str(v) for k, v in options.items()}}
 
 

@@ -301,6 +301,38 @@ def test_what_torch_func_cannot_enter(model):
     check_alone(model, *data(6))
 
 
+class Hidden(nn.Module):
+    """A backward pass within the backward pass, that leads to parameters from a tensor that is none."""
+
+    def __init__(self, run):
+        super().__init__()
+        torch.manual_seed(7)
+        self.a, self.b, self.run = nn.Linear(6, 5), nn.Linear(5, 3), run
+
+    def forward(self, x):
+        h = self.run(lambda t: torch.tanh(self.a(t)), x.clone().requires_grad_())
+        return self.b(h)
+
+
+class Rerun(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, function, x):
+        ctx.function, ctx.x = function, x.detach()
+        return function(x)
+
+    @staticmethod
+    def backward(ctx, g):
+        with torch.enable_grad():
+            x = ctx.x.requires_grad_()
+            torch.autograd.backward(ctx.function(x), g)
+        return None, x.grad
+
+
+@pytest.mark.parametrize("run", [lambda f, x: checkpoint(f, x, use_reentrant=True), Rerun.apply], ids=["torch", "own"])
+def test_a_backward_pass_within_the_backward_pass(run):
+    check_alone(Hidden(run), *data(6))
+
+
 def test_the_last_resort_says_that_it_is_slow(caplog):
     kernel_matrix(Opaque(), *data(6))
     assert "differentiated alone instead" in caplog.text

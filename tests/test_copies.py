@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from oracle import alone, relative_error
 from torch import nn
 from torch.nn.utils import parametrize
+from torch.utils.checkpoint import checkpoint
 
 from lpntk.kernels import kernel_matrix
 
@@ -192,6 +193,26 @@ def test_and_where_each_sample_is_differentiated_alone():
     x[11, 0] = 100.0
     with pytest.raises(ValueError, match=r"reads the original's parameter 'inner\."):
         kernel_matrix(OneByOne(), x, y)
+
+
+class Rerun(Seldom):
+    """Its checkpoint builds a graph during the backward pass only."""
+
+    def forward(self, x):
+        return checkpoint(self.kept, x.clone().requires_grad_(), use_reentrant=True) + self.inner(x)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_nor_does_a_backward_pass_within_a_backward_pass_reach_the_original(there):
+    model, (x, y) = Rerun(), data()
+    if there:
+        model(x).sum().backward()
+    before = [p.grad.clone() if there else None for p in model.parameters()]
+    with pytest.raises(ValueError, match=r"reads the original's parameter 'inner\."):
+        kernel_matrix(model, x, y)
+    for p, grad in zip(model.parameters(), before, strict=True):
+        assert torch.equal(p.grad, grad) if there else p.grad is None
+        assert not p._backward_hooks
 
 
 # ---- what was computed from parameters and kept

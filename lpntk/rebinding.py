@@ -70,6 +70,7 @@ class Rebinding:
             return self.memo.get(id(old), old)
         named = {name: old.__globals__[name] for name in old.__code__.co_names if name in old.__globals__}
         found = {name: self._held(value) for name, value in named.items() if _owner(value) in self.memo}
+        found = {name: value for name, value in found.items() if value is not named[name]}
         # the function and its cells are known before they are filled: a function may hold itself
         cells = tuple(self.memo.setdefault(id(cell), CellType()) for cell in old.__closure__ or ())
         scope = {**old.__globals__, **found} if found else old.__globals__

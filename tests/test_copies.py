@@ -134,6 +134,23 @@ def test_the_original_is_left_as_it_was():
     assert model.kept.func.__closure__[0].cell_contents is inside is model.inner
 
 
+class Told(nn.Module):
+    """Tells functions apart by which they are."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.kept, self.run = mlp(), [F.relu, F.max_pool1d], lambda t: self.fc(t)
+
+    def forward(self, x):
+        assert self.kept[0] is F.relu
+        assert self.kept[1] is F.max_pool1d
+        return self.run(x)
+
+
+def test_functions_that_hold_nothing_stay_what_they_are():
+    check(Told)
+
+
 class Slotted:
     """A copy of it holds what it held: it says so itself."""
 

@@ -24,7 +24,7 @@ class Rebinding:
     """
 
     def __init__(self, memo: dict[int, Any]):
-        self.memo, self._made, self._counted, self._seen = memo, set(), 0, set()
+        self.memo, self._made, self._counted, self._seen, self._open = memo, set(), 0, set(), set()
 
     def copied(self, value: Any) -> Any:
         """Return a deep copy, rebound."""
@@ -69,8 +69,10 @@ class Rebinding:
         if id(old) in self.memo or self._is_made(old):
             return self.memo.get(id(old), old)
         named = {name: old.__globals__[name] for name in old.__code__.co_names if name in old.__globals__}
-        found = {name: self._held(value) for name, value in named.items() if _owner(value) in self.memo}
+        copied = lambda i: i in self.memo and i not in self._open  # torch's own functions name each other
+        found = {name: self._held(value) for name, value in named.items() if copied(_owner(value))}
         found = {name: value for name, value in found.items() if value is not named[name]}
+        self._open.add(id(old))
         # the function and its cells are known before they are filled: a function may hold itself
         cells = tuple(self.memo.setdefault(id(cell), CellType()) for cell in old.__closure__ or ())
         scope = {**old.__globals__, **found} if found else old.__globals__
@@ -89,6 +91,7 @@ class Rebinding:
             )
         changed |= new.__defaults__ is not old.__defaults__ or new.__kwdefaults__ is not old.__kwdefaults__
         new.__dict__.update((name, self._held(value)) for name, value in vars(old).items())
+        self._open.discard(id(old))
         if not changed:
             self.memo[id(old)] = old  # some are told apart by which they are, as torch's own
         return self.memo[id(old)]

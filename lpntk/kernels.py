@@ -114,7 +114,7 @@ def kernel_matrix(
         check_inputs(model, x, y, x2, y2)
         rows, columns = (x, y), (x, y) if symmetric else (x2, y2)
         layout = prepared(model, x[:2], device)
-        check_apart(model, placed(x[:2], device, layout))
+        check_apart(model, placed(x[:1], device, layout))
         direction = partial(sign_vectors, signs=signs, unit=normalize)
         direction(torch.zeros(1, 2), torch.zeros(1))  # an unknown name is refused at once
         few = [

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from networks import Opaque
-from oracle import oracle_kernel, relative_error
+from oracle import alone, oracle_kernel, relative_error
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 from torch.utils.checkpoint import checkpoint
@@ -32,19 +32,6 @@ def check(model, x, y, plain=None, tolerance=1e-5):
     got = kernel_matrix(model, x, y)
     assert relative_error(got, oracle_kernel(plain or model, x, y)) < tolerance
     return got
-
-
-def alone(model, x, y):
-    """The kernel from one backward pass per sample, in float64: for what torch.func cannot enter."""
-    rows = []
-    for i in range(len(x)):
-        model.zero_grad()
-        z = model(x[i : i + 1])
-        torch.autograd.backward(z, (2 * F.one_hot(y[i : i + 1], z.shape[1]) - 1).to(z) / z.shape[1] ** 0.5)
-        gradients = [torch.zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in model.parameters()]
-        rows.append(torch.cat(gradients).double())
-    model.zero_grad()
-    return torch.stack(rows) @ torch.stack(rows).T
 
 
 def check_alone(model, x, y, tolerance=1e-5):
@@ -199,6 +186,66 @@ def test_two_samples_that_a_batch_swaps_inside(n):
     check_alone(Sorted(), x, y)
 
 
+@pytest.mark.parametrize("pair", [(7, 8), (3, 20), (10, 11)])
+def test_two_samples_that_none_was_tried_of(pair):
+    x, y = data(6)
+    x[:, 0] = -torch.arange(N, dtype=torch.float)
+    x[list(pair), 0] = x[list(pair[::-1]), 0].clone()
+    check_alone(Sorted(), x, y)
+
+
+def test_two_samples_among_many():
+    torch.manual_seed(0)
+    x, y = torch.randn(700, 6), torch.arange(700) % 3
+    x[:, 0] = -torch.arange(700) / 100
+    x[[400, 401], 0] = x[[401, 400], 0].clone()
+    check_alone(Sorted(), x, y)
+
+
+class Turned(nn.Module):
+    """Hands a sample the numbers of the next one where both are marked, by the same operations for any batch."""
+
+    def __init__(self, before):
+        super().__init__()
+        torch.manual_seed(3)
+        self.fc, self.before = nn.Linear(6, 3), before
+
+    def forward(self, x):
+        places, marked = torch.arange(len(x)), (x[:, 0] > 50).nonzero()[:, 0]
+        places[marked] = marked.flip(0)
+        return self.fc(x[places]) if self.before else self.fc(x)[places]
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_logits_that_two_samples_exchange(before):
+    x, y = data(6)
+    x[[7, 15], 0] = 100.0
+    check_alone(Turned(before), x, y)
+
+
+class Grouped(nn.Module):
+    """Rows by position first for some batches: the same operations and shapes, with other arguments."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(3)
+        self.a, self.b = nn.Linear(6, 5), nn.Linear(5, 3)
+
+    def forward(self, x):
+        n, t = x.shape[:2]
+        there = torch.arange(n * t)
+        if (x > 50).any():
+            there = there.view(n, t).t().reshape(-1)
+        h = torch.tanh(self.a(x.reshape(n * t, 6)[there].view(n, t, 6)))
+        return self.b(h.reshape(n * t, 5)[there.argsort()].view(n, t, 5).mean(1))
+
+
+def test_rows_that_some_batches_group_otherwise():
+    x, y = data(4, 6)
+    x[9, 1, 2] = 100.0
+    check_alone(Grouped(), x, y)
+
+
 # ---- refused before, though fine
 
 
@@ -252,6 +299,38 @@ class Checkpointed(nn.Module):
 )
 def test_what_torch_func_cannot_enter(model):
     check_alone(model, *data(6))
+
+
+class Hidden(nn.Module):
+    """A backward pass within the backward pass, that leads to parameters from a tensor that is none."""
+
+    def __init__(self, run):
+        super().__init__()
+        torch.manual_seed(7)
+        self.a, self.b, self.run = nn.Linear(6, 5), nn.Linear(5, 3), run
+
+    def forward(self, x):
+        h = self.run(lambda t: torch.tanh(self.a(t)), x.clone().requires_grad_())
+        return self.b(h)
+
+
+class Rerun(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, function, x):
+        ctx.function, ctx.x = function, x.detach()
+        return function(x)
+
+    @staticmethod
+    def backward(ctx, g):
+        with torch.enable_grad():
+            x = ctx.x.requires_grad_()
+            torch.autograd.backward(ctx.function(x), g)
+        return None, x.grad
+
+
+@pytest.mark.parametrize("run", [lambda f, x: checkpoint(f, x, use_reentrant=True), Rerun.apply], ids=["torch", "own"])
+def test_a_backward_pass_within_the_backward_pass(run):
+    check_alone(Hidden(run), *data(6))
 
 
 def test_the_last_resort_says_that_it_is_slow(caplog):

@@ -489,12 +489,16 @@ def test_a_file_of_another_kernel_is_refused(tmp_path, change, words):
 
 
 class Scaled(torch.nn.Module):
-    def __init__(self, scale):
+    """Reads a number by a global name."""
+
+    scale = 1
+
+    def __init__(self):
         super().__init__()
-        self.body, self.scale = MODEL, scale
+        self.body = MODEL
 
     def forward(self, x):
-        return self.scale * self.body(x)
+        return Scaled.scale * self.body(x)
 
 
 @pytest.mark.parametrize("kind", [{}, {"normalize": True, "signs": "error"}, {"sketch": 64}, {"precision": "bf16"}])
@@ -503,12 +507,109 @@ def test_a_number_that_no_hash_knows_is_found_out(tmp_path, monkeypatch, kind, f
     path = tmp_path / "kappa.npy"
     call = partial(kernel_matrix, memory_budget=SMALL if not kind.get("sketch") else 4000, out=path, **kind)
     if finished:
-        call(Scaled(1), X, Y)
+        call(Scaled(), X, Y)
     else:
-        killed(monkeypatch, 2, partial(call, Scaled(1), X, Y))
+        killed(monkeypatch, 2, partial(call, Scaled(), X, Y))
+    monkeypatch.setattr(Scaled, "scale", 5)
     with pytest.raises(ValueError, match="with the same parameters and modules: computed again"):
-        call(Scaled(5), X, Y)
-    call(Scaled(1), X, Y)
+        call(Scaled(), X, Y)
+    monkeypatch.setattr(Scaled, "scale", 1)
+    call(Scaled(), X, Y)
+
+
+class Inner:
+    def __init__(self, value):
+        self.value, self.other = value, object()
+
+    def get(self):
+        return self.value
+
+
+class Attributed(torch.nn.Module):
+    """Scales one sample by something that it keeps."""
+
+    def __init__(self, keep, value):
+        super().__init__()
+        self.body = torch.nn.Sequential(MODEL, torch.nn.Identity())
+        self.body[1].kept = keep(value)
+
+    def forward(self, x):
+        return torch.where(x[:, 0, 0, :1] > 50, self.found() * self.body(x), self.body(x))
+
+    def found(self):
+        kept = self.body[1].kept
+        while not isinstance(kept, (int, float, torch.Tensor, np.ndarray, np.generic)):
+            if isinstance(kept, (list, tuple)):
+                kept = kept[-1]
+            elif isinstance(kept, dict):
+                kept = kept["value"]
+            else:
+                kept = kept.value if isinstance(kept, Inner) else kept()
+        return torch.as_tensor(kept, dtype=torch.float32)
+
+
+def by_default(value):
+    return lambda held=value: held
+
+
+KEPT = {
+    "number": lambda value: value,
+    "list": lambda value: [{"value": (1, value)}],
+    "tensor": torch.tensor,
+    "array": np.array,
+    "numpy-number": np.float64,
+    "closure": lambda value: lambda: value,
+    "default": by_default,
+    "partial": lambda value: partial(by_default(0), value),
+    "object": Inner,
+    "method": lambda value: Inner(value).get,
+}
+
+
+@pytest.mark.parametrize("keep", KEPT)
+@pytest.mark.parametrize("finished", [False, True])
+def test_an_attribute_decides_the_kernel(tmp_path, monkeypatch, keep, finished):
+    path, x = tmp_path / "kappa.npy", X.clone()
+    x[13] = 100.0
+    call = partial(kernel_matrix, memory_budget=SMALL, out=path)
+    if finished:
+        want = call(Attributed(KEPT[keep], 2.0), x, Y)
+        assert relative_error(want, kernel_matrix(Attributed(KEPT[keep], 3.0), x, Y).double()) > 0.1
+    else:
+        killed(monkeypatch, 2, partial(call, Attributed(KEPT[keep], 2.0), x, Y))
+    with pytest.raises(ValueError, match=r"another kernel: attributes \(body\.1\.kept\) differs"):
+        call(Attributed(KEPT[keep], 3.0), x, Y)
+    got = call(Attributed(KEPT[keep], 2.0), x, Y)  # made anew, and the same
+    assert not finished or torch.equal(got, want)
+
+
+def test_hooks_and_buffers_that_are_not_saved_decide_the_kernel(tmp_path):
+    def hooked(factor):
+        model = torch.nn.Sequential(MODEL, torch.nn.Identity())
+        model[1].register_forward_hook(lambda module, args, out: out * factor)
+        model[1].register_buffer("quiet", torch.tensor(factor), persistent=False)
+        return model
+
+    kernel_matrix(hooked(2.0), X, Y, out=tmp_path / "kappa.npy")
+    kernel_matrix(hooked(2.0), X, Y, out=tmp_path / "kappa.npy")
+    with pytest.raises(ValueError, match=r"attributes \(1\._forward_hooks, 1\.quiet\) differs"):
+        kernel_matrix(hooked(3.0), X, Y, out=tmp_path / "kappa.npy")
+
+
+class Counting(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.calls = MODEL, 0
+
+    def forward(self, x):
+        self.calls += 1
+        return self.body(x)
+
+
+def test_what_the_kernels_own_passes_leave_behind_does_not(tmp_path):
+    model = Counting()
+    kernel_matrix(model, X, Y, out=tmp_path / "kappa.npy")
+    kernel_matrix(model, X, Y, out=tmp_path / "kappa.npy")
 
 
 def test_a_reused_file_of_few_or_orthogonal_samples_is_itself(tmp_path):
@@ -540,7 +641,7 @@ def test_extra_state_decides_the_kernel(tmp_path):
     kernel_matrix(model, X.flatten(1), Y, out=tmp_path / "kappa.npy")
     kernel_matrix(model, X.flatten(1), Y, out=tmp_path / "kappa.npy")
     model.state = 2
-    with pytest.raises(ValueError, match="model differs"):
+    with pytest.raises(ValueError, match=r"attributes \(state\), model differ"):
         kernel_matrix(model, X.flatten(1), Y, out=tmp_path / "kappa.npy")
 
 

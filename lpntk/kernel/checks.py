@@ -85,11 +85,25 @@ def check_model(model: nn.Module) -> None:
     Raises:
         ValueError: with a message that names the module or parameter and the fix.
     """
+    for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule) and any(True for _ in module.parameters()):
+            raise ValueError(
+                f"module {name!r} is TorchScript ({type(module).__name__}), which a copy shares its parameters with; "
+                "put the Python module that it was made from in its place:\n"
+                f"    plain.load_state_dict(model.get_submodule({name!r}).state_dict())\n"
+                f"    model.set_submodule({name!r}, plain)"
+            )
     for name, p in model.named_parameters():
         if isinstance(p, UninitializedParameter):
             raise ValueError(
                 f"parameter {name!r} has no shape yet, as in a lazy layer; run one batch through the model first:\n"
                 "    model(x[:2])"
+            )
+        if p.is_inference():
+            raise ValueError(
+                f"parameter {name!r} was made in torch.inference_mode, which forbids it gradients for good; make the "
+                "model again outside and give it the weights:\n"
+                "    new = Model(...)\n    new.load_state_dict(model.state_dict())"
             )
         if p._backward_hooks and p.requires_grad:
             raise ValueError(
@@ -163,7 +177,7 @@ def _classes(model: nn.Module, x: Tensor) -> int:
         raise ValueError("x holds no sample; give at least one")
     home = next(model.parameters())
     try:
-        with torch.no_grad():
+        with torch.enable_grad():  # its first pass: what it computes there and keeps shows in the graphs of later ones
             logits = model(x[:1].to(home.device, copy=True))
     except Exception as error:
         if ran_out(error):

@@ -18,13 +18,15 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from lpntk.kernel.checks import check_inputs, check_model, check_number, check_types
-from lpntk.kernel.layerwise.coverage import Direction, UnexplainedError
+from lpntk.kernel.layerwise.coverage import Direction
 from lpntk.kernel.layerwise.gradients import trainable
 from lpntk.kernel.layerwise.gram import LayerwiseGram, mirrored
 from lpntk.kernel.layerwise.layers import UnsupportedLayerError
-from lpntk.kernel.model.copies import check_apart, copied
+from lpntk.kernel.model.copying.copies import check_apart, copied
 from lpntk.kernel.model.layout import placed, prepared
 from lpntk.kernel.model.outflow import Outflow
+from lpntk.kernel.model.ownership import UnexplainedError
+from lpntk.kernel.model.surroundings import check_surroundings, uncached
 from lpntk.kernel.one_by_one import OneByOne
 from lpntk.kernel.signs import Signs, sign_vectors
 from lpntk.kernel.sketch import Sketch, SketchedGram
@@ -41,6 +43,7 @@ Engine = LayerwiseGram | SketchedGram | OneByOne
 
 
 @smaller_when_full  # makes a number of memory_budget and a torch.device of device
+@uncached()
 def kernel_matrix(
     model: nn.Module,
     x: Tensor,
@@ -79,7 +82,10 @@ def kernel_matrix(
         precision: ``float32``, ``float64``, ``tf32`` (CUDA only) or ``bf16`` (fast on CUDA); by default as the
             parameters are. The last two multiply rounded numbers and sum in float32, ``bf16`` in the Gram matrix only.
         out: an ``.npy`` to write to. A run that was killed goes on from its last finished tile; a finished file is
-            handed back once its checksums agree. The folder ``<out>.lpntk`` beside it holds them.
+            handed back once its checksums agree. The folder ``<out>.lpntk`` beside it holds them, and what the file is
+            the kernel of: options, samples, parameters, buffers and attributes of the model (numbers, words, tensors,
+            functions, and what lists, dicts and simple objects hold of them). Code of classes, and what they read by
+            global names, is not held there: after a change of these give another ``out``.
         progress: show a bar with rate and time left.
 
     Returns:
@@ -94,10 +100,9 @@ def kernel_matrix(
             which.
     """
     rank, size = distributed.world()
+    check_surroundings()
     if sketch is not None and not isinstance(sketch, Sketch):
         sketch = Sketch(check_number("sketch", sketch))
-    if torch.is_inference_mode_enabled():
-        raise ValueError("a kernel is made of gradients, which torch.inference_mode forbids; call it outside")
     check_types(model, x, y, x2, y2)
     if size > 1 and out is None:
         raise ValueError(f"{size} processes share this kernel through a file: give out='somewhere/kappa.npy'")
@@ -109,8 +114,7 @@ def kernel_matrix(
         check_inputs(model, x, y, x2, y2)
         rows, columns = (x, y), (x, y) if symmetric else (x2, y2)
         layout = prepared(model, x[:2], device)
-        with torch.enable_grad():
-            check_apart(model, given, model(placed(x[:2], device, layout).clone()))
+        check_apart(model, placed(x[:1], device, layout))
         direction = partial(sign_vectors, signs=signs, unit=normalize)
         direction(torch.zeros(1, 2), torch.zeros(1))  # an unknown name is refused at once
         few = [
@@ -134,7 +138,7 @@ def kernel_matrix(
         else:
             samples = {"x": x, "y": y, "x2": x2, "y2": y2}
             by = f"{precision}, drawn on {device.type}" if sketch else precision  # a sketch depends on the device
-            told = identity(model, samples, signs=signs, normalize=normalize, by=by, sketch=sketch)
+            told = identity(model, samples, given, signs=signs, normalize=normalize, by=by, sketch=sketch)
             with distributed.first_rank_first(rank, size):
                 store = files.enter_context(opened(out, plan, dtype, told, rank))
             again = lambda side, start, stop: engine.features(*(place(t[start:stop]) for t in (rows, columns)[side]))

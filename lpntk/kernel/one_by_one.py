@@ -10,9 +10,12 @@ import time
 import torch
 from torch import Tensor, nn
 
-from lpntk.kernel.layerwise.coverage import TRIED, Direction, weights_at_random
+from lpntk.kernel.layerwise.coverage import TRIED, Direction
 from lpntk.kernel.layerwise.gradients import trainable
 from lpntk.kernel.layerwise.gram import mirrored
+from lpntk.kernel.model.copying.copies import check_own, untouched
+from lpntk.kernel.model.ownership import weights_at_random
+from lpntk.kernel.model.paths import nodes
 from lpntk.kernel.model.trial import check_fixed
 from lpntk.machine.precision import kernel_dtype, product, tolerance
 
@@ -43,7 +46,8 @@ class OneByOne:
         self._params = list(params.values())
         self._like = torch.empty(0, sum(p.numel() for p in self._params), dtype=kernel_dtype(self._params)).to(x.device)
         e = weights_at_random(len(x)).to(x.device)
-        want, logits = self._backward(x, y, e)
+        with untouched(model):
+            want, logits = self._backward(x, y, e)
         check_fixed(model, x, logits, tolerance(model, x.device), FEW)
         begun = time.perf_counter()
         rows = self.features(x, y)
@@ -64,8 +68,9 @@ class OneByOne:
     def features(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the (n, p) gradients of a block of samples."""
         rows = self._like.new_empty(len(x), self._like.shape[1])
-        for i, row in enumerate(rows):
-            row.copy_(self._backward(x[i : i + 1], y[i : i + 1])[0])
+        with untouched(self.model):
+            for i, row in enumerate(rows):
+                row.copy_(self._backward(x[i : i + 1], y[i : i + 1])[0])
         return rows
 
     def _backward(self, x: Tensor, y: Tensor, e: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -74,6 +79,7 @@ class OneByOne:
             p.grad = None
         with torch.enable_grad():
             logits = self.model(x.clone())
+            check_own(self.model, nodes(logits))
             s = self.direction(logits.detach(), y)
             # not autograd.grad, which reentrant checkpoints forbid
             torch.autograd.backward(logits, s if e is None else s * e[:, None].to(s))

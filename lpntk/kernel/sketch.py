@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from lpntk.kernel.layerwise.capture import Call
 from lpntk.kernel.layerwise.cover import cover
-from lpntk.kernel.layerwise.coverage import TRIED, Direction, UnexplainedError
+from lpntk.kernel.layerwise.coverage import TRIED, Direction
 from lpntk.kernel.layerwise.gradients import trainable
 from lpntk.kernel.layerwise.gram import mirrored
+from lpntk.kernel.model.ownership import UnexplainedError
 from lpntk.kernel.projections import Dense, Kronecker, shares
 from lpntk.machine.precision import tolerance
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from lpntk.kernel.layerwise.coverage import Direction, UnexplainedError
+from lpntk.kernel.layerwise.coverage import Direction
 from lpntk.kernel.layerwise.gradients import combined_gradients
+from lpntk.kernel.model.ownership import UnexplainedError
 from lpntk.machine.precision import tolerance
 
 

@@ -1,7 +1,7 @@
 """What went into every layer, and which gradient came back? One forward and one backward pass, watched by hooks."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from lpntk.kernel.model.paths import path
+from lpntk.kernel.model.apart import Together
+from lpntk.kernel.model.copying.copies import check_own
+from lpntk.kernel.model.ownership import UnexplainedError, check_company, check_rows
+from lpntk.kernel.model.paths import nodes, path
 
 
 @dataclass
@@ -42,7 +45,11 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
 
 
 def record(
-    model: nn.Module, modules: dict[str, nn.Module], x: Tensor, direction: Callable[[Tensor], Tensor]
+    model: nn.Module,
+    modules: dict[str, nn.Module],
+    x: Tensor,
+    direction: Callable[[Tensor], Tensor],
+    grouped: Callable[[list[Call]], list[Call]] | None = None,
 ) -> tuple[list[Call], Tensor, int]:
     """Run a batch forward and ``sum_i s_i^T z_i`` backward, and return what passed through some modules.
 
@@ -55,27 +62,54 @@ def record(
         modules: the modules to watch, by name.
         x: (n, ...) inputs.
         direction: maps (n, k) logits to constant vectors ``s`` (n, k).
+        grouped: picks the calls whose rows must be grouped by sample, which is looked at where an operation may put
+            some of them elsewhere; nothing is looked at by default.
 
     Returns:
         The calls in the order they happened, ``s``, and which way the pass took (``paths.py``).
 
     Raises:
+        ValueError: if the pass reads parameters that are not the model's.
+        UnexplainedError: if rows that must be grouped by sample are not, or a part of the graph is hidden.
         RuntimeError: if an input that is still needed was changed in place after a layer had read it.
     """
     calls: list[Call] = []
+    watched = None if grouped is None or len(x) == 1 else Together(model, len(x))
     with torch.enable_grad():
-        with _hooks(modules, calls), _pooling_keeps_layout(model):
+        with _hooks(modules, calls), _pooling_keeps_layout(model), watched or nullcontext():
             logits = model(x)
         _check_unchanged(calls)
-        s, way = direction(logits.detach()), path(logits, {id(p): name for name, p in model.named_parameters()})
+        s, graph = direction(logits.detach()), list(nodes(logits))
+        check_own(model, graph)
+        if any("Checkpoint" in node.name() for node in graph):  # of a reentrant one
+            raise UnexplainedError("a checkpoint makes its graph during the backward pass (use_reentrant=True)")
+        way = path(graph, {id(p): name for name, p in model.named_parameters()})
+        del graph  # it holds what autograd saved
         edges = [edge for call in calls for edge in call.edges if edge is not None]
-        flows = bool(edges) and logits.requires_grad
-        found = torch.autograd.grad(logits, edges, s, allow_unused=True) if flows else [None] * len(edges)
-    answers = iter(found)
+        flows, together = bool(edges) and logits.requires_grad, watched and watched.found
+        # of a number: to compare the shapes of anything else torch imports sympy, which takes half a second
+        total = (logits * s).sum()
+        found = torch.autograd.grad(total, edges, allow_unused=True, retain_graph=bool(together)) if flows else []
+        answers = iter(found or [None] * len(edges))
+        for call in calls:
+            call.grads = [None if edge is None else next(answers) for edge in call.edges]
+        if together:
+            chosen = grouped(calls)
+            check_company(model, x, logits.detach(), together)
+            if rows := [row for call in chosen for row in _rows(call)]:
+                check_rows(model, logits, s, rows, together)
     for call in calls:
-        call.grads = [None if edge is None else next(answers) for edge in call.edges]
         call.edges = []  # they keep the graph alive
     return calls, s, way
+
+
+def _rows(call: Call) -> Iterator[tuple[str, float, Tensor, GradientEdge]]:
+    """Yield what ``check_rows`` is told of a call, for each of its outputs that got a gradient."""
+    numbers = [t for t in tensors_in((call.args, call.kwargs)) if t.is_floating_point()]
+    size = sum(float(t.norm()) ** 2 for t in numbers) ** 0.5 if numbers else len(call.input) ** 0.5
+    for grad, edge in zip(call.grads, call.edges, strict=True):
+        if grad is not None:
+            yield call.name, size, grad, edge
 
 
 @contextmanager

@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from lpntk.kernel.layerwise.capture import Call, record
-from lpntk.kernel.layerwise.coverage import Coverage, UnexplainedError, Use, signature, weights_at_random
+from lpntk.kernel.layerwise.coverage import Coverage, Use, signature
 from lpntk.kernel.layerwise.coverage import combined as combined_by_layers
 from lpntk.kernel.layerwise.forms.any_layer import AnyLayer
 from lpntk.kernel.layerwise.forms.dispatch import layer_for
 from lpntk.kernel.layerwise.gradients import per_sample_gradients, trainable
 from lpntk.kernel.layerwise.layers import Layer
+from lpntk.kernel.model.ownership import UnexplainedError, weights_at_random
 from lpntk.kernel.model.trial import CHEAP, check_fixed, combined, in_double
 from lpntk.machine.device import ran_out
 
@@ -85,7 +86,9 @@ def cover(model: nn.Module, x: Tensor) -> Coverage:
 def _recorded(model: nn.Module, x: Tensor) -> tuple:
     """Return the modules with trainable parameters, their calls, the layers of these, random ``s``, and the way."""
     owners = {name: m for name, m in model.named_modules() if any(p.requires_grad for p in m.parameters(recurse=False))}
-    toward = lambda logits: torch.randn(logits.shape, generator=torch.Generator().manual_seed(0)).to(logits)
+    toward = lambda logits: torch.randn(logits.shape, generator=torch.Generator().manual_seed(0), device="cpu").to(
+        logits
+    )
     calls, s, way = record(model, owners, x, toward)
     return owners, calls, _layers(calls, len(x), trainable(model)), s, way
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from lpntk.kernel.layerwise.capture import Call, record
 from lpntk.kernel.layerwise.gradients import combined_gradients, per_sample_gradients, trainable
 from lpntk.kernel.layerwise.layers import Layer, PatchLayer
+from lpntk.kernel.model.ownership import UnexplainedError, weights_at_random
 from lpntk.machine.device import ran_out
 from lpntk.machine.precision import tolerance
 
@@ -18,10 +20,6 @@ log = logging.getLogger(__name__)
 Use = tuple[int, str]  # which call, and the parameter's name in its module
 Direction = Callable[[Tensor, Tensor], Tensor]  # (logits, labels) to the vectors s
 TRIED = 4  # samples that an engine's constructor looks at
-
-
-class UnexplainedError(ValueError):
-    """What the layers record does not explain the gradients, though every sample may have one of its own."""
 
 
 @dataclass
@@ -57,18 +55,26 @@ class Coverage:
 
         Raises:
             UnexplainedError: if the model runs other layers than for the samples first tried, or other operations and
-                the layers do not explain the gradients any more.
+                the layers do not explain the gradients any more, or puts some rows elsewhere.
             RuntimeError: if a layer's input is changed in place after it was read.
         """
-        calls, s, way = record(model, self.modules, x, lambda logits: direction(logits, y))
-        if [signature(call) for call in calls] != self.calls:
-            raise UnexplainedError(
-                "the model runs other layers for these samples than for the first ones; it must not branch"
-            )
+        calls, s, way = record(model, self.modules, x, lambda z: direction(z, y), partial(self._used, n=len(x)))
+        self._check_layers(calls)
         if way not in self.ways:
             self._explain(model, x, calls, s)
             self.ways.add(way)
         return calls, s
+
+    def _check_layers(self, calls: list[Call]) -> None:
+        if [signature(call) for call in calls] != self.calls:
+            raise UnexplainedError(
+                "the model runs other layers for these samples than for the first ones; it must not branch"
+            )
+
+    def _used(self, calls: list[Call], n: int) -> list[Call]:
+        """Return the calls that gradients are made of, having looked at their shapes."""
+        self._check_layers(calls)
+        return [call for i, call in enumerate(calls) if self.layers[i] is not None and self.read(i, call, n)]
 
     def _explain(self, model: nn.Module, x: Tensor, calls: list[Call], s: Tensor) -> None:
         """Compare a random combination of a batch's gradients with autograd's, parameter by parameter."""
@@ -163,11 +169,6 @@ def combined(
             total.add_(phi, alpha=float(weight))
             scale = scale + weight.abs() * phi.norm()
     return total, scale
-
-
-def weights_at_random(n: int) -> Tensor:
-    """Return (n,) random numbers, the same for every call with this n; no two alike, or a swap would not be seen."""
-    return torch.randn(n, generator=torch.Generator().manual_seed(n))
 
 
 def signature(call: Call) -> tuple:

@@ -31,7 +31,8 @@ def combined_gradients(model: nn.Module, x: Tensor, toward: Callable[[Tensor], T
     params = trainable(model)
     with torch.enable_grad():
         logits = model(x)
-        found = torch.autograd.grad(logits, list(params.values()), toward(logits.detach()), allow_unused=True)
+        total = (logits * toward(logits.detach())).sum()
+        found = torch.autograd.grad(total, list(params.values()), allow_unused=True)
     return {
         name: torch.zeros_like(p) if gradient is None else gradient.to_dense()
         for (name, p), gradient in zip(params.items(), found, strict=True)

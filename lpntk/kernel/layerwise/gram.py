@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from lpntk.kernel.layerwise.agreement import check_agreement
 from lpntk.kernel.layerwise.capture import record
 from lpntk.kernel.layerwise.cover import cover
-from lpntk.kernel.layerwise.coverage import TRIED, Direction, weights_at_random
+from lpntk.kernel.layerwise.coverage import TRIED, Direction
 from lpntk.kernel.layerwise.gradients import trainable
 from lpntk.kernel.layerwise.layers import Layer
 from lpntk.kernel.layerwise.plan import Form, Row, make_plan
+from lpntk.kernel.model.ownership import weights_at_random
 from lpntk.machine.device import empty, keep_freed_memory
 from lpntk.machine.precision import kernel_dtype, product
 
@@ -188,7 +189,7 @@ class LayerwiseGram:
                 tried, or its layers do not see the same rows of every sample.
         """
         count = min(-(-len(x) // CHECKED), self._chunk)
-        chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:count].sort().values
+        chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(0), device="cpu")[:count].sort().values
         chosen = chosen.to(x.device)
         self._compare(a[chosen], x[chosen], y[chosen])
 

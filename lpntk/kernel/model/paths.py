@@ -3,20 +3,20 @@
 Two passes that noted the same operations over the same parameters took the same branches of the model's code.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from torch import Tensor
 from torch.autograd.graph import Node
 
 
-def path(logits: Tensor, names: dict[int, str]) -> int:
+def path(graph: list[Node], names: dict[int, str]) -> int:
     """Return a number that tells the graphs of two passes apart, within one process.
 
     Args:
-        logits: of the pass, with their graph.
+        graph: nodes of the pass.
         names: of the parameters, by their ``id``.
     """
-    seen = {node: i for i, node in enumerate(_nodes(logits))}
+    seen = {node: i for i, node in enumerate(graph)}
     return hash(
         tuple(
             (
@@ -29,13 +29,14 @@ def path(logits: Tensor, names: dict[int, str]) -> int:
     )
 
 
-def leaves(logits: Tensor) -> list[Tensor]:
-    """Return the tensors that the graph begins with."""
-    return [node.variable for node in _nodes(logits) if hasattr(node, "variable")]
+def leaves(graph: Iterable[Node]) -> list[Tensor]:
+    """Return the tensors that a graph begins with."""
+    return [node.variable for node in graph if hasattr(node, "variable")]
 
 
-def _nodes(logits: Tensor) -> Iterator[Node]:
-    waiting, seen = [logits.grad_fn], set()
+def nodes(end: Tensor | Node) -> Iterator[Node]:
+    """Yield the nodes of the graph that ends in logits, or in a node."""
+    waiting, seen = [end.grad_fn if isinstance(end, Tensor) else end], set()
     while waiting:
         node = waiting.pop()
         if node is not None and node not in seen:

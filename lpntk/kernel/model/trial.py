@@ -6,7 +6,7 @@ float32 shows in float64.
 
 import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lpntk.kernel.model.copies import copied
+from lpntk.kernel.model.copying.copies import copied, untouched
 from lpntk.machine.device import ran_out
 
 log = logging.getLogger(__name__)
@@ -76,18 +76,21 @@ def combined(
         saved[t.untyped_storage().data_ptr()] = t.detach()
         return t
 
-    with torch.enable_grad(), _stand_ins(modules, params) as stand_ins:
+    with (
+        torch.enable_grad(),
+        untouched(model),
+        _stand_ins(modules, params) as stand_ins,
+        _own_gradients(params.values()),
+    ):
         with saved_tensors_hooks(keep, lambda t: t):
             logits = model(x)
             total = (logits * s * e[:, None]).sum()
-        names = [*params, *(name for name, _ in stand_ins)]  # a checkpoint that runs again makes more of them
-        asked = [*params.values(), *(stand_in for _, stand_in in stand_ins)]
-        found = torch.autograd.grad(total, asked, allow_unused=True)
-    gradients = {name: torch.zeros_like(p) for name, p in params.items()}
-    for name, gradient in zip(names, found, strict=True):
-        if gradient is not None:
-            gradients[name] += gradient.to_dense()
-    outside = {name for name, gradient in zip(params, found, strict=False) if gradient is not None}
+        total.backward()  # not autograd.grad, which passes over what a backward pass within it finds
+        outside = {name for name, p in params.items() if p.grad is not None}
+        gradients = {name: torch.zeros_like(p) for name, p in params.items()}
+        for name, p in [*params.items(), *stand_ins]:  # a checkpoint that ran again has made more of them
+            if p.grad is not None:
+                gradients[name] += p.grad.to_dense()
     own = {t.untyped_storage().data_ptr() for t in (*params.values(), *model.buffers())}
     own |= {stand_in.untyped_storage().data_ptr() for _, stand_in in stand_ins}
     kept = [t for place, t in saved.items() if place not in own]
@@ -151,6 +154,10 @@ class _Draws(TorchDispatchMode):
 
     drawn = False
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # or torch imports its compiler, which takes a second, to keep it from compiling this
+
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         if torch.Tag.nondeterministic_seeded in func.tags and kwargs.get("generator") is not None:
@@ -196,6 +203,19 @@ def _stand_ins(modules: dict[str, nn.Module], params: dict[str, nn.Parameter]) -
         finally:
             while replaced:  # a forward pass that failed half-way
                 put_back()
+
+
+@contextmanager
+def _own_gradients(params: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Take away what gradients lie with some parameters, and put it back."""
+    before = [(p, p.grad) for p in params]
+    for p, _ in before:
+        p.grad = None
+    try:
+        yield
+    finally:
+        for p, grad in before:
+            p.grad = grad
 
 
 def _tolerance(saved: list[Tensor], s: Tensor) -> tuple[float, float]:

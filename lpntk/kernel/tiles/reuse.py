@@ -1,6 +1,7 @@
 """Is a file on disk the kernel that is asked for? By hashes of what decides it, and by a few entries computed again.
 
-The hashes know parameters, buffers, modules and options; a number that ``forward`` reads from elsewhere they miss.
+The hashes know parameters, buffers, modules, their attributes (``attributes.py``) and options. The code of a class,
+and what it reads by a global name, they miss: of that only the entries that are computed again can tell.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from lpntk.kernel.model.attributes import attributes, tensor_bytes
 from lpntk.kernel.tiles.blocks import Tile
 
 MANIFEST, FORMAT = "kernel.json", "lpntk kernel 1"
@@ -48,6 +50,9 @@ def refuse_another(name: str, found: dict[str, object], identity: dict[str, obje
         ValueError: if anything differs; the message says what.
     """
     if differing := sorted(key for key in {*found, *identity} if found.get(key) != identity.get(key)):
+        before, now = (told.get("attributes") or {} for told in (found, identity))
+        if others := sorted(key for key in {*before, *now} if before.get(key) != now.get(key)):
+            differing[differing.index("attributes")] = f"attributes ({', '.join(others)})"
         raise ValueError(
             f"{name} holds another kernel: {', '.join(differing)} differ{'s' * (len(differing) == 1)}; "
             "delete it or give another out"
@@ -85,19 +90,29 @@ def recheck(
             raise ValueError(
                 f"{name} holds another kernel of a model with the same parameters and modules: computed again, "
                 f"({top}, {left}) is {got[0, 0]:.6g} where it was {want[0, 0]:.6g}; something else that the model "
-                "reads has changed, perhaps a plain attribute; delete it or give another out"
+                "reads has changed, perhaps its code or a global name; delete it or give another out"
             )
 
 
-def identity(model: nn.Module, tensors: dict[str, Tensor | None], **options: object) -> dict[str, object]:
-    """Return what decides a kernel: hashes of the model and of the samples, and the options as they are."""
+def identity(
+    model: nn.Module, tensors: dict[str, Tensor | None], given: nn.Module | None = None, **options: object
+) -> dict[str, object]:
+    """Return what decides a kernel: hashes of the model and of the samples, and the options as they are.
+
+    Args:
+        model: as it is run.
+        tensors: the samples, by name.
+        given: the model whose attributes count, if ``model`` is a copy that has run since.
+        **options: of the kernel.
+    """
     weights = hashlib.sha256(repr(model).encode())
     for name, value in model.state_dict().items():
         weights.update(name.encode())
         weights.update(_bytes(value))
     frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
     samples = {name: hashlib.sha256(_bytes(t)).hexdigest() for name, t in tensors.items() if t is not None}
-    return {"model": weights.hexdigest(), "frozen": frozen, **samples, **{k: str(v) for k, v in options.items()}}
+    told = {"model": weights.hexdigest(), "attributes": attributes(model if given is None else given), "frozen": frozen}
+    return {**told, **samples, **{k: str(v) for k, v in options.items()}}
 
 
 def _bytes(value: object) -> bytes:
@@ -107,5 +122,4 @@ def _bytes(value: object) -> bytes:
         return b"(" + b",".join(map(_bytes, value)) + b")"
     if not isinstance(value, Tensor):
         return repr(value).encode()
-    header = f"{value.dtype} {tuple(value.shape)} ".encode()
-    return header + value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    return tensor_bytes(value)

@@ -18,7 +18,11 @@ LOCKED = {canonicalize_name(r.name): r for r in LOCK}
 
 
 def test_every_dependency_is_locked_at_a_version_it_allows():
-    wanted = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+    wanted = [
+        *PROJECT["dependencies"],
+        *PROJECT["optional-dependencies"]["book"],
+        *PROJECT["optional-dependencies"]["test"],
+    ]
     for requirement in map(Requirement, wanted):
         locked = LOCKED[canonicalize_name(requirement.name)]
         (pin,) = locked.specifier

@@ -20,6 +20,7 @@ SILENT = (
     *("data.arrays", "data.dataset", "data.sources", "keep.cache", "keep.files", "keep.keys", "machine.device"),
     *("report.escape", "report.plots", "report.results", "report.tables", "regenerate.manifest"),
     *("machine.precision", "machine.strides"),  # they keep products what they are, whatever surrounds them
+    "kernel.checks",  # they refuse, and change nothing
 )
 # followed no further than to VERSION in their module
 VERSIONED = {

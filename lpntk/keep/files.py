@@ -45,8 +45,9 @@ def data_folder(said: str | os.PathLike | None = None) -> Path:
 
 
 def cache_folder() -> Path:
-    """Return where what took long is kept: the folder ``LPNTK_CACHE``, or ``.cache`` beside the package."""
-    return expanded(os.environ.get("LPNTK_CACHE") or ROOT / ".cache")
+    """Return where what took long is kept: ``LPNTK_CACHE``, or ``.cache`` in the repository, or the user's cache."""
+    own = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "lpntk"
+    return expanded(os.environ.get("LPNTK_CACHE") or (ROOT / ".cache" if _in_repository() else own))
 
 
 def unkept(folder: Path) -> str:
@@ -64,9 +65,12 @@ def as_notebooks_say(folder: str | os.PathLike) -> Path:
 
     Jupyter runs a notebook in its own folder, papermill wherever it was called, and both should find the same.
     """
-    notebooks = ROOT / "notebooks"
-    base = notebooks if (notebooks / "profiles").is_dir() else Path()
-    return base / expanded(folder)
+    return (ROOT / "notebooks" if _in_repository() else Path()) / expanded(folder)
+
+
+def _in_repository() -> bool:
+    """Tell whether the package lies beside its notebooks; an installed one does not."""
+    return (ROOT / "notebooks" / "profiles").is_dir()
 
 
 @contextmanager

@@ -9,13 +9,12 @@ Theta are never formed.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from itertools import groupby
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from lpntk.kernel.checks import check_inputs, check_model, check_number, check_types
 from lpntk.kernel.layerwise.coverage import Direction
@@ -37,6 +36,7 @@ from lpntk.kernel.tiles.reuse import identity, recheck
 from lpntk.kernel.tiles.store import Memory, opened
 from lpntk.machine.device import ran_out, recurrent_in_evaluation
 from lpntk.machine.precision import Precision, cast, kernel_dtype, matmul_precision
+from lpntk.machine.progress import progress_bar
 
 VERSION = 1  # raised when the numbers change (tests/test_golden.py); results made by another are stale
 Engine = LayerwiseGram | SketchedGram | OneByOne
@@ -257,5 +257,5 @@ def _pairs(tile: Tile) -> int:
     return (tile[1] - tile[0]) * (tile[3] - tile[2])
 
 
-def _bar(tiles: list[Tile], shown: bool) -> tqdm:
-    return tqdm(total=sum(map(_pairs, tiles)), unit="pair", unit_scale=True, desc="kernel", disable=not shown)
+def _bar(tiles: list[Tile], shown: bool) -> AbstractContextManager:
+    return progress_bar(sum(map(_pairs, tiles)), shown=shown, unit="pair", unit_scale=True, desc="kernel")

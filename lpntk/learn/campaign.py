@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass, field
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from lpntk.keep.cache import Cache, digest
 from lpntk.keep.keys import computed_key
@@ -15,6 +14,7 @@ from lpntk.learn.training import train
 from lpntk.learn.tuning import GIB, WIDTHS, choose_width
 from lpntk.machine.device import resolve_device
 from lpntk.machine.precision import exact
+from lpntk.machine.progress import progress_bar
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def train_many(
     plan = {**key, "size": size, "models": m, "way": way, "memory_budget": memory_budget}
     width = int(cache.artefact("width", plan, timed)["width"])
     parts = []
-    with tqdm(total=m, desc=progress, disable=progress is None or width >= m, leave=False) as bar:
+    with progress_bar(m, shown=progress is not None and width < m, desc=progress, leave=False) as bar:
         for start in range(0, m, width):
             part = slice(start, start + width)
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from lpntk.kernel.checks import check_labels
 from lpntk.learn.history import History
@@ -22,6 +21,7 @@ from lpntk.learn.steps import measure, step
 from lpntk.learn.tuning import GIB, choose_width
 from lpntk.machine.device import keep_freed_memory, resolve_device, seeded
 from lpntk.machine.precision import exact
+from lpntk.machine.progress import progress_bar
 
 VERSION = 1  # raised when the numbers change (tests/test_golden.py); results made by another are stale
 __all__ = ["DivergenceWarning", "History", "accuracy", "train"]
@@ -125,7 +125,7 @@ def train(
     width = choose_width(models, x, y, recipe.batch_size, steps=steps, way=way, memory_budget=memory_budget)
     parts = []
     cuts = range(0, m, width)
-    with tqdm(total=len(cuts) * epochs, desc=progress, disable=progress is None, leave=False) as bar:
+    with progress_bar(len(cuts) * epochs, shown=progress is not None, desc=progress, leave=False) as bar:
         for cut in cuts:
             part = slice(cut, cut + width)
             parts.append(_train_stack(models[part], x, y, subsets[part], seeds[part], recipe, test, bar))

@@ -55,7 +55,7 @@ def test_with_a_home_the_first_cell_installs_from_there_and_the_source_stays(mon
     assert write_pair(source) is None  # what only fell behind is not kept
     assert disagreement(source) is None
     first, *rest = from_source(source).cells
-    assert f"git+{GITHUB}@main" in first.source
+    assert f"lpntk[book] @ git+{GITHUB}@main" in first.source  # with what notebooks need
     compile(first.source, "cell", "exec")
     assert [cell.id for cell in rest] == ["cell-00", "cell-01"]
 

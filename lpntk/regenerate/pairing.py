@@ -23,7 +23,7 @@ INSTALL = """# on a machine without this project, such as Colab: install it; els
 import importlib.util
 
 if importlib.util.find_spec("lpntk") is None:
-    get_ipython().run_line_magic("pip", "install --quiet git+{url}@{branch}")"""
+    get_ipython().run_line_magic("pip", "install --quiet 'lpntk[book] @ git+{url}@{branch}'")"""
 ADVICE = (
     "if the .py is right, run `make pair`; if the .ipynb is, take it over with `jupytext --to py:percent` and its path "
     "(which replaces the .py), then run `make pair`"

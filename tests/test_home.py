@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from lpntk.pairing import disagreement, from_source, write_pair
 
+from lpntk.regenerate.pairing import disagreement, from_source, write_pair
 from lpntk.report import home
 
 ROOT = Path(__file__).resolve().parent.parent

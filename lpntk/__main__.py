@@ -11,17 +11,32 @@ from lpntk.kernel.matrix import kernel_matrix
 from lpntk.learn.models import MODELS, build
 
 
+def count(text: str) -> int:
+    """Return a number of samples."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"at least 1 is needed; got {text}")
+    return number
+
+
+def amount(text: str) -> float:
+    """Return an amount of memory."""
+    if not (number := float(text)) > 0:
+        raise argparse.ArgumentTypeError(f"more than 0 is needed; got {text}")
+    return number
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Compute the kernel of a named network over a data set into a file, alone or under ``torchrun``."""
-    parser = argparse.ArgumentParser(description="Compute a kernel into a file, alone or under torchrun.")
+    about = "Compute a kernel into a file, alone or under torchrun."
+    parser = argparse.ArgumentParser(prog="python -m lpntk", description=about)
     parser.add_argument("--dataset", default="digits", help="digits, mnist, cifar10 or the path of an .npz")
     parser.add_argument("--data", help="folder with mnist and cifar10 (default: LPNTK_DATA)")
-    parser.add_argument("--samples", type=int, metavar="N", help="first n training samples (default: all)")
+    parser.add_argument("--samples", type=count, metavar="N", help="first n training samples (default: all)")
     parser.add_argument("--model", default="mlp", choices=MODELS)
     parser.add_argument("--weights", help="state_dict saved by torch.save (default: seed 0, untrained)")
     parser.add_argument("--signs", default="label")
     parser.add_argument("--normalize", action="store_true")
-    parser.add_argument("--memory-budget", type=float, metavar="GIB", help="per process (default: see kernel_matrix)")
+    parser.add_argument("--memory-budget", type=amount, metavar="GIB", help="per process (default: see kernel_matrix)")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", required=True, help="the .npy to write")
     options = parser.parse_args(arguments)

@@ -17,15 +17,16 @@ BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
 DROPOUTS = (nn.modules.dropout._DropoutNd,)
 
 
-def check_inputs(model: nn.Module, x: Tensor, y: Tensor, x2: Tensor | None, y2: Tensor | None) -> None:
-    """Check a model and the labelled samples of a kernel.
+def check_inputs(model: nn.Module, x: Tensor, y: Tensor, x2: Tensor | None, y2: Tensor | None) -> Tensor:
+    """Check a model and the labelled samples of a kernel; return the logits of the first sample, (1, k).
 
     Raises:
         ValueError: with a message that names the fault and its fix.
     """
     check_types(model, x, y, x2, y2)
     check_model(model)
-    k = _classes(model, x)
+    logits = _first_logits(model, x)
+    k = logits.shape[1]
     check_labels(x, y, k, "x", "y")
     if x2 is not None:
         if x2.shape[1:] != x.shape[1:] or x2.dtype != x.dtype:
@@ -34,6 +35,7 @@ def check_inputs(model: nn.Module, x: Tensor, y: Tensor, x2: Tensor | None, y2: 
                 f"got {tuple(x2.shape[1:])} {x2.dtype}"
             )
         check_labels(x2, y2, k, "x2", "y2")
+    return logits
 
 
 def check_types(model: nn.Module, x: Tensor, y: Tensor, x2: Tensor | None, y2: Tensor | None) -> None:
@@ -60,6 +62,9 @@ def check_types(model: nn.Module, x: Tensor, y: Tensor, x2: Tensor | None, y2: T
                 f"{name} must be a torch.Tensor whose first axis counts the samples; "
                 f"got {'a single number' if isinstance(t, Tensor) else type(t).__name__}; use torch.as_tensor"
             )
+        if isinstance(t, Tensor) and (t.layout is not torch.strided or t.is_nested):
+            kind = "nested" if t.is_nested else str(t.layout)
+            raise ValueError(f"{name} must be a plain tensor; got one that is {kind}: use to_dense or pad it")
     if (x2 is None) != (y2 is None):
         missing = "x2" if x2 is None else "y2"
         raise ValueError(f"x2 and y2 go together, but {missing} is missing; give both or neither")
@@ -171,8 +176,8 @@ def check_labels(x: Tensor, y: Tensor, k: int, x_name: str, y_name: str) -> None
         raise ValueError(f"{x_name} holds NaN or infinity; clean the data first")
 
 
-def _classes(model: nn.Module, x: Tensor) -> int:
-    """Return the number of logits, from one forward pass of one sample where the model lives."""
+def _first_logits(model: nn.Module, x: Tensor) -> Tensor:
+    """Return the logits of one sample, from a forward pass where the model lives."""
     if len(x) == 0:
         raise ValueError("x holds no sample; give at least one")
     home = next(model.parameters())
@@ -202,4 +207,4 @@ def _classes(model: nn.Module, x: Tensor) -> int:
             f"the model must map (n, ...) to logits (n, k); for one sample it gave {tuple(logits.shape)}; reduce or "
             "flatten the other axes in its last layer"
         )
-    return logits.shape[1]
+    return logits.detach()

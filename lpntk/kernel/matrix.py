@@ -26,6 +26,7 @@ from lpntk.kernel.model.layout import placed, prepared
 from lpntk.kernel.model.outflow import Outflow
 from lpntk.kernel.model.ownership import UnexplainedError
 from lpntk.kernel.model.surroundings import check_surroundings, uncached
+from lpntk.kernel.model.trial import check_settled
 from lpntk.kernel.one_by_one import OneByOne
 from lpntk.kernel.signs import Signs, sign_vectors
 from lpntk.kernel.sketch import Sketch, SketchedGram
@@ -35,7 +36,7 @@ from lpntk.kernel.tiles.memory import smaller_when_full
 from lpntk.kernel.tiles.reuse import identity, recheck
 from lpntk.kernel.tiles.store import Memory, opened
 from lpntk.machine.device import ran_out, recurrent_in_evaluation
-from lpntk.machine.precision import Precision, cast, kernel_dtype, matmul_precision
+from lpntk.machine.precision import Precision, cast, kernel_dtype, matmul_precision, tolerance
 from lpntk.machine.progress import progress_bar
 
 VERSION = 1  # raised when the numbers change (tests/test_golden.py); results made by another are stale
@@ -104,6 +105,9 @@ def kernel_matrix(
     if sketch is not None and not isinstance(sketch, Sketch):
         sketch = Sketch(check_number("sketch", sketch))
     check_types(model, x, y, x2, y2)
+    if not isinstance(normalize, bool):
+        raise ValueError(f"normalize must be True or False; got {normalize!r}")
+    x, x2 = x.detach(), None if x2 is None else x2.detach()
     if size > 1 and out is None:
         raise ValueError(f"{size} processes share this kernel through a file: give out='somewhere/kappa.npy'")
     check_model(model)
@@ -111,10 +115,11 @@ def kernel_matrix(
     model, x, x2 = cast(copied(given).to(device), x, x2, precision, device)
     symmetric = x2 is None
     with matmul_precision(None, device), recurrent_in_evaluation(model, device):
-        check_inputs(model, x, y, x2, y2)
+        before = check_inputs(model, x, y, x2, y2)
         rows, columns = (x, y), (x, y) if symmetric else (x2, y2)
         layout = prepared(model, x[:2], device)
-        check_apart(model, placed(x[:1], device, layout))
+        first = placed(x[:1], device, layout)
+        check_apart(model, first)
         direction = partial(sign_vectors, signs=signs, unit=normalize)
         direction(torch.zeros(1, 2), torch.zeros(1))  # an unknown name is refused at once
         few = [
@@ -150,8 +155,10 @@ def kernel_matrix(
         leaving = Outflow(store.put) if device.type == "cuda" else nullcontext(store)
         with exact[0], exact[1], leaving as taker, _bar(own, progress and rank == 0) as bar:
             for tile, block in _blocks(engine, own, plan, rows, columns, normalize, place):
+                _check_finite(tile, block)
                 taker.put(tile, block)
                 bar.update(_pairs(tile))
+            check_settled(model, first, before, tolerance(model, device))
         distributed.wait_for_all(size)
         with distributed.first_rank_first(rank, size):
             return store.close()
@@ -238,9 +245,35 @@ def _engine(
 
 
 def _inverse_norms(squares: Tensor) -> Tensor:
-    """Return 1 / norm by squared norm; 0 where a sample has no gradient, or one too small for these numbers."""
+    """Return 1 / norm by squared norm; 0 where a sample has no gradient.
+
+    Raises:
+        ValueError: if a gradient is too large or too small for these numbers.
+    """
     info = torch.finfo(squares.dtype)
-    return torch.where(squares > info.tiny / info.eps, squares.rsqrt(), 0.0)
+    small = (squares > 0) & (squares <= info.tiny / info.eps)
+    if bool((small | ~squares.isfinite()).any()):
+        raise ValueError(
+            f"a sample's gradient is too {'small' if bool(small.any()) else 'large'} for the square of its norm in "
+            f"{squares.dtype}, so it has no cosine; scale the inputs or give precision='float64'"
+        )
+    return torch.where(squares > 0, squares.rsqrt(), 0.0)
+
+
+def _check_finite(tile: Tile, block: Tensor) -> None:
+    """Refuse entries that are no numbers.
+
+    Raises:
+        ValueError: if there are any; the message says of which samples.
+    """
+    least, most = torch.aminmax(block)
+    if not bool(torch.isfinite(least) & torch.isfinite(most)):
+        i, j = (~block.isfinite()).nonzero()[0].tolist()
+        raise ValueError(
+            f"the kernel of samples {tile[0] + i} and {tile[2] + j} is {float(block[i, j])}: their gradients overflow "
+            f"{block.dtype} or are infinite themselves; scale the inputs, leave such samples out, or give "
+            "precision='float64'"
+        )
 
 
 def _bytes_per_sample(

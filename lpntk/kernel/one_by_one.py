@@ -15,8 +15,8 @@ from lpntk.kernel.layerwise.gradients import trainable
 from lpntk.kernel.layerwise.gram import mirrored
 from lpntk.kernel.model.copying.copies import check_own, untouched
 from lpntk.kernel.model.ownership import weights_at_random
-from lpntk.kernel.model.paths import nodes
-from lpntk.kernel.model.trial import check_fixed
+from lpntk.kernel.model.paths import leaves, nodes
+from lpntk.kernel.model.trial import check_fixed, own_gradients
 from lpntk.machine.precision import kernel_dtype, product, tolerance
 
 FEW = 64  # copies of the samples tried, to see whether the model is fixed
@@ -81,8 +81,10 @@ class OneByOne:
             logits = self.model(x.clone())
             check_own(self.model, nodes(logits))
             s = self.direction(logits.detach(), y)
-            # not autograd.grad, which reentrant checkpoints forbid
-            torch.autograd.backward(logits, s if e is None else s * e[:, None].to(s))
+            own = {id(p) for p in self._params}
+            with own_gradients([t for t in leaves(nodes(logits)) if id(t) not in own]):
+                # not autograd.grad, which reentrant checkpoints forbid
+                torch.autograd.backward(logits, s if e is None else s * e[:, None].to(s))
         found = [p.new_zeros(p.numel()) if p.grad is None else p.grad.to_dense().flatten() for p in self._params]
         return torch.cat([gradient.to(self._like) for gradient in found]), logits.detach()
 

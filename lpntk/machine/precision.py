@@ -1,9 +1,11 @@
 """How exactly are products taken? In the numbers of the model, in double, or rounded on a CUDA device."""
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial, reduce, wraps
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -76,9 +78,19 @@ def tolerance(model: nn.Module, device: torch.device, *, rounded: bool = False) 
     coarse = max(EPS.get(backend.fp32_precision, 0.0) for backend in backends)
     eps = {p.dtype: torch.finfo(p.dtype).eps for p in model.parameters()}
     coarsest = max(max(e, coarse) if dtype == torch.float32 else e for dtype, e in eps.items())
-    coarsest = max(coarsest, EPS["bf16"] if rounded else 0.0)
+    coarsest = max(coarsest, EPS["bf16"] if rounded else 0.0, _kept.get(model, 0.0))
     least = 1e-5  # a network in double precision may round to float32 inside
     return max(least, min(1000 * coarsest, 10 * coarsest**0.5))
+
+
+_kept: WeakKeyDictionary[nn.Module, float] = WeakKeyDictionary()  # by model: eps of the coarsest numbers seen in it
+
+
+def note(model: nn.Module, t: Tensor) -> Tensor:
+    """Note in which numbers a model computes inside, as under an autocast of its own; return the tensor."""
+    if t.is_floating_point():
+        _kept[model] = max(_kept.get(model, 0.0), torch.finfo(t.dtype).eps)
+    return t
 
 
 @contextmanager
@@ -90,22 +102,51 @@ def matmul_precision(precision: Precision | None, device: torch.device) -> Itera
     read them, as by ``torch.backends.cudnn.flags``.
     """
     tf32, backends = precision == "tf32", (*ON_CUDA, *ON_CPU)
-    before, older = [backend.fp32_precision for backend in backends], []
-    for read, write in OLDER:
-        with suppress(RuntimeError):  # they disagree already
-            older.append((write, read()))
+    with _LOCK:
+        before, older = _enter(backends)
     try:
         for (_, write), value in zip(OLDER, ("high" if tf32 else "highest", tf32), strict=True):
             write(value)
         for backend in backends:
             backend.fp32_precision = "tf32" if tf32 and backend in ON_CUDA else "ieee"
-        with torch.autocast(device.type, enabled=False):
+        # only where one is on: an autocast in the model's own code then ends, with its cache of weights, in each pass
+        around = torch.is_autocast_enabled(device.type)
+        with torch.autocast(device.type, enabled=False, cache_enabled=False) if around else nullcontext():
             yield
     finally:
-        for write, value in older:
-            write(value)
-        for backend, value in zip(backends, before, strict=True):
-            backend.fp32_precision = value
+        with _LOCK:
+            _leave(backends, before, older)
+
+
+_LOCK, _MINE = threading.Lock(), threading.local()
+_inside: list[tuple] = []  # what was set before the first thread came; a setting belongs to the process
+
+
+def _enter(backends: tuple) -> tuple[list, list]:
+    """Return what is set; a thread that comes while others are inside takes over what was set before them."""
+    older = []
+    for read, write in OLDER:
+        with suppress(RuntimeError):  # they disagree already
+            older.append((write, read()))
+    found = [backend.fp32_precision for backend in backends], older
+    _MINE.depth = getattr(_MINE, "depth", 0) + 1
+    if _MINE.depth == 1:
+        _inside.append(_inside[0] if _inside else found)
+        found = _inside[0]
+    return found
+
+
+def _leave(backends: tuple, before: list, older: list) -> None:
+    """Put back what was set, unless other threads are still inside; the last one does."""
+    _MINE.depth -= 1
+    if _MINE.depth == 0:
+        _inside.pop()
+        if _inside:
+            return
+    for write, value in older:
+        write(value)
+    for backend, value in zip(backends, before, strict=True):
+        backend.fp32_precision = value
 
 
 def exact(function: Callable) -> Callable:

@@ -1,7 +1,7 @@
 """What does a model read besides its parameters and buffers? The attributes of its modules, as digests by name.
 
 Numbers, words, tensors, arrays and functions count, and what lists, dicts and partials hold of them. Of other objects
-their class counts and what of this kind they hold themselves, no further: a module may know its trainer.
+their class counts and what of this kind they would be pickled with, no further: a module may know its trainer.
 """
 
 import hashlib
@@ -56,7 +56,7 @@ def _parts(value: Any, seen: dict[int, Any], deep: bool) -> Iterator[bytes]:
     """
     yield f"{type(value).__module__}.{type(value).__qualname__}".encode()
     if isinstance(value, PLAIN):
-        yield repr(value).encode()
+        yield next((kind.__repr__(value) for kind in (int, float) if isinstance(value, kind)), repr(value)).encode()
         return
     if id(value) in seen:
         yield b"again %d" % [*seen].index(id(value))
@@ -68,7 +68,7 @@ def _parts(value: Any, seen: dict[int, Any], deep: bool) -> Iterator[bytes]:
     elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
         yield f"{value.dtype} {value.shape} ".encode() + value.tobytes()
     elif isinstance(value, dict):
-        inner = [part for item in sorted(value.items(), key=lambda item: repr(item[0])) for part in item]
+        inner = [part for item in value.items() for part in item]  # in their order, which a loop over them sees
     elif isinstance(value, set | frozenset):
         yield from sorted(b"".join(_parts(item, dict(seen), deep)) for item in value)
     elif isinstance(value, list | tuple):
@@ -79,11 +79,28 @@ def _parts(value: Any, seen: dict[int, Any], deep: bool) -> Iterator[bytes]:
         inner = [value.__func__, value.__self__]
     elif isinstance(value, FunctionType):
         yield f"{value.__module__}.{value.__qualname__}".encode()
-        inner = [value.__code__, value.__defaults__, value.__kwdefaults__, *map(content, value.__closure__ or ())]
+        inner = [value.__code__, value.__defaults__, value.__kwdefaults__, dict(vars(value))]
+        inner += map(content, value.__closure__ or ())
     elif isinstance(value, CodeType):
         yield value.co_code
         inner = [value.co_consts, value.co_names]
+    elif isinstance(value, nn.Module):
+        inner = [repr(value), dict(value.named_parameters()), dict(value.named_buffers())]
     elif deep:
-        inner, deep = [vars(value)] if hasattr(value, "__dict__") else [], False
+        inner, deep = _pickled(value), False
+    yield b"%d of them" % len(inner)  # so that no other nesting of the same parts gives the same bytes
     for part in inner:
         yield from _parts(part, seen, deep)
+
+
+def _pickled(value: Any) -> list[Any]:
+    """Return what an object would be pickled with, its attributes and slots among it; nothing if it refuses."""
+    try:
+        reduced = value.__reduce_ex__(4)
+    except Exception:  # a lock, a file: whatever its class raises
+        return [vars(value)] if hasattr(value, "__dict__") else []
+    if isinstance(reduced, str):
+        return [reduced]
+    _, arguments, *rest = reduced
+    state, items, pairs = ([*rest, None, None, None])[:3]
+    return [arguments, state, list(items or ()), list(pairs or ())]

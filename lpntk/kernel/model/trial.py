@@ -17,6 +17,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lpntk.kernel.model.copying.copies import copied, untouched
+from lpntk.kernel.model.paths import leaves, nodes
 from lpntk.machine.device import ran_out
 
 log = logging.getLogger(__name__)
@@ -80,12 +81,15 @@ def combined(
         torch.enable_grad(),
         untouched(model),
         _stand_ins(modules, params) as stand_ins,
-        _own_gradients(params.values()),
+        own_gradients(params.values()),
     ):
         with saved_tensors_hooks(keep, lambda t: t):
             logits = model(x)
             total = (logits * s * e[:, None]).sum()
-        total.backward()  # not autograd.grad, which passes over what a backward pass within it finds
+        known = {id(t) for t in (*params.values(), *(p for _, p in stand_ins))}
+        others = [t for t in leaves(nodes(total)) if id(t) not in known]  # that a global name may lead to
+        with own_gradients(others):
+            total.backward()  # not autograd.grad, which passes over what a backward pass within it finds
         outside = {name for name, p in params.items() if p.grad is not None}
         gradients = {name: torch.zeros_like(p) for name, p in params.items()}
         for name, p in [*params.items(), *stand_ins]:  # a checkpoint that ran again has made more of them
@@ -114,6 +118,8 @@ def check_fixed(model: nn.Module, x: Tensor, together: Tensor, tolerance: float,
     Raises:
         ValueError: if the logits are random, differ alone and within a batch, or would be others in evaluation mode.
     """
+    if not together.isfinite().all():
+        raise ValueError("the model gives logits that are NaN or infinite for these samples; mend its forward pass")
     small = tolerance * together.abs().max()
     with torch.no_grad():
         drawn, again = draws(model, x)
@@ -147,6 +153,27 @@ def check_fixed(model: nn.Module, x: Tensor, together: Tensor, tolerance: float,
                     f"the model is in training mode, where its logits differ by {float(difference):.2g} from those in "
                     "evaluation mode; call model.eval() first"
                 )
+
+
+def check_settled(model: nn.Module, x: Tensor, before: Tensor, tolerance: float) -> None:
+    """Check that a model gives the logits that it gave before the kernel was computed.
+
+    Args:
+        model: network.
+        x: (n, ...) samples.
+        before: (n, k) their logits then.
+        tolerance: relative difference that rounding explains.
+
+    Raises:
+        ValueError: if it does not: something in it counts or remembers its calls.
+    """
+    with torch.no_grad():
+        difference = (model(x.clone()) - before).abs().max()
+    if not difference <= tolerance * before.abs().max():
+        raise ValueError(
+            f"the model changes as it is called: logits of one sample differ by {float(difference):.2g} before and "
+            "after its kernel was computed; hold still what it counts or remembers in forward"
+        )
 
 
 class _Draws(TorchDispatchMode):
@@ -206,7 +233,7 @@ def _stand_ins(modules: dict[str, nn.Module], params: dict[str, nn.Parameter]) -
 
 
 @contextmanager
-def _own_gradients(params: Iterable[nn.Parameter]) -> Iterator[None]:
+def own_gradients(params: Iterable[nn.Parameter]) -> Iterator[None]:
     """Take away what gradients lie with some parameters, and put it back."""
     before = [(p, p.grad) for p in params]
     for p, _ in before:

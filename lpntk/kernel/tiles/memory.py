@@ -51,6 +51,8 @@ def smaller_when_full(compute: Callable[..., Tensor]) -> Callable[..., Tensor]:
             budget = distributed.least(default_budget(device, distributed.sharing()))  # all must cut alike
         else:
             budget = check_number("memory_budget", memory_budget)
+            if budget < 1:
+                raise ValueError(f"memory_budget is a number of bytes, at least 1; got {budget}")
         for attempt in range(1 + HALVINGS):
             try:
                 return compute(*args, memory_budget=budget >> attempt, device=device, **options)

@@ -50,7 +50,7 @@ def refuse_another(name: str, found: dict[str, object], identity: dict[str, obje
         ValueError: if anything differs; the message says what.
     """
     if differing := sorted(key for key in {*found, *identity} if found.get(key) != identity.get(key)):
-        before, now = (told.get("attributes") or {} for told in (found, identity))
+        before, now = (told if isinstance(told := one.get("attributes"), dict) else {} for one in (found, identity))
         if others := sorted(key for key in {*before, *now} if before.get(key) != now.get(key)):
             differing[differing.index("attributes")] = f"attributes ({', '.join(others)})"
         raise ValueError(
@@ -109,10 +109,24 @@ def identity(
     for name, value in model.state_dict().items():
         weights.update(name.encode())
         weights.update(_bytes(value))
+    held = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
+    saved = model.state_dict().keys()
+    for name, value in held:  # a model may leave some out of what it saves
+        if name not in saved and name not in _unsaved(model):
+            weights.update(name.encode() + _bytes(value))
     frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
     samples = {name: hashlib.sha256(_bytes(t)).hexdigest() for name, t in tensors.items() if t is not None}
     told = {"model": weights.hexdigest(), "attributes": attributes(model if given is None else given), "frozen": frozen}
     return {**told, **samples, **{k: str(v) for k, v in options.items()}}
+
+
+def _unsaved(model: nn.Module) -> set[str]:
+    """Return the names of buffers that are not for keeping, which count as attributes."""
+    return {
+        f"{prefix}.{name}".lstrip(".")
+        for prefix, module in model.named_modules()
+        for name in module._non_persistent_buffers_set
+    }
 
 
 def _bytes(value: object) -> bytes:

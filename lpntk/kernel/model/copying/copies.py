@@ -15,11 +15,12 @@ from weakref import WeakKeyDictionary, ref
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import Node
+from torch.autograd.graph import Node, saved_tensors_hooks
 
 from lpntk.kernel.model.copying.holdings import everything
 from lpntk.kernel.model.copying.rebinding import UNCOPIED, Rebinding
 from lpntk.kernel.model.paths import leaves, nodes
+from lpntk.machine.precision import note
 
 _originals: WeakKeyDictionary[nn.Module, ref] = WeakKeyDictionary()
 COMPUTED = (
@@ -60,6 +61,8 @@ def copied(model: nn.Module) -> nn.Module:
 def check_apart(model: nn.Module, x: Tensor) -> None:
     """Check that what a copy computes comes from its own parameters, and anew in every pass.
 
+    The numbers that the pass keeps are noted, as they decide what rounding explains.
+
     Args:
         model: a copy; it has run before, with gradients, if it keeps what it computes in a first pass.
         x: (n, ...) samples.
@@ -67,7 +70,7 @@ def check_apart(model: nn.Module, x: Tensor) -> None:
     Raises:
         ValueError: if it does not; the message names the parameter.
     """
-    with torch.enable_grad():
+    with torch.enable_grad(), saved_tensors_hooks(lambda t: note(model, t), lambda t: t):
         passes = [list(nodes(model(x.clone()))) for _ in range(2)]
     for found in passes:
         check_own(model, found)

@@ -62,7 +62,7 @@ class Reader:
         self.page.goto(f"{HTML.as_uri()}/{name}")
         self.page.evaluate("() => window.MathJax?.startup?.promise")
         self.page.evaluate("() => document.querySelectorAll('details').forEach((folded) => { folded.open = true })")
-        self.page.wait_for_timeout(50)  # what scrolls in there is measured once it is seen
+        self.page.wait_for_timeout(400)  # it fades in, and what scrolls in there is measured once it is seen
         return self.page
 
     def grave(self, within, rules=None):

@@ -43,9 +43,7 @@ class Reader:
     def __init__(self, browser):
         self.page, self.noted = browser.new_page(viewport=DESK, color_scheme="light"), []
         self.page.route(lambda url: not url.startswith(("file:", "data:", "blob:")), self.refuse)
-        self.page.on(
-            "console", lambda said: self.noted.append(said.text) if said.type in ("error", "warning") else None
-        )
+        self.page.on("console", self.hear)
         self.page.on("pageerror", lambda error: self.noted.append(str(error)))
 
     def hear(self, said):

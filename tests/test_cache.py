@@ -31,6 +31,8 @@ def test_an_artefact_is_computed_once_and_decided_by_its_key(tmp_path):
 
 
 def test_the_machine_is_told_and_decides_nothing(tmp_path, monkeypatch):
+    for bound in machine.BOUNDS:
+        monkeypatch.delenv(bound, raising=False)
     cache, make = Cache(tmp_path), lambda: {"a": torch.arange(3)}
     cache.artefact("x", {"n": 1, "device": "cpu"}, make)
     (folder,) = tmp_path.iterdir()

@@ -15,8 +15,8 @@ from lpntk.kernel.layerwise.gradients import trainable
 from lpntk.kernel.layerwise.gram import mirrored
 from lpntk.kernel.model.copying.copies import check_own, untouched
 from lpntk.kernel.model.ownership import weights_at_random
-from lpntk.kernel.model.paths import leaves, nodes
-from lpntk.kernel.model.trial import check_fixed, own_gradients
+from lpntk.kernel.model.paths import nodes
+from lpntk.kernel.model.trial import check_fixed, others_spared
 from lpntk.machine.precision import kernel_dtype, product, tolerance
 
 FEW = 64  # copies of the samples tried, to see whether the model is fixed
@@ -79,10 +79,10 @@ class OneByOne:
             p.grad = None
         with torch.enable_grad():
             logits = self.model(x.clone())
-            check_own(self.model, nodes(logits))
+            graph = [*nodes(logits)]
+            check_own(self.model, graph)
             s = self.direction(logits.detach(), y)
-            own = {id(p) for p in self._params}
-            with own_gradients([t for t in leaves(nodes(logits)) if id(t) not in own]):
+            with others_spared(graph, self._params):
                 # not autograd.grad, which reentrant checkpoints forbid
                 torch.autograd.backward(logits, s if e is None else s * e[:, None].to(s))
         found = [p.new_zeros(p.numel()) if p.grad is None else p.grad.to_dense().flatten() for p in self._params]

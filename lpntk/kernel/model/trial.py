@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
+from torch.autograd.graph import Node, saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lpntk.kernel.model.copying.copies import copied, untouched
@@ -86,9 +86,7 @@ def combined(
         with saved_tensors_hooks(keep, lambda t: t):
             logits = model(x)
             total = (logits * s * e[:, None]).sum()
-        known = {id(t) for t in (*params.values(), *(p for _, p in stand_ins))}
-        others = [t for t in leaves(nodes(total)) if id(t) not in known]  # that a global name may lead to
-        with own_gradients(others):
+        with others_spared(nodes(total), [*params.values(), *(p for _, p in stand_ins)]):
             total.backward()  # not autograd.grad, which passes over what a backward pass within it finds
         outside = {name for name, p in params.items() if p.grad is not None}
         gradients = {name: torch.zeros_like(p) for name, p in params.items()}
@@ -230,6 +228,14 @@ def _stand_ins(modules: dict[str, nn.Module], params: dict[str, nn.Parameter]) -
         finally:
             while replaced:  # a forward pass that failed half-way
                 put_back()
+
+
+@contextmanager
+def others_spared(graph: Iterable[Node], known: Iterable[Tensor]) -> Iterator[None]:
+    """Give no gradient to tensors that a graph begins with beside the known ones, as a global name may lead to some."""
+    told = {id(t) for t in known}
+    with own_gradients(t for t in leaves(graph) if id(t) not in told):
+        yield
 
 
 @contextmanager

@@ -110,9 +110,9 @@ def identity(
         weights.update(name.encode())
         weights.update(_bytes(value))
     held = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
-    saved = model.state_dict().keys()
+    counted = model.state_dict().keys() | _unsaved(model)
     for name, value in held:  # a model may leave some out of what it saves
-        if name not in saved and name not in _unsaved(model):
+        if name not in counted:
             weights.update(name.encode() + _bytes(value))
     frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
     samples = {name: hashlib.sha256(_bytes(t)).hexdigest() for name, t in tensors.items() if t is not None}

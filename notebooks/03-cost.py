@@ -224,9 +224,9 @@ if rows:
 # ## Hundreds of models at once
 #
 # Learning difficulty asks for hundreds of small networks, each on a few samples. One at a time they leave a processor waiting; as a
-# stack, with one batched product per layer, they fill it. `train` chooses how many go into a stack by a short timing of its own.
-# Below are committed runs of `bench/stacking.py`: 64 models of each kind, medians of runs that take turns. Solid: the width that
-# was chosen; dotted: stacks of all 64.
+# stack, with one batched product per layer, they fill it. `train` puts as many into a stack as keep what a step touches near
+# the processor; no clock is asked, so every machine trains alike. Below are committed runs of `bench/stacking.py`: 64
+# models of each kind, medians of runs that take turns. Solid: the width by this rule; dotted: stacks of all 64.
 
 # %%
 if stacks := benchmarks.stacking(bench_records):
@@ -244,5 +244,5 @@ else:
 # | sketched kernel | `SketchedGram` in [`lpntk/kernel/sketch.py`](../lpntk/kernel/sketch.py) | [`tests/test_sketch.py`](../tests/test_sketch.py): unbiased, variance as documented |
 # | error, ranks, neighbours of a sketch | `fidelity` in [`lpntk/phenomena/cost/fidelity.py`](../lpntk/phenomena/cost/fidelity.py) | [`tests/test_cost.py`](../tests/test_cost.py): `test_fidelity_is_perfect_for_the_same_matrix_and_not_for_another` |
 # | verdict | `verdict` in [`lpntk/phenomena/cost/fidelity.py`](../lpntk/phenomena/cost/fidelity.py) | `test_the_verdict_needs_every_larger_size_and_every_seed` |
-# | width of a stack | `choose_width` in [`lpntk/learn/tuning.py`](../lpntk/learn/tuning.py), `Stack` in [`lpntk/learn/stacks.py`](../lpntk/learn/stacks.py) | [`tests/test_training.py`](../tests/test_training.py): `test_every_way_gives_the_same_losses_and_weights`, `test_the_width_is_measured_once_and_cut_by_memory` |
+# | width of a stack | `choose_width` in [`lpntk/learn/widths.py`](../lpntk/learn/widths.py), `Stack` in [`lpntk/learn/stacks.py`](../lpntk/learn/stacks.py) | [`tests/test_training.py`](../tests/test_training.py): `test_every_way_gives_the_same_losses_and_weights`, `test_the_width_follows_from_the_model_alone` |
 # | records of the benchmark | `read`, `whole_mnist`, `stacking` in [`lpntk/phenomena/cost/records.py`](../lpntk/phenomena/cost/records.py); written by [`bench/run.py`](../bench/run.py), [`bench/mnist.py`](../bench/mnist.py), [`bench/stacking.py`](../bench/stacking.py) | `test_benchmark_records_are_read_and_marked`, [`tests/test_bench.py`](../tests/test_bench.py) |

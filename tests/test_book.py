@@ -95,7 +95,7 @@ def test_the_name_of_a_data_set_is_no_markup(tmp_path):
     name = r"a|b <script> *x* $1$ `c` [d](e) \f &amp;.npz"
     made_by = {
         "notebook": "01-a.py", "profile": "own", "parameters": {"dataset": name, "model": "<b>", "n": 5},
-        "device": "cpu", "seconds": 1, "source": "0" * 64, "data": "0" * 64, "versions": {"torch": "2", "python": "3"},
+        "device": "cpu", "seconds": 1, "code": {}, "data": "0" * 64, "versions": {"torch": "2", "python": "3"},
     }  # fmt: skip
     executed = nbformat.v4.new_notebook(cells=[
         nbformat.v4.new_code_cell(f"dataset = {'/home/me/' + name!r}", metadata={"tags": ["injected-parameters"]}),

@@ -5,8 +5,10 @@ import shutil
 
 import pytest
 
-from lpntk.keep.code import PACKAGE, definitions, differing
+from lpntk.keep.code import PACKAGE, definitions, definitions_of, differing
 from lpntk.keep.currency import NOTEBOOKS, changed, stale
+from lpntk.learn.campaign import train_many
+from lpntk.phenomena.forgetting.study import study
 
 NOTEBOOK = """# %% [markdown]
 # # Title
@@ -116,7 +118,7 @@ def test_every_notebook_reaches_the_package():
 def test_a_result_that_earlier_code_made_is_told(tmp_path):
     folder = tmp_path / "profile" / "01-kernel"
     folder.mkdir(parents=True)
-    made_by = {"notebook": "01-kernel.py", "code": definitions(NOTEBOOKS / "01-kernel.py")}
+    made_by = {"notebook": "01-kernel.py", "parameters": {}, "code": definitions(NOTEBOOKS / "01-kernel.py")}
     (folder / "manifest.json").write_text(json.dumps(made_by))
     assert changed(folder) == []
     assert stale(tmp_path) == {}
@@ -126,6 +128,20 @@ def test_a_result_that_earlier_code_made_is_told(tmp_path):
     del made_by["code"]
     (folder / "manifest.json").write_text(json.dumps(made_by))
     assert "does not tell" in changed(folder)[0]
+
+
+@pytest.mark.parametrize(("model", "moved"), [("mlp", []), ("lenet", ["train_many"])])
+def test_a_version_that_moved_the_numbers_of_one_network_leaves_the_others_current(tmp_path, model, moved):
+    code = definitions(NOTEBOOKS / "02-difficulty.py") | {"train_many": "version 1"}
+    made_by = {"notebook": "02-difficulty.py", "parameters": {"model": model}, "code": code}
+    (tmp_path / "manifest.json").write_text(json.dumps(made_by))
+    assert changed(tmp_path) == moved
+
+
+def test_a_function_of_the_package_is_followed_as_a_notebook_is():
+    told = definitions_of(study)
+    assert {"study", "walk", "Stack", "chain"} <= told.keys()
+    assert definitions_of(train_many) == {"train_many": "version 2"}
 
 
 def test_committed_results_tell_their_code():

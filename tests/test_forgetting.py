@@ -373,11 +373,11 @@ def test_a_killed_study_resumes_with_the_same_numbers(tmp_path, monkeypatch):
     unbroken = study(NETWORK, x, y, chosen, width=2, cache=Cache(tmp_path / "a"), **SMALL)
     calls, original = [], study_module.walk
 
-    def dies(*args):
+    def dies(*args, **options):
         calls.append(args)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return original(*args)
+        return original(*args, **options)
 
     monkeypatch.setattr(study_module, "walk", dies)
     with pytest.raises(KeyboardInterrupt):

@@ -25,7 +25,7 @@ from lpntk.phenomena.relations.moments import train_moments
 GOLDEN = Path(__file__).with_name("golden.json")
 KERNELS = ("mlp", "lenet5", "resnet-batchnorm", "transformer", "norms", "lstm-output")
 TRAININGS = ("mlp", "mlp-two-classes", "lenet5", "resnet-batchnorm", "conv-grouped", "prelu")
-STUDIES = ("train_many", "reference_kernel", "train_moments")
+STUDIES = ("train_many", "dropout", "reference_kernel", "train_moments")
 BY_NAME = {case.name: case for case in CASES}
 
 
@@ -56,6 +56,13 @@ def study_numbers(name):
                 network, samples.x_train, samples.y_train, subsets, seeds=[1, 2, 3], cache=cache, epochs=2, way=1, **sgd
             )
             return {"loss": history.loss.tolist()}
+        if name == "dropout":  # in one stack, as no stack would
+            lenet, subsets = Network("lenet", (1, 8, 8), 10), torch.arange(12).view(3, 4)
+            sgd |= {"batch_size": 2, "epochs": 2}
+            found = train_many(
+                lenet, samples.x_train, samples.y_train, subsets, seeds=[1, 2, 3], cache=cache, way=3, **sgd
+            )
+            return {"loss": found.loss.tolist()}
         if name == "reference_kernel":
             rows = torch.arange(12)
             kappa, accuracy = reference_kernel(network, samples, rows, seed=1, cache=cache, epochs=1, **sgd)

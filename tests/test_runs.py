@@ -13,6 +13,7 @@ import nbformat
 import pytest
 import yaml
 
+from lpntk.keep.code import definitions
 from lpntk.regenerate import everything as regenerate
 from lpntk.regenerate import manifest, runs
 from lpntk.regenerate.execute import RegenerationError
@@ -172,7 +173,7 @@ def test_a_source_edited_while_it_waited_is_recorded_as_what_ran(project):
     project.write("01-first", BEGUN, write)
     _, folder = project.run(jobs=1)
     assert json.loads((folder / "numbers.json").read_text())["a"] == 2
-    assert json.loads((folder / "manifest.json").read_text())["source"] == manifest.source_hash(later)
+    assert json.loads((folder / "manifest.json").read_text())["code"] == definitions(later)
 
 
 def test_a_crash_between_two_renames_loses_nothing(project, monkeypatch, capsys):

@@ -9,8 +9,9 @@ it.
 """
 
 import ast
+import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,6 @@ VERSIONED = {
     ("learn.models", "build"),
     ("learn.training", "train"),
     ("learn.training", "accuracy"),
-    ("learn.tuning", "choose_width"),
     ("learn.campaign", "train_many"),
     ("phenomena.company.reference", "reference_kernel"),
     ("phenomena.relations.moments", "train_moments"),
@@ -61,9 +61,20 @@ def definitions(notebook: Path, package: Path = PACKAGE) -> dict[str, str]:
     """
     tree = ast.parse(notebook.read_text("utf-8"))
     cells = _module("", tree, package)
-    found: dict[str, set[str]] = {"notebook": {_digest(tree, cells)}}
+    return {"notebook": _digest(tree, cells), **_followed(_reached(tree, cells), package)}
+
+
+@functools.cache
+def definitions_of(function: Callable) -> dict[str, str]:
+    """Return what decides the values of a function or class of this package, as ``definitions`` does of a notebook."""
+    return _followed([(function.__module__.removeprefix(f"{PACKAGE.name}."), function.__qualname__)], PACKAGE)
+
+
+def _followed(waiting: list[tuple[str, str]], package: Path) -> dict[str, str]:
+    """Return the definitions that are reached from these, (module, name), by name, each with a digest."""
+    found: dict[str, set[str]] = {}
     modules: dict[str, Module] = {}
-    waiting, seen = _reached(tree, cells), set()
+    seen = set()
     while waiting:
         place = waiting.pop()
         module, name = place

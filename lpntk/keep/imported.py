@@ -1,7 +1,6 @@
-"""Which modules of this package does a source import, directly or not? What is kept is kept for their bytes."""
+"""Which modules of this package does a source import, directly or not? One that was edited during a run is noticed."""
 
 import ast
-import hashlib
 from pathlib import Path
 
 from lpntk.keep.code import PACKAGE
@@ -26,11 +25,3 @@ def sources(notebook: Path) -> list[Path]:
             candidates = [PACKAGE.joinpath(*parts[1:]) for parts in modules]
             waiting += [c.with_suffix(".py") for c in candidates if c != PACKAGE and c.with_suffix(".py").exists()]
     return sorted(found, key=lambda path: (path.parent.name, path.name))
-
-
-def source_hash(notebook: Path) -> str:
-    """Return the SHA-256 over ``sources``: the result is stale once any of them changed."""
-    digest = hashlib.sha256()
-    for path in sources(notebook):
-        digest.update(f"{path.name}\0".encode() + path.read_bytes() + b"\0")
-    return digest.hexdigest()

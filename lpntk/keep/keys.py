@@ -1,14 +1,11 @@
-"""What decides an artefact besides what was asked for? Where it was computed, by which torch and which source."""
+"""What decides an artefact besides what was asked for? Where it was computed, by which torch and which code."""
 
-import functools
-import inspect
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 
 from lpntk.keep.cache import digest
-from lpntk.keep.imported import source_hash
+from lpntk.keep.code import definitions_of
 from lpntk.machine.device import resolve_device
 
 
@@ -18,16 +15,11 @@ def computed_key(*by: Callable, device: str | torch.device, **decides: object) -
     A CPU and a CUDA device round differently, and training makes that large: what one computed is not the other's.
 
     Args:
-        *by: functions or classes of this package that compute it; the source of their modules counts, and of all that
-            these import.
+        *by: functions or classes of this package that compute it; all definitions that these reach count, up to the
+            borders that a version stands for (``code.py``).
         device: where it is computed; its type counts, not which of several.
         **decides: everything else that decides the values, as JSON knows it.
     """
     on = resolve_device(device).type
-    source = digest([_source(inspect.getsourcefile(maker)) for maker in by])
-    return {**decides, "device": on, "torch": torch.__version__, "source": source}
-
-
-@functools.cache
-def _source(path: str) -> str:
-    return source_hash(Path(path))
+    code = digest([definitions_of(maker) for maker in by])
+    return {**decides, "device": on, "torch": torch.__version__, "code": code}

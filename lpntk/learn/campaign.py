@@ -11,10 +11,11 @@ from lpntk.keep.keys import computed_key
 from lpntk.learn.history import History
 from lpntk.learn.models import build
 from lpntk.learn.training import train
-from lpntk.learn.tuning import GIB, WIDTHS, choose_width
+from lpntk.learn.widths import GIB, WIDTHS, choose_width
 from lpntk.machine.device import resolve_device
-from lpntk.machine.precision import exact
 from lpntk.machine.progress import progress_bar
+
+VERSION = 2  # of train_many; see training.py
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,7 @@ def train_many(
 ) -> History:
     """Train one network per subset, initialised and ordered by its seed, and return their joined history.
 
-    Every finished stack is an artefact of the cache. The width of the stacks is timed once and kept with them, so that
-    a resumed run computes what an unbroken one would. Diverged models are marked, whatever their number.
+    Every finished stack is an artefact of the cache. Diverged models are marked, whatever their number.
 
     Args:
         network: what to build from each seed.
@@ -83,16 +83,9 @@ def train_many(
     key = computed_key(train, build, device=on, network=asdict(network), data=[digest(x), digest(y)],
                        training=training)  # fmt: skip
 
-    @exact  # as training is
-    def timed() -> dict[str, Tensor]:
-        models = [network(int(seed)).to(on) for seed in seeds[: WIDTHS[-1]]]
-        batch = min(int(training.get("batch_size", 128)), size)
-        steps = int(training["epochs"]) * -(-size // batch) * max(1, m // len(models))
-        width = choose_width(models, x.to(on), y.to(on), batch, steps=steps, way=way, memory_budget=memory_budget)
-        return {"width": torch.tensor(width)}
-
-    plan = {**key, "size": size, "models": m, "way": way, "memory_budget": memory_budget}
-    width = int(cache.artefact("width", plan, timed)["width"])
+    batch = min(int(training.get("batch_size", 128)), size)
+    width = choose_width(network(0).to(on), x[:1].to(on), batch, way=way, memory_budget=memory_budget)
+    width = min(width, WIDTHS[-1], m)  # a stack that is too wide would be lost whole when killed
     parts = []
     with progress_bar(m, shown=progress is not None and width < m, desc=progress, leave=False) as bar:
         for start in range(0, m, width):
@@ -104,7 +97,7 @@ def train_many(
                              device=device, progress=progress if width >= m else None, on_divergence="mark",
                              **training).tensors()  # fmt: skip
 
-            decided = {**key, "width": width, "subsets": digest(subsets[part]), "seeds": list(map(int, seeds[part]))}
+            decided = {**key, "subsets": digest(subsets[part]), "seeds": list(map(int, seeds[part]))}
             parts.append(History(**cache.artefact("history", decided, run)))
             bar.update(len(parts[-1].loss))
     return History.join(parts)

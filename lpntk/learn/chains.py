@@ -1,6 +1,6 @@
 """How does a chain of usual layers run for m models at once? By batched products and grouped convolutions.
 
-Only what is known to be such a chain is taken for one; any other network is left to ``torch.func.vmap``.
+Only what is known to be such a chain is taken for one; any other network is trained one by one.
 """
 
 from collections.abc import Sequence
@@ -30,8 +30,10 @@ class Chain:
     def __init__(self, layers: Sequence[tuple[str, nn.Module]], takes: Sequence[int], layout: torch.memory_format):
         self.layers, self.takes, self.layout = layers, takes, layout
 
-    def __call__(self, params: dict[str, Tensor], x: Tensor, dropout: bool) -> Tensor:
-        """Map (m, b, ...) to the logits (m, b, k)."""
+    def __call__(
+        self, params: dict[str, Tensor], x: Tensor, streams: Sequence[torch.Generator | None] | None = None
+    ) -> Tensor:
+        """Map (m, b, ...) to the logits (m, b, k); dropout acts where each model has a stream to draw from."""
         m, b = x.shape[:2]
         h, images = x, self.takes == IMAGES
         if images:
@@ -51,10 +53,20 @@ class Chain:
                 weight = params[f"{name}.weight"].flatten(0, 1)  # (m c_out, c, kh, kw)
                 h = F.conv2d(h, weight, bias, layer.stride, layer.padding, layer.dilation, groups=m)
             elif isinstance(layer, nn.Dropout):
-                h = F.dropout(h, layer.p, training=dropout)
+                h = h if streams is None else _dropped(h, layer.p, streams, dim=1 if images else 0)
             else:
                 h = layer(h)
         return h
+
+
+def _dropped(h: Tensor, p: float, streams: Sequence[torch.Generator | None], dim: int) -> Tensor:
+    """Drop numbers with probability p, those of each model (a part of ``dim``) as alone it would from its stream."""
+    if p == 1:
+        return h * 0
+    noise = torch.empty_like(h)
+    for part, stream in zip(noise.chunk(len(streams), dim), streams, strict=True):
+        part.bernoulli_(1 - p, generator=stream)
+    return h * noise.div_(1 - p)
 
 
 def chain(model: nn.Module, layout: torch.memory_format = torch.contiguous_format) -> Chain | None:

@@ -1,17 +1,19 @@
 """How do m networks run as one? Their parameters in one tensor per name, (m, ...), and one call per layer.
 
-Models too small to fill a processor one by one fill it together. A chain of the usual layers is run by batched matrix
-products and grouped convolutions; any other network without buffers by ``torch.func.vmap``, which is slower. One model
-alone runs as it is.
+Models too small to fill a processor one by one fill it together, if they are chains of usual layers (``chains.py``):
+batched matrix products and grouped convolutions run them. One model alone, whatever it is, runs as it is.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state, vmap
+from torch.func import stack_module_state
 
 from lpntk.learn.chains import chain
+from lpntk.machine.device import seeded
 from lpntk.machine.strides import guard
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -30,8 +32,8 @@ class Stack:
             (m, d_in, d_out): products of thin batches, and so tiny steps, are faster that way round.
 
     Raises:
-        ValueError: if several models hold buffers, such as batch norm's running statistics, or hooks, or differ in more
-            than the values of their parameters.
+        ValueError: if several models are no chains of known layers, hold buffers, such as batch norm's running
+            statistics, or hooks, or differ in more than the values of their parameters.
     """
 
     def __init__(self, models: Sequence[nn.Module], *, channels_last: bool = False):
@@ -39,6 +41,7 @@ class Stack:
         guard(models[0])
         flat = all(p.ndim < 5 for p in models[0].parameters())  # three-dimensional filters know no channels_last
         self.layout = torch.channels_last if channels_last and flat else torch.contiguous_format
+        self._streams: list[torch.Generator | None] = [None] * len(models)
         for model in models:
             model.eval()  # every layer, whatever it was left in: from here on one flag tells
         if self.single:
@@ -47,20 +50,36 @@ class Stack:
             return
         if not all(map(stackable, models)):
             raise ValueError(
-                "a stack of models cannot hold buffers such as batch norm's running statistics, nor hooks; train these "
-                "models one by one (way='single') or choose a network without them"
+                "a stack of models must be chains of known layers (lpntk/learn/chains.py), each used once, without "
+                "buffers such as batch norm's running statistics and without hooks; train these models one by one "
+                "(way='single')"
             )
         kind = _kind(models[0])
         if any(_kind(model) != kind for model in models[1:]):
             raise ValueError("models of one stack must differ in their parameters' values only; use way='single'")
-        self._names = _shared_names(models[0])
         self.params, _ = stack_module_state(self.models)
-        self._general, self._chain, self._turned = _vmapped(models[0]), chain(models[0], self.layout), set()
-        if self._chain:
-            turned = {name: p for name, p in self.params.items() if p.ndim == 3}
-            self._turned = set(turned)
-            for name, p in turned.items():
-                self.params[name] = p.detach().mT.contiguous().requires_grad_(p.requires_grad)
+        self._chain = chain(models[0], self.layout)
+        self._turned = {name for name, p in self.params.items() if p.ndim == 3}
+        for name in self._turned:
+            p = self.params[name]
+            self.params[name] = p.detach().mT.contiguous().requires_grad_(p.requires_grad)
+
+    @contextmanager
+    def drawing(self, seeds: Sequence[int]) -> Iterator[None]:
+        """Let the dropout of each model draw from a stream of its own within: its numbers do not tell who stood beside.
+
+        Args:
+            seeds: m seeds.
+        """
+        device = next(iter(self.params.values())).device
+        streams = [int(np.random.SeedSequence([seed % 2**64]).generate_state(1)[0]) for seed in seeds]
+        if self.single:
+            with seeded(streams[0], device):
+                yield
+            return
+        self._streams = [torch.Generator(device).manual_seed(stream) for stream in streams]
+        yield
+        self._streams = [None] * len(self.models)
 
     def logits(self, x: Tensor, *, training: bool = False, dropout: bool = True) -> Tensor:
         """Return (m, b, k) logits of stacked inputs (m, b, ...).
@@ -73,15 +92,22 @@ class Stack:
         if self.single:
             set_mode(self.models[0], training, dropout)
             return self.models[0](x[0].contiguous(memory_format=self.layout) if x.ndim == 5 else x[0])[None]
-        return self.run(self.params, x, training=training, dropout=dropout)
+        return self.run(self.params, x, streams=self._streams if training and dropout else None)
 
-    def run(self, params: dict[str, Tensor], x: Tensor, *, training: bool = False, dropout: bool = True) -> Tensor:
-        """Return the logits of several models with parameters in the shapes of ``params``."""
-        if self._chain and x.ndim in self._chain.takes:
-            return self._chain(params, x, training and dropout)
-        set_mode(self.models[0], training, dropout)
-        usual = {name: p.mT if name in self._turned else p for name, p in params.items()}
-        return self._general(usual, x)
+    def run(
+        self, params: dict[str, Tensor], x: Tensor, streams: Sequence[torch.Generator | None] | None = None
+    ) -> Tensor:
+        """Return the logits of several models with parameters in the shapes of ``params``; dropout draws from streams.
+
+        Raises:
+            ValueError: if the first layer would mix the samples of such inputs.
+        """
+        if x.ndim not in self._chain.takes:
+            raise ValueError(
+                f"stacked models of this kind take inputs of {self._chain.takes[0] - 1} axes, the batch's among them; "
+                f"got {x.ndim - 1}: train them one by one (way='single')"
+            )
+        return self._chain(params, x, streams)
 
     @property
     def trained(self) -> list[Tensor]:
@@ -102,9 +128,7 @@ class Stack:
         if self.single:
             return [_copies(self.models[0].state_dict())]
         stacked = {name: p.cpu() for name, p in self._as_in_models().items()}
-        return [
-            _copies({name: stacked[first][i] for name, first in self._names.items()}) for i in range(len(self.models))
-        ]
+        return [_copies({name: p[i] for name, p in stacked.items()}) for i in range(len(self.models))]
 
     def _as_in_models(self) -> dict[str, Tensor]:
         """Return views of the parameters in the order of axes that the models know."""
@@ -120,32 +144,34 @@ def _copies(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: v.detach().cpu().clone(memory_format=torch.contiguous_format) for name, v in state.items()}
 
 
-def stackable(model: nn.Module) -> bool:
-    """Return whether several such models can share one stack: no buffers, no hooks, no forward pass of one object."""
+def stackable(model: nn.Module, x: Tensor | None = None) -> bool:
+    """Return whether several such models can share one stack: chains without hooks or a forward pass of one object.
+
+    Args:
+        model: one of them.
+        x: (n, ...) its inputs, if known: a chain need not take what has axes that it would mix.
+    """
     hooked = any(p._backward_hooks for p in model.parameters()) or any(
         getattr(module, kind) for module in model.modules() for kind in HOOKS
     )
-    return not (hooked or any(True for _ in model.buffers()) or any("forward" in vars(m) for m in model.modules()))
+    own = any(True for _ in model.buffers()) or any("forward" in vars(module) for module in model.modules())
+    if hooked or own or (found := chain(model)) is None:
+        return False
+    return x is None or x.ndim + 1 in found.takes
 
 
 def _kind(model: nn.Module) -> list:
-    """Return all that models of one stack must share: what they are made of, which parameters are one, and settings."""
+    """Return all that models of one stack must share: what they are made of, and settings."""
     shapes = [(name, p.shape, p.dtype, p.requires_grad) for name, p in model.named_parameters()]
     modules = [
         (name, type(module).__qualname__, {key: value for key, value in vars(module).items() if _plain(key, value)})
         for name, module in model.named_modules()
     ]
-    return [shapes, _shared_names(model), modules]
+    return [shapes, modules]
 
 
 def _plain(key: str, value: object) -> bool:
     return isinstance(value, bool | int | float | str | tuple | None) and key != "training"
-
-
-def _shared_names(model: nn.Module) -> dict[str, str]:
-    """Return for every name of a parameter the first name of the same one; a state names it by each."""
-    first = {id(p): name for name, p in model.named_parameters()}
-    return {name: first[id(p)] for name, p in model.named_parameters(remove_duplicate=False)}
 
 
 def set_mode(model: nn.Module, training: bool, dropout: bool) -> None:
@@ -156,60 +182,3 @@ def set_mode(model: nn.Module, training: bool, dropout: bool) -> None:
         for module in model.modules():
             if isinstance(module, nn.modules.dropout._DropoutNd):
                 module.eval()
-
-
-def _vmapped(model: nn.Module) -> Callable:
-    names = {id(p): name for name, p in model.named_parameters()}
-    slots = {  # a layer used twice is one place to put a parameter, parameters shared by two layers have two
-        f"{prefix}.{leaf}".lstrip("."): names[id(p)]
-        for prefix, module in model.named_modules()
-        for leaf, p in module.named_parameters(recurse=False, remove_duplicate=False)
-    }
-
-    def one(params: dict[str, Tensor], x: Tensor) -> Tensor:
-        placed = {slot: params[name] for slot, name in slots.items()}
-        return functional_call(model, placed, (x,), tie_weights=False)
-
-    return vmap(one, randomness="different")  # (m, b, k)
-
-
-def bytes_per_model(model: nn.Module, x: Tensor, batch_size: int) -> int:
-    """Estimate what one more model adds to a stack in training: parameters, gradients, momentum, activations.
-
-    Args:
-        model: one of the stack.
-        x: (1, ...) one sample.
-        batch_size: samples per step.
-    """
-    p = sum(p.numel() for p in model.parameters())
-    activations = 3 * batch_size * sum(_sizes(model, x))  # each, its gradient and a copy of either
-    return next(model.parameters()).element_size() * (4 * p + activations)
-
-
-def bytes_per_input(model: nn.Module, x: Tensor) -> int:
-    """Estimate what one more input (1, ...) adds to a pass without gradients: the two largest activations together."""
-    return 2 * x.element_size() * max(_sizes(model, x))
-
-
-def bytes_of_activations(model: nn.Module, x: Tensor) -> int:
-    """Return the bytes of an input (1, ...) and all its activations."""
-    return x.element_size() * sum(_sizes(model, x))
-
-
-def _sizes(model: nn.Module, x: Tensor) -> list[int]:
-    """Return how many numbers a sample and each of its activations hold."""
-    seen = [x.numel()]
-    hooks = [
-        module.register_forward_hook(lambda _m, _i, out: seen.append(out.numel()))
-        for module in model.modules()
-        if not list(module.children())
-    ]
-    was = model.training
-    try:
-        with torch.no_grad():
-            model.eval()(x)
-    finally:
-        model.train(was)
-        for hook in hooks:
-            hook.remove()
-    return seen

@@ -1,7 +1,7 @@
 """How does it learn? One model or hundreds, each on its own samples, with a record of every presentation.
 
-One path for all: the models are cut into stacks (``stacks.py``) of a width that a short timing found best
-(``tuning.py``; a width of 1 is one by one) and that fits the memory, and each stack walks through its epochs with SGD.
+One path for all: the models are cut into stacks (``stacks.py``) of a width that follows from the model and fits the
+memory (``widths.py``; a width of 1 is one by one), and each stack walks through its epochs with SGD.
 Products of float32 numbers are taken in float32 whatever the surroundings ask for; bfloat16 is for ``amp`` to choose.
 """
 
@@ -9,21 +9,20 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lpntk.kernel.checks import check_labels
 from lpntk.learn.history import History
 from lpntk.learn.schedules import rate
-from lpntk.learn.stacks import Stack, bytes_per_input
+from lpntk.learn.stacks import Stack
 from lpntk.learn.steps import measure, step
-from lpntk.learn.tuning import GIB, choose_width
-from lpntk.machine.device import keep_freed_memory, resolve_device, seeded
+from lpntk.learn.widths import GIB, bytes_per_input, choose_width
+from lpntk.machine.device import keep_freed_memory, resolve_device
 from lpntk.machine.precision import exact
 from lpntk.machine.progress import progress_bar
 
-VERSION = 1  # raised when the numbers change (tests/test_golden.py); results made by another are stale
+VERSION = 2  # raised when the numbers change (tests/test_golden.py); results made by another are stale
 __all__ = ["DivergenceWarning", "History", "accuracy", "train"]
 
 
@@ -78,11 +77,12 @@ def train(
     """Train every model on its own subset, in its own order; the models are changed in place and left in eval mode.
 
     Args:
-        models: m networks of one architecture. Those with batch norm are trained one by one. Frozen parameters stay.
+        models: m networks of one architecture. Chains of usual layers share stacks, others (those with batch norm, of a
+            forward pass of their own) are trained one by one. Frozen parameters stay.
         x: (n, ...) inputs, kept on the device as a whole.
         y: (n,) labels.
         subsets: (m, size) indices into x: the samples of each model.
-        seeds: m seeds of the order in which samples are presented (and, jointly, of dropout).
+        seeds: m seeds of the order in which samples are presented, and of dropout.
         epochs: passes over the subset.
         lr: learning rate of the first epoch.
         batch_size: samples per step, at most; a last smaller batch is kept.
@@ -120,9 +120,7 @@ def train(
     evaluated = max(1, min(4096, memory_budget // bytes_per_input(models[0], x[:1])))
     recipe = Recipe(epochs, lr, min(batch_size, size), momentum, weight_decay, schedule, dropout, shuffle, amp,
                     train_accuracy, tuple(checkpoints), evaluated)  # fmt: skip
-    rate(schedule, lr, 0, epochs)  # an unknown schedule is refused before the timing
-    steps = epochs * -(-size // recipe.batch_size)
-    width = choose_width(models, x, y, recipe.batch_size, steps=steps, way=way, memory_budget=memory_budget)
+    width = choose_width(models[0], x, recipe.batch_size, way=way, memory_budget=memory_budget)
     parts = []
     cuts = range(0, m, width)
     with progress_bar(len(cuts) * epochs, shown=progress is not None, desc=progress, leave=False) as bar:
@@ -151,7 +149,7 @@ def _train_stack(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[
     accuracies = {"train": torch.full(shape[:2], torch.nan), "test": torch.full(shape[:2], torch.nan)}
     kept = {0: stack.snapshot()} if 0 in recipe.checkpoints else {}
     diverged = torch.zeros(m, dtype=torch.bool)
-    with seeded(int(np.random.SeedSequence([s % 2**64 for s in seeds]).generate_state(1)[0]), device):
+    with stack.drawing(seeds):
         for epoch in range(recipe.epochs):
             for group in optimizer.param_groups:
                 group["lr"] = rate(recipe.schedule, recipe.lr, epoch, recipe.epochs)

@@ -11,20 +11,21 @@ from importlib import metadata
 from pathlib import Path
 
 from lpntk.data import dataset as data
+from lpntk.keep.cache import digest
 from lpntk.keep.code import PACKAGE, definitions
 from lpntk.keep.files import write_json
-from lpntk.keep.imported import source_hash, sources
+from lpntk.keep.imported import sources
 from lpntk.machine.description import describe_machine
 from lpntk.report.escape import markdown
 
-# what decides the result; the rest (commit, source, machine, seconds, versions) is told, not compared
+# what decides the result; the rest (commit, machine, seconds, versions) is told, not compared
 DECISIVE = ("notebook", "profile", "parameters", "code", "data")
 TRAINING = ("training_seconds", "scale.training_seconds", "scale.seconds")  # where notebooks note what training took
 REPORTED_VERSIONS = ("torch", "torchvision", "numpy", "scikit-learn", "matplotlib", "papermill")
 
 
 def describe(
-    notebook: Path, profile: str, parameters: dict[str, object], digest: str | None = None
+    notebook: Path, profile: str, parameters: dict[str, object], data_digest: str | None = None
 ) -> dict[str, object]:
     """Return the manifest of a run: everything but its seconds.
 
@@ -32,19 +33,18 @@ def describe(
         notebook: the py:percent source.
         profile: its name.
         parameters: everything the notebook is given, defaults included; ``dataset`` names the data.
-        digest: of the data, if they were loaded just now.
+        data_digest: of the data, if they were loaded just now.
     """
     versions = {package: metadata.version(package) for package in REPORTED_VERSIONS}
-    if digest is None and "dataset" in parameters:
-        digest = data.load(str(parameters["dataset"])).digest
+    if data_digest is None and "dataset" in parameters:
+        data_digest = data.load(str(parameters["dataset"])).digest
     return {
         "notebook": notebook.name,
         "profile": profile,
         "parameters": {**parameters, **_named(parameters)},
         "code": definitions(notebook),
         "commit": _commit(),
-        "source": source_hash(notebook),
-        "data": digest,
+        "data": data_digest,
         "versions": {"python": platform.python_version(), **versions},
         **describe_machine(str(parameters.get("device", "auto"))),
     }
@@ -116,5 +116,5 @@ def in_words(made_by: dict[str, object], took: str) -> str:
     parameters = ", ".join(f"{key} = {markdown(value)}" for key, value in made_by["parameters"].items())
     where = f"`notebooks/{made_by['notebook']}` at the profile `{made_by['profile']}` ({parameters})"
     how = f"{markdown(made_by['device'])}; {took}; torch {versions['torch']}, Python {versions['python']}"
-    what = f"source {made_by['source'][:12]}, data {str(made_by['data'])[:12]}"
+    what = f"code {digest(made_by['code'])[:12]}, data {str(made_by['data'])[:12]}"
     return f"---\n*Where this page comes from: {where}; {how}; {what}.*"

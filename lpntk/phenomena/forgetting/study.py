@@ -7,7 +7,6 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import asdict
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
@@ -16,8 +15,9 @@ from lpntk.keep.cache import Cache, digest
 from lpntk.keep.keys import computed_key
 from lpntk.kernel.checks import check_labels
 from lpntk.learn.campaign import Network
+from lpntk.learn.models import build
 from lpntk.learn.stacks import stackable
-from lpntk.machine.device import resolve_device, seeded
+from lpntk.machine.device import resolve_device
 from lpntk.phenomena.forgetting.walk import Setting, Track, draw_batches, walk
 
 
@@ -68,7 +68,7 @@ def study(
         batch_size: samples of each update.
         followed: samples followed through every update, from the first on.
         dropout: probability, put into a network that brings none (see ``with_dropout``); 0 leaves it as it is.
-        width: trainings that run as one stack, and are kept as one artefact; those with batch norm run one by one.
+        width: trainings that run as one stack, and are kept as one artefact; other networks than chains run one by one.
         cache: keeps finished blocks.
         device: ``auto``, ``cpu`` or ``cuda[:i]``.
 
@@ -82,9 +82,9 @@ def study(
         )
     check_labels(x, y, network.k, "x", "y")
     on = resolve_device(device)
-    build = lambda s: with_dropout(network(s), dropout) if dropout else network(s)
-    width = width if stackable(build(seed)) else 1
-    key = computed_key(study, device=on, network=asdict(network), data=[digest(x), digest(y)],
+    make = lambda s: with_dropout(network(s), dropout) if dropout else network(s)
+    width = width if stackable(make(seed), x) else 1
+    key = computed_key(study, build, device=on, network=asdict(network), data=[digest(x), digest(y)],
                        walk=[steps, batch_size, followed, dropout])  # fmt: skip
     blocks = [list(range(start, min(start + width, seed + seeds))) for start in range(seed, seed + seeds, width)]
     parts: dict[Setting, list] = {setting: [] for setting in chosen}
@@ -92,9 +92,8 @@ def study(
 
         def run(setting: Setting = setting, block: list[int] = block) -> dict[str, Tensor]:
             batches = torch.stack([draw_batches(len(x), batch_size, steps, s) for s in block])
-            with seeded(int(np.random.SeedSequence(block).generate_state(1)[0]), on):  # of dropout
-                models = [build(s).to(on) for s in block]
-                return walk(models, x.to(on), y.to(on), batches.to(on), followed, setting).tensors()
+            models = [make(s).to(on) for s in block]
+            return walk(models, x.to(on), y.to(on), batches.to(on), followed, setting, seeds=block).tensors()
 
         parts[setting].append(cache.artefact("forgetting", {**key, **asdict(setting), "seeds": block}, run))
     return {setting: Track.join(found) for setting, found in parts.items()}

@@ -104,7 +104,15 @@ def draw_batches(n: int, batch_size: int, steps: int, seed: int) -> Tensor:
 
 
 @exact
-def walk(models: Sequence[nn.Module], x: Tensor, y: Tensor, batches: Tensor, followed: int, setting: Setting) -> Track:
+def walk(
+    models: Sequence[nn.Module],
+    x: Tensor,
+    y: Tensor,
+    batches: Tensor,
+    followed: int,
+    setting: Setting,
+    seeds: Sequence[int] | None = None,
+) -> Track:
     """Train m networks, each on its batches, and predict every update before it is made.
 
     Args:
@@ -114,6 +122,7 @@ def walk(models: Sequence[nn.Module], x: Tensor, y: Tensor, batches: Tensor, fol
         batches: (m, t, b) samples of each update.
         followed: the first so many training samples are followed through every update.
         setting: the real update.
+        seeds: m seeds of dropout; 0, 1, ... by default.
     """
     m, t, b = batches.shape
     stack = Stack(models)
@@ -130,25 +139,26 @@ def walk(models: Sequence[nn.Module], x: Tensor, y: Tensor, batches: Tensor, fol
             return (margin(stack.logits(x_all), y_all) > 0).cpu()
 
     correct[:, 0] = is_correct()
-    for i in range(t):
-        now, previous = batches[:, i], batches[:, i - 1]  # (m, b)
-        directions = pushes(stack, x[now], y[now]) | _held(stack, optimizer, setting)
-        params, run = moment(stack)
-        step(stack, optimizer, x[now], y[now], dropout=setting.dropout, amp=False)
-        correct[:, i + 1] = is_correct()
-        if i == 0:
-            continue
-        directions["step"] = {name: p.detach() - params[name] for name, p in stack.params.items()}
-        with torch.no_grad():
-            logits, truth = run(params, x[previous]), stack.logits(x[previous])
-            change = changes(run, params, x[previous], directions)
-            told_now = scores(
-                logits, y[previous], change,
-                lr=setting.lr, momentum=setting.momentum, weight_decay=setting.weight_decay,
-            )  # fmt: skip
-        before[:, i - 1], after[:, i - 1] = margin(logits, y[previous]).cpu(), margin(truth, y[previous]).cpu()
-        for name, value in told_now.items():
-            told.setdefault(name, torch.zeros(m, t - 1, b))[:, i - 1] = value.cpu()
+    with stack.drawing(range(m) if seeds is None else seeds):
+        for i in range(t):
+            now, previous = batches[:, i], batches[:, i - 1]  # (m, b)
+            directions = pushes(stack, x[now], y[now]) | _held(stack, optimizer, setting)
+            params, run = moment(stack)
+            step(stack, optimizer, x[now], y[now], dropout=setting.dropout, amp=False)
+            correct[:, i + 1] = is_correct()
+            if i == 0:
+                continue
+            directions["step"] = {name: p.detach() - params[name] for name, p in stack.params.items()}
+            with torch.no_grad():
+                logits, truth = run(params, x[previous]), stack.logits(x[previous])
+                change = changes(run, params, x[previous], directions)
+                told_now = scores(
+                    logits, y[previous], change,
+                    lr=setting.lr, momentum=setting.momentum, weight_decay=setting.weight_decay,
+                )  # fmt: skip
+            before[:, i - 1], after[:, i - 1] = margin(logits, y[previous]).cpu(), margin(truth, y[previous]).cpu()
+            for name, value in told_now.items():
+                told.setdefault(name, torch.zeros(m, t - 1, b))[:, i - 1] = value.cpu()
     finite = torch.stack([v.flatten(1).isfinite().all(dim=1) for v in (before, after, *told.values())]).all(dim=0)
     return Track(correct, batches.cpu(), before, after, told, ~(finite & stack.finite()))
 

@@ -131,7 +131,7 @@ class Study:
         return kind.lr * found.rate.cpu(), found.true[0].cpu()
 
     def _kept(self, name: str, make: Callable[[], dict[str, Tensor]], **decides: object) -> dict[str, Tensor]:
-        by = [Study]
+        by = [Study, build]
         if name == "one-step-network":  # what is measured may change without a new training
             by = [train, build]
         else:

@@ -84,8 +84,10 @@ def study(
     on = resolve_device(device)
     make = lambda s: with_dropout(network(s), dropout) if dropout else network(s)
     width = width if stackable(make(seed), x) else 1
-    key = computed_key(study, build, device=on, network=asdict(network), data=[digest(x), digest(y)],
-                       walk=[steps, batch_size, followed, dropout])  # fmt: skip
+    key = computed_key(
+        walk, draw_batches, with_dropout, build, device=on, network=asdict(network), data=[digest(x), digest(y)],
+        walk=[steps, batch_size, followed, dropout],
+    )  # fmt: skip
     blocks = [list(range(start, min(start + width, seed + seeds))) for start in range(seed, seed + seeds, width)]
     parts: dict[Setting, list] = {setting: [] for setting in chosen}
     for setting, block in tqdm(list(itertools.product(parts, blocks)), desc="forgetting", leave=False):

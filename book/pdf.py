@@ -16,7 +16,7 @@ from playwright.sync_api import sync_playwright
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import ArrayObject, DictionaryObject, NameObject
 
-from lpntk.report import chromium
+from lpntk.report.book import chromium
 
 PAPER = {"format": "A4", "scale": 0.75, "margin": dict.fromkeys(("top", "bottom", "left", "right"), "15mm")}
 UNFOLD = "() => document.querySelectorAll('details').forEach((folded) => { folded.open = true })"

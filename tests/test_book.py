@@ -22,7 +22,7 @@ from lpntk.regenerate import everything as regenerate
 from lpntk.regenerate import manifest
 from lpntk.regenerate.page.tidied import BAR, tidy
 from lpntk.report import escape
-from lpntk.report.claims import VERDICTS
+from lpntk.report.book.claims import VERDICTS
 
 ROOT = Path(__file__).resolve().parent.parent
 HTML = Path("_build/smoke/_build/html")

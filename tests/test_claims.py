@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lpntk.report import claims
-from lpntk.report.claims import Number, Result, judge, load, overall, read
+from lpntk.report.book import claims
+from lpntk.report.book.claims import Number, Result, judge, load, overall, read
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE, RESULTS = ROOT / "book/claims.toml", ROOT / "results"

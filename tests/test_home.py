@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from lpntk.regenerate.pairing import disagreement, from_source, write_pair
-from lpntk.report import home
+from lpntk.report.book import home
 
 ROOT = Path(__file__).resolve().parent.parent
 GITHUB = "https://github.com/someone/lpntk"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lpntk.report import chromium
+from lpntk.report.book import chromium
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMED = os.environ.get("LPNTK_BOOK")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lpntk.report import chromium
+from lpntk.report.book import chromium
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -1,5 +1,6 @@
 """Results land where the notebook says, from wherever it is run."""
 
+import pandas as pd
 import pytest
 
 from lpntk.keep import files
@@ -41,3 +42,8 @@ def test_records_of_the_benchmark_are_found_from_wherever_a_notebook_runs(checko
         benchmarks.read("../results/bench")
     with pytest.raises(ValueError, match=r"all-pairs\.json"):
         benchmarks.whole_mnist("../results/bench")
+
+
+def test_a_frame_is_kept_with_its_name_and_six_digits(tmp_path):
+    Results(tmp_path).frame("judged", pd.DataFrame({"run": [0, 1], "f1": [1 / 3, float("nan")]}))
+    assert (tmp_path / "frames" / "judged.csv").read_text() == "run,f1\n0,0.333333\n1,\n"

@@ -13,7 +13,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from lpntk.report import home
+from lpntk.report.book import home
 
 LONGEST = 160  # what a search engine shows
 

@@ -29,8 +29,8 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
-from lpntk.report.claims import FIELD
-from lpntk.report.naming import DATA, NETWORKS, in_words
+from lpntk.report.book.claims import FIELD
+from lpntk.report.book.naming import DATA, NETWORKS, in_words
 
 logger = logging.getLogger(__name__)
 

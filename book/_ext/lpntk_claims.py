@@ -17,7 +17,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from lpntk.report.claims import VERDICTS, Claim, Number, Result, load
+from lpntk.report.book.claims import VERDICTS, Claim, Number, Result, load
 
 logger = logging.getLogger(__name__)
 

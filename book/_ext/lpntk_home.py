@@ -1,7 +1,7 @@
 """What leads out of a page? Its files; where one is configured, its repository, and services that run notebooks.
 
 A run's page offers two notebooks: the one that was run, with its results, and the one to run, which is also what the
-services open. ``lpntk.report.home`` tells where the project lives; without that no page links to a repository.
+services open. ``lpntk.report.book.home`` tells where the project lives; without that no page links to a repository.
 """
 
 import re
@@ -12,7 +12,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 
 from lpntk.regenerate.pairing import from_source
-from lpntk.report import home
+from lpntk.report.book import home
 
 RUN = re.compile(r"results/[^/]+/(?P<name>[^/]+)/notebook")
 TO_RUN = "_sources/notebooks"  # below the HTML

@@ -25,8 +25,8 @@ from sphinx.util.nodes import explicit_title_re
 
 from lpntk.phenomena.cost.records import read
 from lpntk.regenerate.manifest import duration
+from lpntk.report.book.naming import in_words
 from lpntk.report.escape import markdown
-from lpntk.report.naming import in_words
 
 logger = logging.getLogger(__name__)
 

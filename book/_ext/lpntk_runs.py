@@ -26,9 +26,9 @@ from sphinx.util import logging
 from lpntk.keep.currency import changed
 from lpntk.regenerate.manifest import duration
 from lpntk.regenerate.page.tidied import linked
-from lpntk.report.claims import Claim
+from lpntk.report.book.claims import Claim
+from lpntk.report.book.naming import in_words
 from lpntk.report.escape import markdown
-from lpntk.report.naming import in_words
 
 logger = logging.getLogger(__name__)
 

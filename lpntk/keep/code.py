@@ -19,7 +19,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 # modules that are not followed: they read data, keep files, or write what is shown
 SILENT = (
     *("data.arrays", "data.dataset", "data.sources", "keep.cache", "keep.files", "keep.keys", "machine.device"),
-    *("report.escape", "report.plots", "report.results", "report.tables", "regenerate.manifest"),
+    *("report.escape", "report.panels", "report.plots", "report.results", "report.tables", "regenerate.manifest"),
     *("machine.precision", "machine.strides"),  # they keep products what they are, whatever surrounds them
     "kernel.checks",  # they refuse, and change nothing
 )

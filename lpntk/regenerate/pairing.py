@@ -15,7 +15,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 
-from lpntk.report import home
+from lpntk.report.book import home
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 MARK = "lpntk_cells"  # in a notebook's metadata: the digest of its cells when they were made

@@ -1,4 +1,4 @@
-"""What does a notebook leave behind? Numbers under dotted keys and figures as files, beside the executed notebook.
+"""What does a notebook leave behind? Numbers under dotted keys, figures and frames as files, beside the executed one.
 
 A notebook opens one ``Results``; everything the book later shows comes from it.
 """
@@ -8,6 +8,7 @@ import os
 import struct
 
 import matplotlib.pyplot as plt
+import pandas as pd
 from IPython.display import Image
 from matplotlib.figure import Figure
 
@@ -43,6 +44,13 @@ class Results:
         for key, value in values.items():
             self._add(f"{prefix}.{key}", value)
         write_json(self.folder / "numbers.json", self.numbers)
+
+    def frame(self, name: str, frame: pd.DataFrame) -> None:
+        """Save the data behind figures and tables as ``frames/<name>.csv``, six digits of each number."""
+        path = self.folder / "frames" / f"{name}.csv"
+        path.parent.mkdir(exist_ok=True)
+        with replacing(path) as partial:
+            frame.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
 
     def text(self, key: str, spec: str) -> str:
         """Return a recorded number as a sentence says it, ``undefined`` where it is none (a mean over nothing, say).

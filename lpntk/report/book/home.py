@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import yaml
 
-CONFIG = Path(__file__).resolve().parents[2] / "_config.yml"
+CONFIG = Path(__file__).resolve().parents[3] / "_config.yml"
 
 
 def address() -> str:

@@ -1,0 +1,1 @@
+"""What does the book say of all runs together?"""

@@ -1,0 +1,58 @@
+"""What do figures of several pages share? A band, dots with their mean, a legend above, rows of images."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lpntk.report.plots import GREY
+
+
+def band(ax: Axes, x: Sequence[float], low: np.ndarray, middle: np.ndarray, high: np.ndarray, **look: object) -> None:
+    """Draw a line with the range around it, shaded in its colour; what is NaN is left out.
+
+    Args:
+        ax: where.
+        x: (t,) places.
+        low: (t,) lower end.
+        middle: (t,) the line.
+        high: (t,) upper end.
+        **look: of the line, as ``Axes.plot`` takes it: colour, label, style.
+    """
+    (line,) = ax.plot(x, middle, **look)
+    ax.fill_between(x, low, high, color=line.get_color(), alpha=0.15, lw=0)
+
+
+def dots(ax: Axes, values: Sequence[float], row: float, **look: object) -> None:
+    """Draw the values of a row as dots, and a bar at their mean; NaN is left out."""
+    kept = np.asarray(values, float)
+    kept = kept[np.isfinite(kept)]
+    ax.plot(kept, np.full(len(kept), row), "o", ms=3, alpha=0.6, mew=0, **look)
+    if len(kept):
+        ax.plot([kept.mean()] * 2, [row - 0.3, row + 0.3], color=look.get("color", GREY), lw=2)
+
+
+def legend_above(figure: Figure, ax: Axes, **options: object) -> None:
+    """Put the legend of one panel above all of them, in one row unless ``ncols`` says otherwise."""
+    handles, labels = ax.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", **{"ncols": len(labels), **options})
+
+
+def images(ax: Axes, pixels: np.ndarray, words: Sequence[str], colors: Sequence[str] | str = "black") -> None:
+    """Draw a row of images with a word above each.
+
+    Args:
+        ax: where; its axes are hidden.
+        pixels: (m, h, w, c) in 0..1, of one channel or three.
+        words: m of them.
+        colors: of the words, one for all or m.
+    """
+    grey = pixels.shape[-1] == 1
+    for i, (image, word) in enumerate(zip(pixels, words, strict=True)):
+        ax.imshow(image.squeeze(-1) if grey else image, "gray_r" if grey else None, extent=(i, i + 0.94, 0.94, 0),
+                  vmin=0, vmax=1)  # fmt: skip
+        color = colors if isinstance(colors, str) else colors[i]
+        ax.text(i + 0.47, -0.06, word, ha="center", va="bottom", fontsize=9, color=color)
+    ax.set(xlim=(0, max(1, len(words))), ylim=(0.96, -0.4))
+    ax.axis("off")

@@ -23,7 +23,7 @@ pdf: html  ## the whole book as one PDF, printed by the Chromium of this machine
 	$(BIN)/python book/pdf.py --profile "$$PROFILE"
 
 pages: html  ## the built book of the default profile in a browser: what its readers stumble over
-	LPNTK_BOOK=_build/html $(BIN)/python -m pytest --dist load -rs tests/test_pages.py
+	LPNTK_BOOK=_build/html $(BIN)/python -m pytest --dist load -rs tests/report/book/test_pages.py
 
 test: $(READY)  ## all tests
 	$(BIN)/python -m pytest

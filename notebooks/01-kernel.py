@@ -200,7 +200,7 @@ Markdown(
 #
 # | quantity | function | test |
 # |---|---|---|
-# | signs $s(y)$ | [`lpntk/kernel/signs.py`](../lpntk/kernel/signs.py) | [`tests/test_kernels.py`](../tests/test_kernels.py) against the definition |
-# | $\kappa$, normalised or not | `kernel_matrix` in [`lpntk/kernel/matrix.py`](../lpntk/kernel/matrix.py) | [`tests/test_kernels.py`](../tests/test_kernels.py): `test_symmetric_kernel_is_the_oracles`, all $K \times K$ blocks in float64 |
-# | its layers' shares | `LayerwiseGram` in [`lpntk/kernel/layerwise/gram.py`](../lpntk/kernel/layerwise/gram.py) | [`tests/test_gram.py`](../tests/test_gram.py): `test_every_form_gives_the_kernel_of_plain_per_sample_gradients` |
-# | cosine, neighbours, separation | `cosine`, `neighbours`, `separation` in [`lpntk/kernel/reading.py`](../lpntk/kernel/reading.py) | [`tests/test_relations.py`](../tests/test_relations.py) by hand |
+# | signs $s(y)$ | [`lpntk/kernel/signs.py`](../lpntk/kernel/signs.py) | [`tests/kernel/test_kernels.py`](../tests/kernel/test_kernels.py) against the definition |
+# | $\kappa$, normalised or not | `kernel_matrix` in [`lpntk/kernel/matrix.py`](../lpntk/kernel/matrix.py) | [`tests/kernel/test_kernels.py`](../tests/kernel/test_kernels.py): `test_symmetric_kernel_is_the_oracles`, all $K \times K$ blocks in float64 |
+# | its layers' shares | `LayerwiseGram` in [`lpntk/kernel/layerwise/gram.py`](../lpntk/kernel/layerwise/gram.py) | [`tests/kernel/layerwise/test_gram.py`](../tests/kernel/layerwise/test_gram.py): `test_every_form_gives_the_kernel_of_plain_per_sample_gradients` |
+# | cosine, neighbours, separation | `cosine`, `neighbours`, `separation` in [`lpntk/kernel/reading.py`](../lpntk/kernel/reading.py) | [`tests/phenomena/relations/test_relations.py`](../tests/phenomena/relations/test_relations.py) by hand |

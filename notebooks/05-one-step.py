@@ -221,9 +221,9 @@ table(one_step_numbers.verdicts(followed), index="step", formats={"direction kep
 #
 # | quantity | function | test |
 # |---|---|---|
-# | $A\,\Theta\,(e-q)$ without blocks | `logit_velocity`, `softmax_velocity` in [`lpntk/phenomena/one_step/step.py`](../lpntk/phenomena/one_step/step.py) | against explicit blocks, [`tests/test_one_step.py`](../tests/test_one_step.py) |
+# | $A\,\Theta\,(e-q)$ without blocks | `logit_velocity`, `softmax_velocity` in [`lpntk/phenomena/one_step/step.py`](../lpntk/phenomena/one_step/step.py) | against explicit blocks, [`tests/phenomena/one_step/test_one_step.py`](../tests/phenomena/one_step/test_one_step.py) |
 # | error vector and its substitutes | `forces` in [`lpntk/phenomena/one_step/step.py`](../lpntk/phenomena/one_step/step.py) | by hand |
 # | the true step | `sgd_step` in [`lpntk/phenomena/one_step/step.py`](../lpntk/phenomena/one_step/step.py) | formula against finite difference; slope 2 |
-# | cosine, rank correlation, error | `readings`, `errors` in [`lpntk/phenomena/one_step/readings.py`](../lpntk/phenomena/one_step/readings.py) | against plain formulas, [`tests/test_one_step_study.py`](../tests/test_one_step_study.py) |
+# | cosine, rank correlation, error | `readings`, `errors` in [`lpntk/phenomena/one_step/readings.py`](../lpntk/phenomena/one_step/readings.py) | against plain formulas, [`tests/phenomena/one_step/test_one_step_study.py`](../tests/phenomena/one_step/test_one_step_study.py) |
 # | which samples meet a kink | `switches`, `local_slopes` in [`lpntk/phenomena/one_step/kinks.py`](../lpntk/phenomena/one_step/kinks.py) | by hand; planted slopes |
 # | slopes, verdicts | `Sweep`, `Along` in [`lpntk/phenomena/one_step/summary.py`](../lpntk/phenomena/one_step/summary.py) | planted slopes and cosines |

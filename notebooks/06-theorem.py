@@ -187,11 +187,11 @@ Markdown(width_tables.in_words(verdict, rates, factors, aftermath, seeds))
 #
 # | quantity | function | test |
 # |---|---|---|
-# | exact blocks $\Theta$, layer by layer | [`lpntk/phenomena/width/networks.py`](../lpntk/phenomena/width/networks.py): `layer_grams` | [`tests/test_width.py`](../tests/test_width.py): against literal Jacobians in float64 |
-# | $\theta$, $\kappa$, pNTK, relative errors | [`lpntk/phenomena/width/identity.py`](../lpntk/phenomena/width/identity.py): `read`, `Readings.error` | [`tests/test_width.py`](../tests/test_width.py): against the definitions |
-# | exact second moments, the bound | [`lpntk/phenomena/width/identity.py`](../lpntk/phenomena/width/identity.py): `Moments`, `bound` | [`tests/test_width.py`](../tests/test_width.py): by enumeration of all last layers |
-# | factor $1 - 4/K$ | [`lpntk/phenomena/width/identity.py`](../lpntk/phenomena/width/identity.py): `factor` | [`tests/test_width.py`](../tests/test_width.py): $K = 2, \dots, 10$ |
-# | slopes and intervals | [`lpntk/report/slopes.py`](../lpntk/report/slopes.py): `slope` | [`tests/test_width.py`](../tests/test_width.py): planted slopes, coverage |
-# | networks at initialisation | [`lpntk/phenomena/width/study.py`](../lpntk/phenomena/width/study.py): `initial` | [`tests/test_width_study.py`](../tests/test_width_study.py): against the kernel by its definition |
-# | networks in training | [`lpntk/phenomena/width/training.py`](../lpntk/phenomena/width/training.py): `trained` | [`tests/test_width_study.py`](../tests/test_width_study.py) |
-# | rates, factors, verdicts | [`lpntk/phenomena/width/rates.py`](../lpntk/phenomena/width/rates.py), [`lpntk/phenomena/width/verdict.py`](../lpntk/phenomena/width/verdict.py) | [`tests/test_width_study.py`](../tests/test_width_study.py): planted results |
+# | exact blocks $\Theta$, layer by layer | [`lpntk/phenomena/width/networks.py`](../lpntk/phenomena/width/networks.py): `layer_grams` | [`tests/phenomena/width/test_width.py`](../tests/phenomena/width/test_width.py): against literal Jacobians in float64 |
+# | $\theta$, $\kappa$, pNTK, relative errors | [`lpntk/phenomena/width/identity.py`](../lpntk/phenomena/width/identity.py): `read`, `Readings.error` | [`tests/phenomena/width/test_width.py`](../tests/phenomena/width/test_width.py): against the definitions |
+# | exact second moments, the bound | [`lpntk/phenomena/width/identity.py`](../lpntk/phenomena/width/identity.py): `Moments`, `bound` | [`tests/phenomena/width/test_width.py`](../tests/phenomena/width/test_width.py): by enumeration of all last layers |
+# | factor $1 - 4/K$ | [`lpntk/phenomena/width/identity.py`](../lpntk/phenomena/width/identity.py): `factor` | [`tests/phenomena/width/test_width.py`](../tests/phenomena/width/test_width.py): $K = 2, \dots, 10$ |
+# | slopes and intervals | [`lpntk/report/slopes.py`](../lpntk/report/slopes.py): `slope` | [`tests/phenomena/width/test_width.py`](../tests/phenomena/width/test_width.py): planted slopes, coverage |
+# | networks at initialisation | [`lpntk/phenomena/width/study.py`](../lpntk/phenomena/width/study.py): `initial` | [`tests/phenomena/width/test_width_study.py`](../tests/phenomena/width/test_width_study.py): against the kernel by its definition |
+# | networks in training | [`lpntk/phenomena/width/training.py`](../lpntk/phenomena/width/training.py): `trained` | [`tests/phenomena/width/test_width_study.py`](../tests/phenomena/width/test_width_study.py) |
+# | rates, factors, verdicts | [`lpntk/phenomena/width/rates.py`](../lpntk/phenomena/width/rates.py), [`lpntk/phenomena/width/verdict.py`](../lpntk/phenomena/width/verdict.py) | [`tests/phenomena/width/test_width_study.py`](../tests/phenomena/width/test_width_study.py): planted results |

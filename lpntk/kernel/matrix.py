@@ -39,7 +39,7 @@ from lpntk.machine.device import ran_out, recurrent_in_evaluation
 from lpntk.machine.precision import Precision, cast, kernel_dtype, matmul_precision, tolerance
 from lpntk.machine.progress import progress_bar
 
-VERSION = 1  # raised when the numbers change (tests/test_golden.py); results made by another are stale
+VERSION = 1  # raised when the numbers change (tests/kernel/test_golden.py); results made by another are stale
 Engine = LayerwiseGram | SketchedGram | OneByOne
 
 

@@ -22,7 +22,7 @@ from lpntk.machine.device import keep_freed_memory, resolve_device
 from lpntk.machine.precision import exact
 from lpntk.machine.progress import progress_bar
 
-VERSION = 2  # raised when the numbers change (tests/test_golden.py); results made by another are stale
+VERSION = 2  # raised when the numbers change (tests/kernel/test_golden.py); results made by another are stale
 __all__ = ["DivergenceWarning", "History", "accuracy", "train"]
 
 

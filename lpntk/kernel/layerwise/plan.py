@@ -13,7 +13,8 @@ from lpntk.kernel.layerwise.layers import PatchLayer
 Form = Literal["gradient", "inner", "pixel"]
 
 # Multiplications of a float32 matrix product in the time of one element-wise operation. Measured on a CPU; on CUDA what
-# data sheets say, between 75 (A100) and 120 (H100), where an operation moves 12 bytes; tests/test_cuda.py measures it.
+# data sheets say, between 75 (A100) and 120 (H100), where an operation moves 12 bytes; tests/kernel/test_cuda.py
+# measures it.
 ELEMENTWISE = {"cpu": 40, "cuda": 90}
 
 

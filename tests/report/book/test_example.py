@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.func import functional_call, jacrev
 
-PAGE = Path(__file__).parents[1].joinpath("book", "example.md").read_text()
+PAGE = Path(__file__).parents[3].joinpath("book", "example.md").read_text()
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,8 @@
 """Do kernel and training still give the numbers they gave? If they must not, raise VERSION beside them.
 
-python tests/test_golden.py    write golden.json anew, with a raised VERSION and a reason in the commit
+To write golden.json anew, with a raised VERSION and a reason in the commit:
+
+    PYTHONPATH=.:tests/helpers python tests/kernel/test_golden.py
 """
 
 import json
@@ -89,7 +91,7 @@ def assert_same(got, want):
         a, b = torch.tensor(got[key], dtype=torch.float64), torch.tensor(values, dtype=torch.float64)
         assert (a - b).norm() <= 1e-5 * b.norm(), (
             f"{key} differs by {float((a - b).norm() / b.norm()):.2g}: if that is meant, raise VERSION and write "
-            "tests/golden.json anew"
+            "tests/kernel/golden.json anew"
         )
 
 

@@ -24,7 +24,7 @@ from lpntk.regenerate.page.tidied import BAR, tidy
 from lpntk.report import escape
 from lpntk.report.book.claims import VERDICTS
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 HTML = Path("_build/smoke/_build/html")
 KEPT = ("results/mnist", "results/mnist-lenet5", "results/mnist-lenet", "results/cifar10")  # committed runs
 SOURCES = ("lpntk", "tests", "bench")  # pages link to them

@@ -7,7 +7,7 @@ import pytest
 
 from lpntk.report.book import chromium
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ import pytest
 
 from lpntk.report.book import chromium
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 NAMED = os.environ.get("LPNTK_BOOK")
 HTML = Path(NAMED or ROOT / "_build/html").resolve()
 SOURCES = [ROOT / "_config.yml", ROOT / "_toc.yml", *(p for p in (ROOT / "book").rglob("*.*") if p.suffix != ".pyc")]
 PAGES = sorted(str(p.relative_to(HTML)) for folder in ("book", "results") for p in (HTML / folder).rglob("*.html"))
-STUMBLES = (ROOT / "tests/pages.js").read_text()
+STUMBLES = Path(__file__).with_name("pages.js").read_text()
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 GRAVE = ("serious", "critical")
 

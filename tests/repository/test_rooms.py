@@ -4,7 +4,7 @@ import ast
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[1] / "lpntk"
+PACKAGE = Path(__file__).resolve().parents[2] / "lpntk"
 ORDER = ("machine", "keep", "data", "kernel", "learn", "report", "phenomena", "regenerate", "__main__", "__init__")
 MODULES = {
     path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", "."): path for path in PACKAGE.rglob("*.py")

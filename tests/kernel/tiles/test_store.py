@@ -301,7 +301,7 @@ with opened(sys.argv[1], cut(23, 23, True, 1, 2000), torch.float32, {}):
 
 def test_a_second_job_is_told_who_writes(tmp_path):
     path = tmp_path / "kappa.npy"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     command = [sys.executable, "-c", HOLDING, str(path)]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "holds\n"

@@ -19,7 +19,7 @@ from lpntk.regenerate import manifest, runs
 from lpntk.regenerate.execute import RegenerationError
 from lpntk.regenerate.pairing import write_pair
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 HEADER = "# ---\n# jupyter:\n#   jupytext:\n#     formats: ipynb,py:percent\n# ---\n\n"
 PARAMETERS = '# %% tags=["parameters"]\nvalue = 2\nresults = "out"\n\n'
 RECORD = "# %%\nfrom lpntk.report.results import Results\nrecord = Results(results)\nrecord.number('value', value)\n\n"

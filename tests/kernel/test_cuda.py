@@ -1,8 +1,8 @@
 """Does a CUDA device compute what a CPU does? For whoever has one; in this order, the cheap first:
 
-    python -m pytest -n 0 -x -s tests/test_cuda.py
-    python -m pytest -n 0 tests/test_kernels.py tests/test_store.py tests/test_sketch.py tests/test_training.py \
-        tests/test_distributed.py
+    python -m pytest -n 0 -x -s tests/kernel/test_cuda.py
+    python -m pytest -n 0 tests/kernel/test_kernels.py tests/kernel/tiles/test_store.py tests/kernel/test_sketch.py \
+        tests/learn/test_training.py tests/kernel/tiles/test_distributed.py
 
 The second line runs what takes any device: every network of ``cases.py`` against the oracle, amp, and torchrun with a
 process that dies and a run that goes on.

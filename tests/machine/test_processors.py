@@ -12,7 +12,7 @@ from torch import nn
 from lpntk.learn.models import build
 from lpntk.machine import strides
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 THREADS = ("1", "2", "3")
 
 
@@ -20,7 +20,7 @@ THREADS = ("1", "2", "3")
 def test_strided_convolutions_have_the_gradients_of_float64_on_every_path(isa):
     """Widths 1 to 16; neither model nor layer comes out changed."""
     done = subprocess.run(
-        [sys.executable, ROOT / "tests" / "strided.py", *THREADS],
+        [sys.executable, ROOT / "tests" / "helpers" / "strided.py", *THREADS],
         env=os.environ | {"ONEDNN_MAX_CPU_ISA": isa, "OMP_WAIT_POLICY": "passive", "PYTHONPATH": str(ROOT)},
         cwd=ROOT,
         capture_output=True,

@@ -9,7 +9,7 @@ import yaml
 from lpntk.regenerate.pairing import disagreement, from_source, write_pair
 from lpntk.report.book import home
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 GITHUB = "https://github.com/someone/lpntk"
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[1] / "lpntk"
+PACKAGE = Path(__file__).resolve().parents[2] / "lpntk"
 ALONE = """
 import sys
 

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK = [Requirement(line) for line in (ROOT / "requirements.txt").read_text().splitlines() if line.strip()]
 LOCKED = {canonicalize_name(r.name): r for r in LOCK}

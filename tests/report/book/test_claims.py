@@ -10,7 +10,7 @@ import pytest
 from lpntk.report.book import claims
 from lpntk.report.book.claims import Number, Result, judge, load, overall, read
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 FILE, RESULTS = ROOT / "book/claims.toml", ROOT / "results"
 ENTRIES = tomllib.loads(FILE.read_text())["claim"]
 COMMITTED = [(entry, e) for entry in ENTRIES for e in entry.get("evidence", ()) if not e["source"].startswith("quick/")]

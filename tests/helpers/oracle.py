@@ -68,3 +68,18 @@ def alone(model, x, y):
 def relative_error(got, want):
     """Relative Frobenius error of a matrix against the oracle's."""
     return float((got.double() - want).norm() / want.norm())
+
+
+def assert_close_to_oracle(got, want, tolerance=1e-5):
+    """The relative Frobenius error is below the tolerance; if it is not, the three worst entries are told."""
+    want = want.double()
+    assert got.shape == want.shape, f"shape {tuple(got.shape)}, the oracle's is {tuple(want.shape)}"
+    error = relative_error(got, want)
+    if error < tolerance:
+        return
+    off = (got.double() - want).abs().nan_to_num(torch.inf).flatten()
+    lines = [f"relative error {error:.3g}, must be below {tolerance:.3g}; the worst of {len(off)} entries:"]
+    for place in off.argsort(descending=True)[:3]:
+        index = tuple(int(i) for i in torch.unravel_index(place, want.shape))
+        lines.append(f"  {index}: got {float(got[index]):.8g}, the oracle says {float(want[index]):.8g}")
+    raise AssertionError("\n".join(lines))

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from networks import Opaque
-from oracle import alone, oracle_kernel, relative_error
+from oracle import alone, assert_close_to_oracle, oracle_kernel
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 from torch.utils.checkpoint import checkpoint
@@ -30,12 +30,12 @@ def mlp():
 
 def check(model, x, y, plain=None, tolerance=1e-5):
     got = kernel_matrix(model, x, y)
-    assert relative_error(got, oracle_kernel(plain or model, x, y)) < tolerance
+    assert_close_to_oracle(got, oracle_kernel(plain or model, x, y), tolerance)
     return got
 
 
 def check_alone(model, x, y, tolerance=1e-5):
-    assert relative_error(kernel_matrix(model, x, y), alone(model, x, y)) < tolerance
+    assert_close_to_oracle(kernel_matrix(model, x, y), alone(model, x, y), tolerance)
 
 
 # ---- forward passes that were replaced
@@ -355,7 +355,7 @@ def test_a_softmax_in_float32_with_a_bias_on_the_keys():
     check(Rounded(), *data(5, 6))
     x, y = data(5, 6)
     got = kernel_matrix(Rounded().double(), x.double(), y)
-    assert relative_error(got, oracle_kernel(Rounded(), x, y)) < 1e-5  # the network itself rounds to float32
+    assert_close_to_oracle(got, oracle_kernel(Rounded(), x, y))
 
 
 class HalfBody(nn.Module):
@@ -459,7 +459,7 @@ def test_the_error_kernel_of_learned_samples(scale):
     got = kernel_matrix(model, x, y, signs="error", normalize=True)
     assert (got - cosine).abs().max() < 1e-4
     if scale < 600:  # there squares of what is left to learn are smaller than a float32
-        assert relative_error(kernel_matrix(model, x, y, signs="error"), want) < 1e-5
+        assert_close_to_oracle(kernel_matrix(model, x, y, signs="error"), want)
 
 
 def test_small_gradients_in_double_precision_are_like_themselves():

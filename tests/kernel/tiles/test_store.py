@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from cases import CASES, samples
-from oracle import oracle_kernel, relative_error
+from oracle import assert_close_to_oracle, oracle_kernel, relative_error
 
 from lpntk.kernel import matrix as kernels
 from lpntk.kernel.layerwise.gram import LayerwiseGram
@@ -88,7 +88,7 @@ def test_every_cut_gives_the_same_kernel(monkeypatch, normalize, against):
     for largest, memory in [(5, 2**20), (5, SMALL), (2, SMALL), (4096, SMALL), (4096, 2**20)]:
         monkeypatch.setattr(blocks, "LARGEST", largest)
         got = kernel_matrix(MODEL, X, Y, *other, normalize=normalize, memory_budget=memory)
-        assert relative_error(got, want) < 1e-5
+        assert_close_to_oracle(got, want)
         sides.append(cut(23, against or 23, against is None, BYTES, memory - memory // 4).side)
     assert len(set(sides)) >= 4
 
@@ -169,7 +169,7 @@ def test_a_killed_run_goes_on_at_its_last_finished_tile(tmp_path, monkeypatch):
         killed(monkeypatch, 1, call)
         assert listed.read_bytes().count(b"\n") == stood + 1
     got, tiles = computed(monkeypatch, call)
-    assert relative_error(got, oracle_kernel(MODEL, X, Y)) < 1e-5
+    assert_close_to_oracle(got, oracle_kernel(MODEL, X, Y))
     assert len(tiles) == len(TILES) - 6  # none twice
 
 
@@ -181,7 +181,7 @@ def test_tiles_of_another_kernel_never_count(tmp_path, monkeypatch):
         other()
     shutil.rmtree(tmp_path / str(refused.value).split()[0])  # as told
     killed(monkeypatch, 1, other)
-    assert relative_error(other(), oracle_kernel(MODEL, 2 * X, Y)) < 1e-5
+    assert_close_to_oracle(other(), oracle_kernel(MODEL, 2 * X, Y))
 
 
 @pytest.mark.parametrize("step", ["write_json", "reserve", "rewrite", "rename"])
@@ -201,7 +201,7 @@ def test_a_kill_between_any_two_steps_resumes(tmp_path, monkeypatch, step, late)
         with pytest.raises(Killed):
             kernel_matrix(MODEL, X, Y, memory_budget=SMALL, out=path)
     got = kernel_matrix(MODEL, X, Y, memory_budget=SMALL, out=path)
-    assert relative_error(got, oracle_kernel(MODEL, X, Y)) < 1e-5
+    assert_close_to_oracle(got, oracle_kernel(MODEL, X, Y))
     assert [p.name for p in sorted(tmp_path.iterdir())] == ["kappa.npy", "kappa.npy.lpntk"]
 
 
@@ -261,7 +261,7 @@ def test_a_damaged_result_is_refused_and_mended_as_told(tmp_path, monkeypatch, d
         call()
     subprocess.run(shlex.split(str(refused.value).split("'")[1]), check=True)
     got, tiles = computed(monkeypatch, call)
-    assert relative_error(got, want) < 1e-6
+    assert_close_to_oracle(got, want, 1e-6)
     assert 0 < len(tiles) < len(TILES) or path.stat().st_size == 0 or words != "checksums agree"
 
 
@@ -459,7 +459,7 @@ def test_a_result_resumes_under_another_budget(tmp_path, monkeypatch, first, aft
     killed(monkeypatch, after, partial(kernel_matrix, MODEL, X, Y, memory_budget=first, out=path))
     call = partial(kernel_matrix, MODEL, X, Y, memory_budget=second, out=path)
     got, tiles = computed(monkeypatch, call)
-    assert relative_error(got, want) < 1e-5
+    assert_close_to_oracle(got, want)
     missing = cut(23, 23, True, BYTES, second - second // 4).tiles()
     assert len(tiles) < len(missing)
     again, none = computed(monkeypatch, partial(call, memory_budget=first))  # nothing went stale on the way
@@ -677,7 +677,7 @@ def test_progress_counts_pairs(tmp_path, capsys):
 def test_precision_casts_model_and_inputs():
     got = kernel_matrix(MODEL, X, Y, precision="float64")
     assert got.dtype == torch.float64
-    assert relative_error(got, oracle_kernel(MODEL, X, Y)) < 1e-12
+    assert_close_to_oracle(got, oracle_kernel(MODEL, X, Y), 1e-12)
     assert next(MODEL.parameters()).dtype == torch.float32
     with pytest.raises(ValueError, match="precision must be one of"):
         kernel_matrix(MODEL, X, Y, precision="half")

@@ -56,6 +56,8 @@ def small(make):
 
 
 CASES += [Case(name, small(make), in_shape, k=3, tokens=tokens) for name, make, in_shape, tokens in NETWORKS]
+BY_NAME = {case.name: case for case in CASES}
+FEW = [BY_NAME[name] for name in ("mlp-two-classes", "resnet-batchnorm", "transformer-tied-padding", "functional")]
 
 
 def samples(case, seed=0):

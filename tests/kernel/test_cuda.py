@@ -14,7 +14,7 @@ import time
 
 import pytest
 import torch
-from cases import CASES, samples
+from cases import FEW, samples
 from oracle import assert_close_to_oracle, oracle_kernel, relative_error
 from torch import nn
 
@@ -55,7 +55,7 @@ def test_what_there_is(capsys):
     assert free > total / 2, "something else holds the device; timings and the default budget would be of what is left"
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", FEW, ids=lambda case: case.name)
 def test_kernel_in_a_file(case, tmp_path):
     model, (x, y, x2, y2) = case.make(0), samples(case)
     got = kernel_matrix(model, x, y, x2, y2, device=CUDA, out=tmp_path / "kappa.npy")

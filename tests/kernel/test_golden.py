@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 import torch
-from cases import CASES, samples
+from cases import BY_NAME, samples
 
 from lpntk.data.dataset import load
 from lpntk.keep.cache import Cache
@@ -28,7 +28,6 @@ GOLDEN = Path(__file__).with_name("golden.json")
 KERNELS = ("mlp", "lenet5", "resnet-batchnorm", "transformer", "norms", "lstm-output")
 TRAININGS = ("mlp", "mlp-two-classes", "lenet5", "resnet-batchnorm", "conv-grouped", "prelu")
 STUDIES = ("train_many", "dropout", "reference_kernel", "train_moments")
-BY_NAME = {case.name: case for case in CASES}
 
 
 def kernel_numbers(name):

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from cases import CASES, samples
+from cases import CASES, FEW, samples
 from oracle import assert_close_to_oracle, oracle_kernel
 from torch import nn
 
@@ -12,14 +12,33 @@ from lpntk.kernel.signs import SIGNS
 from lpntk.machine.device import recurrent_in_evaluation
 from lpntk.machine.precision import matmul_precision
 
-TOLERANCE = 1e-5  # relative Frobenius error in float32
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
-every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+named = {"ids": lambda case: getattr(case, "name", case)}
+every_case = pytest.mark.parametrize("case", CASES, **named)
+some_cases = pytest.mark.parametrize("case", FEW, **named)
+# the signs are a vector that multiplies the logits: no layer sees which
+SIGNED = [(case, "label") for case in CASES] + [(case, s) for case in FEW for s in SIGNS if s != "label"]
+
+
+def test_an_oracle_that_disagrees_tells_the_three_worst_entries():
+    want = torch.ones(3, 4, dtype=torch.float64)
+    got = want.float()
+    assert_close_to_oracle(got, want)
+    got[0, 1], got[1, 2], got[2, 0], got[2, 3] = 1.5, 3.0, 2.0, float("nan")
+    with pytest.raises(AssertionError) as told:
+        assert_close_to_oracle(got, want, 1e-3)
+    assert str(told.value).splitlines() == [
+        "relative error nan, must be below 0.001; the worst of 12 entries:",
+        "  (2, 3): got nan, the oracle says 1",
+        "  (1, 2): got 3, the oracle says 1",
+        "  (2, 0): got 2, the oracle says 1",
+    ]
+    with pytest.raises(AssertionError, match=r"shape \(3, 3\), the oracle's is \(3, 4\)"):
+        assert_close_to_oracle(got[:, :3], want)
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("signs", SIGNS)
-@every_case
+@pytest.mark.parametrize(("case", "signs"), SIGNED, **named)
 def test_symmetric_kernel_is_the_oracles(case, signs, device):
     model = case.make(0)
     x, y, _, _ = samples(case)
@@ -29,7 +48,7 @@ def test_symmetric_kernel_is_the_oracles(case, signs, device):
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@every_case
+@some_cases
 def test_rectangular_kernel_is_the_oracles(case, device):
     model = case.make(1)
     x, y, x2, y2 = samples(case, seed=1)
@@ -38,7 +57,7 @@ def test_rectangular_kernel_is_the_oracles(case, device):
     assert_close_to_oracle(got, oracle_kernel(model, x, y, x2, y2))
 
 
-@every_case
+@some_cases
 def test_normalised_kernel_is_the_cosine_of_the_gradients(case):
     model = case.make(2)
     x, y, x2, y2 = samples(case, seed=2)
@@ -53,12 +72,13 @@ def test_normalised_kernel_is_the_cosine_of_the_gradients(case):
 
 
 @every_case
-def test_float64_agrees_to_its_own_precision(case):
+def test_a_rectangle_in_float64_agrees_to_its_own_precision(case):
     model = case.make(3)
-    x, y, _, _ = samples(case, seed=3)
-    got = kernel_matrix(model.double(), x.double() if x.is_floating_point() else x, y)
+    x, y, x2, y2 = samples(case, seed=3)
+    double = lambda t: t.double() if t.is_floating_point() else t
+    got = kernel_matrix(model.double(), double(x), y, double(x2), y2)
     assert got.dtype == torch.float64
-    assert_close_to_oracle(got, oracle_kernel(model, x, y), 1e-12)
+    assert_close_to_oracle(got, oracle_kernel(model, x, y, x2, y2), 1e-12)
 
 
 def test_a_small_budget_cuts_blocks_and_changes_nothing():
@@ -94,11 +114,12 @@ def test_a_linear_model_has_a_kernel_one_can_write_down():
     assert math.isclose(kappa[0, 0], 5.0, rel_tol=1e-6)
 
 
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32])
-def test_labels_of_any_integer_type(dtype):
+def test_labels_of_any_integer_type():
     case = CASES[0]
     model, (x, y, _, _) = case.make(0), samples(case)
-    assert torch.equal(kernel_matrix(model, x, y.to(dtype)), kernel_matrix(model, x, y))
+    want = kernel_matrix(model, x, y)
+    for dtype in (torch.int16, torch.int32, torch.uint8, torch.uint16, torch.uint32, torch.uint64):
+        assert torch.equal(kernel_matrix(model, x, y.to(dtype)), want), dtype
 
 
 def test_frozen_parameters_are_left_out():

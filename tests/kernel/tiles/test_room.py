@@ -28,9 +28,16 @@ LENET = build("lenet5", (3, 32, 32), 10, seed=0)
 RESNET = build("resnet18", (3, 32, 32), 10, seed=0, width=8)
 
 
-@pytest.mark.parametrize("precision", [None, "bf16"])
 @pytest.mark.parametrize(
-    ("model", "n", "budget"), [(WIDE, 900, 8), (LENET, 500, 12), (RESNET, 50, 40), (strided(), 200, 16)]
+    ("model", "n", "budget", "precision"),
+    [
+        (WIDE, 900, 8, None),
+        (LENET, 500, 12, None),
+        (LENET, 500, 12, "bf16"),
+        (RESNET, 50, 40, None),
+        (strided(), 200, 16, None),
+        (strided(), 200, 16, "bf16"),
+    ],
 )
 def test_the_budget_is_kept(model, n, budget, precision, monkeypatch):
     monkeypatch.setattr(gram, "keep_freed_memory", lambda device: None)  # a block that is never touched
@@ -50,8 +57,7 @@ def test_the_budget_is_kept(model, n, budget, precision, monkeypatch):
     assert budget * MIB / 8 < meter.peak - own <= budget * MIB
 
 
-@pytest.mark.parametrize(("processes", "want"), [(1, 32 * GIB), (2, 16 * GIB)])
-@pytest.mark.parametrize("elsewhere", [0, GIB])
+@pytest.mark.parametrize(("processes", "want", "elsewhere"), [(1, 32 * GIB, 0), (2, 16 * GIB, GIB)])
 def test_a_cuda_device_lends_a_share_of_what_is_free(monkeypatch, processes, want, elsewhere):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (50 * GIB - elsewhere, 80 * GIB))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 20 * GIB)

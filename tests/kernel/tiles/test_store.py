@@ -13,7 +13,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from cases import CASES, samples
+from cases import BY_NAME, samples
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from oracle import assert_close_to_oracle, oracle_kernel, relative_error
 
 from lpntk.kernel import matrix as kernels
@@ -43,14 +45,19 @@ class Killed(Exception):
     pass
 
 
-SHAPES = [(23, 23, True), (23, 9, False), (1, 1, True), (5, 40, False)]
-
-
-@pytest.mark.parametrize(("n", "n2", "symmetric"), SHAPES)
-@pytest.mark.parametrize("memory", [30, 60, 200, 1000, 5000])
-@pytest.mark.parametrize("per_sample", [3, 10])
-@pytest.mark.parametrize("parts", [1, 3])
-def test_tiles_cover_each_pair_once_and_fit(n, n2, symmetric, memory, per_sample, parts):
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    n=st.integers(1, 40),
+    n2=st.none() | st.integers(1, 40),
+    memory=st.integers(30, 5000),
+    per_sample=st.integers(1, 10),
+    parts=st.integers(1, 4),
+)
+@example(n=23, n2=None, memory=30, per_sample=10, parts=3)
+@example(n=1, n2=None, memory=30, per_sample=3, parts=1)
+@example(n=5, n2=40, memory=60, per_sample=10, parts=1)
+def test_tiles_cover_each_pair_once_and_fit(n, n2, memory, per_sample, parts):
+    symmetric, n2 = n2 is None, n2 or n
     plan = cut(n, n2, symmetric, per_sample, memory, bytes_per_pair=2, parts=parts)
     count, columns_of = np.zeros((n, n2), int), []
     for tile in plan.tiles():
@@ -501,8 +508,11 @@ class Scaled(torch.nn.Module):
         return Scaled.scale * self.body(x)
 
 
-@pytest.mark.parametrize("kind", [{}, {"normalize": True, "signs": "error"}, {"sketch": 64}, {"precision": "bf16"}])
-@pytest.mark.parametrize("finished", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "finished"),
+    [({}, False), ({}, True), ({"normalize": True, "signs": "error"}, True), ({"sketch": 64}, True),
+     ({"precision": "bf16"}, True)],
+)  # fmt: skip
 def test_a_number_that_no_hash_knows_is_found_out(tmp_path, monkeypatch, kind, finished):
     path = tmp_path / "kappa.npy"
     call = partial(kernel_matrix, memory_budget=SMALL if not kind.get("sketch") else 4000, out=path, **kind)
@@ -566,8 +576,7 @@ KEPT = {
 }
 
 
-@pytest.mark.parametrize("keep", KEPT)
-@pytest.mark.parametrize("finished", [False, True])
+@pytest.mark.parametrize(("keep", "finished"), [*((keep, True) for keep in KEPT), ("number", False), ("method", False)])
 def test_an_attribute_decides_the_kernel(tmp_path, monkeypatch, keep, finished):
     path, x = tmp_path / "kappa.npy", X.clone()
     x[13] = 100.0
@@ -686,19 +695,22 @@ def test_precision_casts_model_and_inputs():
             kernel_matrix(MODEL, X, Y, precision="tf32")
 
 
-ROUNDED = [("float32", 1e-5), ("bf16", 1e-2)] + ([("tf32", 5e-3)] if torch.cuda.is_available() else [])
+BOUNDS = {"float32": 1e-5, "bf16": 1e-2, "tf32": 5e-3}
+LAYERS = ("mlp", "lenet5", "resnet-batchnorm", "conv-grouped", "norms", "transformer-tied-padding",
+          "embedding-sequence", "functional", "weight-norm", "lstm-output", "bilinear-rows")  # fmt: skip
+ROUNDED = [("mlp", "float32"), *((name, "bf16") for name in LAYERS)]
+ROUNDED += [(name, "tf32") for name in LAYERS if torch.cuda.is_available()]
 
 
-@pytest.mark.parametrize(("precision", "bound"), ROUNDED)
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_rounded_products_are_summed_in_float32(case, precision, bound):
+@pytest.mark.parametrize(("name", "precision"), ROUNDED)
+def test_rounded_products_are_summed_in_float32(name, precision):
+    case = BY_NAME[name]
     model, (x, y, _, _) = case.make(0), samples(case)
     got = kernel_matrix(model, x, y, precision=precision)
     assert got.dtype == torch.float32
-    error = relative_error(got, oracle_kernel(model, x, y))
-    assert error < bound
-    if precision != "float32":
-        assert error > 1e-6  # it did round
+    want = oracle_kernel(model, x, y)
+    assert_close_to_oracle(got, want, BOUNDS[precision])
+    assert precision == "float32" or relative_error(got, want) > 1e-6  # it did round
 
 
 def test_several_processes_need_a_file(monkeypatch):

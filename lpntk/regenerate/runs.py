@@ -37,7 +37,11 @@ class Job:
     process: subprocess.Popen = field(init=False)
 
     def begin(self, run: Path, own: Path) -> None:
-        """Start the notebook: its result grows in the folder ``run``, what its process needs lies in ``own``."""
+        """Start the notebook: its result grows in the folder ``run``, what its process needs lies in ``own``.
+
+        Raises:
+            RegenerationError: if the notebook was edited while it waited.
+        """
         if fault := disagreement(self.source):  # edited while it waited
             raise RegenerationError(f"{fault}; {ADVICE}")
         print(f"{self.line}: running", flush=True)
@@ -53,7 +57,11 @@ class Job:
         self.process = start(self.source, self.partial, self.parameters, self.fault, environment(home))
 
     def finish(self) -> None:
-        """Put the result in its place only if it is whole, and if nothing moved that says what made it."""
+        """Put the result in its place only if it is whole, and if nothing moved that says what made it.
+
+        Raises:
+            RegenerationError: if the run failed, or something moved meanwhile.
+        """
         seconds = time.monotonic() - self.started
         failed = self.folder.parent / "failed" / f"{self.folder.name}.ipynb"
         executed = self.partial / "notebook.ipynb"

@@ -29,7 +29,11 @@ class PlainLoader(yaml.SafeLoader):
         return super().construct_document(node)
 
     def _check(self, node: yaml.Node, above: tuple[yaml.Node, ...]) -> None:
-        """Look for keys that are no words or stand twice, and for what holds itself, before merging hides them."""
+        """Look for keys that are no words or stand twice, and for what holds itself, before merging hides them.
+
+        Raises:
+            ConstructorError: if there is one; ``_fault`` words it.
+        """  # noqa: DOC501 (it is raised by that name)
         if node in above:
             raise _fault(node, "this holds itself; write it out")
         inside = node.value if isinstance(node, yaml.SequenceNode) else []

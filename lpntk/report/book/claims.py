@@ -129,7 +129,11 @@ def overall(results: Sequence[Result], data: Sequence[str]) -> str:
 
 
 def fill(template: str, numbers: Mapping[str, object], origin: str, strict: bool = True) -> Iterator[str | Number]:
-    """Yield the words of a template and the numbers for its ``{key:format}``; a missing one is an error or a dash."""
+    """Yield the words of a template and the numbers for its ``{key:format}``; a missing one is an error or a dash.
+
+    Raises:
+        ValueError: if a number does not fit its format.
+    """
     end = 0
     for field in FIELD.finditer(template):
         yield template[end : field.start()]

@@ -10,7 +10,7 @@ import pytest
 from bs4 import BeautifulSoup
 from sphinx.application import Sphinx
 
-from lpntk.report.book.definitions import find
+from lpntk.report.book.definitions import place_of
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
@@ -43,7 +43,7 @@ def project(tmp_path):
 
 
 def test_a_name_is_found_where_it_stands(project):
-    found = {name: find(project, name).words for name in ("lonely", "Box.inner", "RIGHT", "KEPT", "test_it")}
+    found = {name: place_of(project, name).words for name in ("lonely", "Box.inner", "RIGHT", "KEPT", "test_it")}
     assert found == {
         "lonely": "lpntk/one/here.py, line 1",
         "Box.inner": "lpntk/one/here.py, line 8",
@@ -51,9 +51,9 @@ def test_a_name_is_found_where_it_stands(project):
         "KEPT": "lpntk/two/here.py, line 3",
         "test_it": "tests/rooms/test_one.py, line 4",
     }
-    assert find(project, "one.here:twin").line == 4
-    assert find(project, "lpntk.two.here:twin").line == 1
-    assert find(project, "bench/run.py").words == "bench/run.py"
+    assert place_of(project, "one.here:twin").line == 4
+    assert place_of(project, "lpntk.two.here:twin").line == 1
+    assert place_of(project, "bench/run.py").words == "bench/run.py"
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_name_is_found_where_it_stands(project):
 )
 def test_a_name_of_nothing_or_of_two_things_is_refused(project, name, words):
     with pytest.raises(LookupError, match=words):
-        find(project, name)
+        place_of(project, name)
 
 
 def test_names_in_the_table_of_a_notebook_become_links_and_others_do_not(extension, project):
@@ -118,8 +118,8 @@ def test_every_row_of_a_notebook_names_a_definition_and_a_test_that_exist(extens
     rows = extension.with_links(table).strip().splitlines()[4:]
     for row in rows:
         _, _, functions, tests, _ = row.split("|")
-        assert all(not find(ROOT, name).file.startswith("tests/") for name in ROLE.findall(functions)), row
-        assert all(find(ROOT, name).file.startswith("tests/") for name in ROLE.findall(tests)), row
+        assert all(not place_of(ROOT, name).file.startswith("tests/") for name in ROLE.findall(functions)), row
+        assert all(place_of(ROOT, name).file.startswith("tests/") for name in ROLE.findall(tests)), row
         assert ROLE.findall(functions), row
         assert ROLE.findall(tests), row
     assert "](../" not in table  # no link to code by hand
@@ -129,4 +129,4 @@ def test_every_name_on_a_page_exists():
     names = [name for page in (ROOT / "book").rglob("*.md") for name in ROLE.findall(page.read_text())]
     assert names
     for name in names:
-        find(ROOT, name)
+        place_of(ROOT, name)

@@ -22,7 +22,7 @@ from sphinx.util.docutils import SphinxRole
 from sphinx.util.nodes import explicit_title_re
 
 from lpntk.report.book import home
-from lpntk.report.book.definitions import Place, find
+from lpntk.report.book.definitions import Place, place_of
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Source(SphinxRole):
         own = explicit_title_re.match(self.text)
         words, name = own.groups() if own else (self.text.rpartition(":")[2], self.text)
         try:
-            place = find(Path(self.env.srcdir), name)
+            place = place_of(Path(self.env.srcdir), name)
         except LookupError as error:
             logger.warning("no link to code: %s", error, location=self.get_location())
             return [nodes.problematic(self.rawtext, name)], []
@@ -77,7 +77,7 @@ def _row(line: str, root: Path | None) -> str:
 
 def _known(name: str, root: Path | None) -> bool:
     try:
-        return root is None or bool(find(root, name))
+        return root is None or bool(place_of(root, name))
     except LookupError:
         return False
 

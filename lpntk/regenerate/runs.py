@@ -72,7 +72,7 @@ class Job:
                 fault += f" (the notebook up to there: {self.folder.parent.name}/failed/{failed.name})"
             raise RegenerationError(fault)
         took = manifest.duration(self.partial, seconds)
-        tidy(executed, self.parameters.get("dataset"), manifest.in_words(self.made_by, took))
+        tidy(executed, self.parameters.get("dataset"), manifest.origin(self.made_by, took))
         manifest.save(self.partial, self.made_by, seconds)
         replace_folder(self.partial, self.folder)
         failed.unlink(missing_ok=True)
@@ -174,7 +174,7 @@ def recover(folder: Path, partials: Path) -> None:
             place = folder / result.name.removesuffix(OLD)
             if result.name.endswith(OLD) and not place.exists():
                 os.replace(result, place)
-            elif not result.name.endswith(OLD) and result.is_dir() and manifest.is_whole(result):
+            elif not result.name.endswith(OLD) and result.is_dir() and manifest.is_undamaged(result):
                 replace_folder(result, place)
         shutil.rmtree(left, ignore_errors=True)
 

@@ -28,7 +28,7 @@ MEANING = {
 }
 
 
-def check_types(given: dict[str, object], defaults: dict[str, object]) -> None:
+def check_parameter_types(given: dict[str, object], defaults: dict[str, object]) -> None:
     """Compare each value with the default in the notebook: an int may stand for a float, anything for None.
 
     Raises:

@@ -35,7 +35,7 @@ class Place:
         return f".{self.file.removesuffix('.py').replace('/', '.')}".endswith(f".{module}")
 
 
-def find(root: Path, name: str) -> Place:
+def place_of(root: Path, name: str) -> Place:
     """Return where a name is defined.
 
     Args:

@@ -32,10 +32,10 @@ def project(tmp_path):
     for file, text in {
         "lpntk/one/here.py": "def lonely(): ...\n\n\ndef twin(): ...\n\n\nclass Box:\n    def inner(self): ...\n",
         "lpntk/two/here.py": "def twin(): ...\nLEFT, RIGHT = 1, 2\nKEPT: int = 3\n",
-        "tests/rooms/test_one.py": "def helper(): ...\n\n\ndef test_it(): ...\n",
+        "tests/rooms/test_one.py": "def helper(): ...\n\n\ndef test_it(): ...\n\n\ndef test_it_s_here(): ...\n",
         "bench/run.py": "",
         "book/page.md": "# Page\n\n{source}`lonely` {source}`two.here:twin` {source}`a file <bench/run.py>` "
-        "{test}`test_it`\n",
+        "{test}`test_it` {source}`test_it_s_here`\n",
     }.items():
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_text(text)
@@ -94,7 +94,7 @@ def built(project, monkeypatch, url):
 
 def test_links_lead_to_a_copy_or_to_the_line_in_the_repository(project, monkeypatch):
     page, links = built(project, monkeypatch, "")
-    assert [link.get_text() for link in links] == ["lonely", "twin", "a file", "✓ test"]
+    assert [link.get_text() for link in links] == ["lonely", "twin", "a file", "✓ test", "it’s here"]
     assert links[0]["title"] == "lpntk/one/here.py, line 1"
     assert links[3]["title"] == "test_it in tests/rooms/test_one.py, line 4"
     for link, copy in zip(links, ("lpntk/one/here.py", "lpntk/two/here.py", "bench/run.py"), strict=False):

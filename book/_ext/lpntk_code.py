@@ -1,6 +1,7 @@
 """Where is it computed, and what tests it? Links to code, found by name when the book is built.
 
-    {source}`kernel_matrix`                        a definition, a test or a file, by its name, its place on hover
+    {source}`kernel_matrix`                        a definition or a file, by its name, its place on hover
+    {source}`test_every_way_gives_the_kernel`      a test, whose name is a sentence: every way gives the kernel
     {source}`learn.training:train`                 where a name stands twice; shown without its module
     {source}`words <kernel_matrix>`
     {test}`test_the_bound_of_the_theorem_is_kept`  a small link from a step of a proof to what checks it
@@ -41,13 +42,15 @@ class Source(SphinxRole):
         except LookupError as error:
             logger.warning("no link to code: %s", error, location=self.get_location())
             return [nodes.problematic(self.rawtext, name)], []
-        kind, title = "code", place.words
-        if self.name == "test":
-            kind, title, shown = "checked", f"{name} in {place.words}", nodes.inline("", "✓ test")
-        else:
-            shown = nodes.inline("", words) if own else nodes.literal("", words)
-        link = nodes.reference("", "", shown, refuri=self.uri(place), reftitle=title, classes=[f"to-{kind}"])
-        link["internal"] = not home.address()
+        test, step = words.startswith("test_"), self.name == "test"
+        if step:
+            words = "✓ test"
+        elif test:
+            words = words.removeprefix("test_").replace("_s_", "'s ").replace("_", " ")
+        shown = nodes.inline("", words) if own or test else nodes.literal("", words)
+        title = f"{name} in {place.words}" if test else place.words
+        link = nodes.reference("", "", shown, refuri=self.uri(place), reftitle=title)
+        link["classes"], link["internal"] = ["to-checked" if step else "to-code"], not home.address()
         return [link], []
 
     def uri(self, place: Place) -> str:

@@ -219,11 +219,11 @@ table(one_step_numbers.verdicts(followed), index="step", formats={"direction kep
 # %% [markdown]
 # ## Where it is computed
 #
-# | quantity | function | test |
+# | quantity | function, in lpntk/ | test, in tests/ |
 # |---|---|---|
-# | $A\,\Theta\,(e-q)$ without blocks | `logit_velocity`, `softmax_velocity` in [`lpntk/phenomena/one_step/step.py`](../lpntk/phenomena/one_step/step.py) | against explicit blocks, [`tests/phenomena/one_step/test_one_step.py`](../tests/phenomena/one_step/test_one_step.py) |
-# | error vector and its substitutes | `forces` in [`lpntk/phenomena/one_step/step.py`](../lpntk/phenomena/one_step/step.py) | by hand |
-# | the true step | `sgd_step` in [`lpntk/phenomena/one_step/step.py`](../lpntk/phenomena/one_step/step.py) | formula against finite difference; slope 2 |
-# | cosine, rank correlation, error | `readings`, `errors` in [`lpntk/phenomena/one_step/readings.py`](../lpntk/phenomena/one_step/readings.py) | against plain formulas, [`tests/phenomena/one_step/test_one_step_study.py`](../tests/phenomena/one_step/test_one_step_study.py) |
-# | which samples meet a kink | `switches`, `local_slopes` in [`lpntk/phenomena/one_step/kinks.py`](../lpntk/phenomena/one_step/kinks.py) | by hand; planted slopes |
-# | slopes, verdicts | `Sweep`, `Along` in [`lpntk/phenomena/one_step/summary.py`](../lpntk/phenomena/one_step/summary.py) | planted slopes and cosines |
+# | $A\,\Theta\,(e-q)$ without blocks | `logit_velocity`, `softmax_velocity` | against explicit blocks: `test_forward_products_are_the_explicit_blocks` |
+# | error vector and its substitutes | `forces` | `test_forces_by_hand` |
+# | the true step | `sgd_step` | `test_the_formula_is_the_derivative_of_the_true_step`, `test_the_error_of_the_formula_is_of_second_order` |
+# | cosine, rank correlation, error | `readings`, `readings:errors` | `test_readings_are_what_plain_formulas_give`, `test_errors_by_learning_rate` |
+# | which samples meet a kink | `switches`, `local_slopes` | `test_switches_are_seen`, `test_a_planted_slope_is_found_through_the_fitted_points_alone` |
+# | slopes, verdicts | `Sweep`, `Along` | `test_the_verdict_of_a_planted_order`, `test_the_verdict_looks_at_the_worst_epoch` |

@@ -185,13 +185,13 @@ Markdown(width_tables.in_words(verdict, rates, factors, aftermath, seeds))
 # %% [markdown]
 # ## Where it is computed
 #
-# | quantity | function | test |
+# | quantity | function, in lpntk/ | test, in tests/ |
 # |---|---|---|
-# | exact blocks $\Theta$, layer by layer | [`lpntk/phenomena/width/networks.py`](../lpntk/phenomena/width/networks.py): `layer_grams` | [`tests/phenomena/width/test_width.py`](../tests/phenomena/width/test_width.py): against literal Jacobians in float64 |
-# | $\theta$, $\kappa$, pNTK, relative errors | [`lpntk/phenomena/width/identity.py`](../lpntk/phenomena/width/identity.py): `read`, `Readings.error` | [`tests/phenomena/width/test_width.py`](../tests/phenomena/width/test_width.py): against the definitions |
-# | exact second moments, the bound | [`lpntk/phenomena/width/identity.py`](../lpntk/phenomena/width/identity.py): `Moments`, `bound` | [`tests/phenomena/width/test_width.py`](../tests/phenomena/width/test_width.py): by enumeration of all last layers |
-# | factor $1 - 4/K$ | [`lpntk/phenomena/width/identity.py`](../lpntk/phenomena/width/identity.py): `factor` | [`tests/phenomena/width/test_width.py`](../tests/phenomena/width/test_width.py): $K = 2, \dots, 10$ |
-# | slopes and intervals | [`lpntk/report/slopes.py`](../lpntk/report/slopes.py): `slope` | [`tests/phenomena/width/test_width.py`](../tests/phenomena/width/test_width.py): planted slopes, coverage |
-# | networks at initialisation | [`lpntk/phenomena/width/study.py`](../lpntk/phenomena/width/study.py): `initial` | [`tests/phenomena/width/test_width_study.py`](../tests/phenomena/width/test_width_study.py): against the kernel by its definition |
-# | networks in training | [`lpntk/phenomena/width/training.py`](../lpntk/phenomena/width/training.py): `trained` | [`tests/phenomena/width/test_width_study.py`](../tests/phenomena/width/test_width_study.py) |
-# | rates, factors, verdicts | [`lpntk/phenomena/width/rates.py`](../lpntk/phenomena/width/rates.py), [`lpntk/phenomena/width/verdict.py`](../lpntk/phenomena/width/verdict.py) | [`tests/phenomena/width/test_width_study.py`](../tests/phenomena/width/test_width_study.py): planted results |
+# | exact blocks $\Theta$, layer by layer | `layer_grams` | `test_layerwise_blocks_are_those_of_the_literal_jacobians` |
+# | $\theta$, $\kappa$, pNTK, relative errors | `identity:read`, `Readings.error` | `test_readings_are_the_kernels_and_norms_by_their_definitions` |
+# | exact second moments, the bound | `identity:Moments`, `bound` | by enumeration of all last layers: `test_second_moments_are_exact`, `test_the_bound_of_the_theorem_is_kept` |
+# | factor $1 - 4/K$ | `factor` | $K = 2, \dots, 10$: `test_two_labels_keep_one_minus_four_over_k` |
+# | slopes and intervals | `slopes:slope` | `test_a_planted_slope_is_recovered_and_its_interval_covers` |
+# | networks at initialisation | `initial` | `test_the_study_reports_what_the_definitions_give` |
+# | networks in training | `training:trained` | `test_training_starts_where_the_study_of_initialisation_measured` |
+# | rates, factors, verdicts | `rates:rates`, `rates:factors`, `verdict:verdict`, `verdict:training` | `test_planted_rates_and_factors_are_found`, `test_the_verdicts_follow_their_rules`, `test_the_verdict_on_training` |

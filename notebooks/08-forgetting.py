@@ -298,13 +298,13 @@ Markdown(
 #
 # ## Where it is computed
 #
-# | quantity | function | test |
+# | quantity | function, in lpntk/ | test, in tests/ |
 # |---|---|---|
-# | events, first learned, never forgotten | [`lpntk/phenomena/forgetting/events.py`](../lpntk/phenomena/forgetting/events.py) `follow`, `counts_at_presentations` | [`tests/phenomena/forgetting/test_forgetting.py`](../tests/phenomena/forgetting/test_forgetting.py) `test_events_of_sequences_written_by_hand` |
-# | products with the Jacobian, scores | [`lpntk/phenomena/forgetting/predict.py`](../lpntk/phenomena/forgetting/predict.py) `pushes`, `changes`, `scores` | `test_the_products_are_those_of_explicit_blocks`, `test_gradient_velocity_and_weights_make_up_the_step` |
-# | precision, recall, F1, thresholds | [`lpntk/phenomena/forgetting/judge/metrics.py`](../lpntk/phenomena/forgetting/judge/metrics.py) `outcome`, `predict_fitted` | `test_pooled_counts_agree_with_scikit_learn`, `test_no_events_are_undefined_and_not_perfect` |
-# | one training, predicted step by step | [`lpntk/phenomena/forgetting/walk.py`](../lpntk/phenomena/forgetting/walk.py) `walk` | `test_a_walk_is_an_ordinary_training_and_tells_what_happened` |
-# | all trainings, resumable | [`lpntk/phenomena/forgetting/study.py`](../lpntk/phenomena/forgetting/study.py) `study` | `test_a_killed_study_resumes_with_the_same_numbers` |
-# | each run judged, on the steps after the burn-in | [`lpntk/phenomena/forgetting/judge/summary.py`](../lpntk/phenomena/forgetting/judge/summary.py) `judge` | [`tests/phenomena/forgetting/test_forgetting_judged.py`](../tests/phenomena/forgetting/test_forgetting_judged.py) `test_all_predictors_are_judged_on_the_same_steps` |
-# | comparisons and verdict | [`lpntk/phenomena/forgetting/judge/compare.py`](../lpntk/phenomena/forgetting/judge/compare.py) `compare`, `overall` | `test_a_perfect_predictor_is_better_and_a_useless_one_is_not` |
-# | thirds of a run | [`lpntk/phenomena/forgetting/judge/windows.py`](../lpntk/phenomena/forgetting/judge/windows.py) `window_f1`, `window_words` | `test_windows_name_where_the_margin_is_ahead` |
+# | events, first learned, never forgotten | `events:follow`, `counts_at_presentations` | `test_events_of_sequences_written_by_hand` |
+# | products with the Jacobian, scores | `pushes`, `predict:changes`, `scores` | `test_the_products_are_those_of_explicit_blocks`, `test_gradient_velocity_and_weights_make_up_the_step` |
+# | precision, recall, F1, thresholds | `outcome`, `predict_fitted` | `test_pooled_counts_agree_with_scikit_learn`, `test_no_events_are_undefined_and_not_perfect` |
+# | one training, predicted step by step | `walk` | `test_a_walk_is_an_ordinary_training_and_tells_what_happened` |
+# | all trainings, resumable | `forgetting.study:study` | `test_a_killed_study_resumes_with_the_same_numbers` |
+# | each run judged, on the steps after the burn-in | `summary:judge` | `test_all_predictors_are_judged_on_the_same_steps` |
+# | comparisons and verdict | `compare:compare`, `compare:overall` | `test_a_perfect_predictor_is_better_and_a_useless_one_is_not` |
+# | thirds of a run | `window_f1`, `window_words` | `test_windows_name_where_the_margin_is_ahead` |

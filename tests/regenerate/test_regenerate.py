@@ -55,7 +55,7 @@ def test_a_profile_runs_to_results_and_a_second_run_skips_them(project, capsys):
     assert json.loads((second / "numbers.json").read_text()) == {"double": 40.0}
     made_by = json.loads((first / "manifest.json").read_text())
     assert made_by["parameters"] == {"value": 3, "scale": 10.0}
-    assert {"profile", "source", "data", "versions", "device", "seconds"} <= set(made_by)
+    assert {"profile", "data", "versions", "device", "seconds"} <= set(made_by)
     text = (first / "notebook.ipynb").read_text()
     assert str(project) not in text  # no path of this machine
     executed = nbformat.reads(text, as_version=4)
@@ -207,7 +207,7 @@ def test_results_refuse_what_a_page_could_not_show(tmp_path):
         record.number("list", [1])
 
 
-@pytest.mark.parametrize("source", sorted(NOTEBOOKS.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(sorted(NOTEBOOKS.glob("*.py")), ids=lambda path: path.stem)
 def test_each_notebook_is_paired_and_free_of_outputs(source):
     assert disagreement(source) is None
 

@@ -22,8 +22,24 @@ def numbers(frame: pd.DataFrame, by: Sequence[str], values: Sequence[str]) -> di
     return told
 
 
+def keyed(table: pd.DataFrame, key: str, values: Sequence[str]) -> dict[str, float]:
+    """Return numbers under dotted keys, one of every row and value.
+
+    Args:
+        table: one row per unit; the names of its index count as columns.
+        key: such as ``{setting}.{column}``: columns of the row, and ``column`` for the one whose number it is.
+        values: columns.
+    """
+    rows = table.reset_index().to_dict("records")
+    return {key.format(**row | {"column": value}): row[value] for row in rows for value in values}
+
+
 def words(
-    frame: pd.DataFrame, by: Sequence[str], values: Sequence[str], forms: str | Mapping[str, str] = "{:.1%}"
+    frame: pd.DataFrame,
+    by: Sequence[str],
+    values: Sequence[str],
+    forms: str | Mapping[str, str] = "{:.1%}",
+    seeds: str | None = None,
 ) -> pd.DataFrame:
     """Return a table of ``mean ± sd``; ``-`` where there is no mean.
 
@@ -32,9 +48,26 @@ def words(
         by: columns that name the group.
         values: columns to average.
         forms: how to write a number, in all columns or by column; those it does not name are written as ``{:.1%}``.
+        seeds: a column; if given, the standard deviation of the means over its groups is written behind.
     """
     mean, sd = over_seeds(frame, by, values)
     form = {value: forms if isinstance(forms, str) else forms.get(value, "{:.1%}") for value in values}
     written = lambda table: table.apply(lambda column: column.map(form[column.name].format))
     text = (written(mean) + " ± " + written(sd)).where(sd.notna(), written(mean))
+    if seeds is not None:
+        each, _ = over_seeds(frame, [*by, seeds], values)
+        _, between = over_seeds(each.reset_index(), by, values)
+        text += (" (seeds ± " + written(between) + ")").where(between.notna(), "")
     return text.where(mean.notna(), "-")
+
+
+def interval(low: float, high: float, form: str = "{:.3f}") -> str:
+    """Return ``low to high``; ``-`` where there is none."""
+    return f"{form.format(low)} to {form.format(high)}" if low == low else "-"
+
+
+def estimate(value: float, low: float, high: float, form: str = "{:.3f}") -> str:
+    """Return ``value (low to high)``; the value alone where there is no interval, ``-`` where there is no value."""
+    if value != value:
+        return "-"
+    return form.format(value) + (f" ({interval(low, high, form)})" if low == low else "")

@@ -24,7 +24,7 @@
 # Both parametrisations are measured on the same random functions: *NTK* (weights act as $W/\sqrt{d}$) and *standard* (weights act
 # as they are). They differ only in how much each layer counts in the gradient. The blocks are exact, computed
 # layer by layer. Each seed draws its own network and its own inputs; errors are root mean squares over pairs of
-# different inputs, intervals are 95 % $t$ intervals over seeds.
+# different inputs, intervals are $t$ intervals over seeds.
 #
 # **The rules for the verdicts**, stated before the results. An interval *holds* if it lies within the limits as a whole, *fails* if it lies
 # outside as a whole, and is *undecided* otherwise. Over settings, a claim **holds** or **fails** if it does so in all of
@@ -101,7 +101,7 @@ record.number("theta.min", initial["theta.min"].min())
 record.figure("errors", figures.errors(initial, k))
 
 # %% [markdown]
-# The slopes of these lines, with 95 % intervals; *layers* are hidden layers. *Derived* is the exponent that our page derives for
+# The slopes of these lines, with intervals; *layers* are hidden layers. *Derived* is the exponent that our page derives for
 # great widths, *formula* the slope of the grey line over the wider half (the two differ while the width is not yet far above the number
 # of pixels), *error / predicted* the range over widths of the measured error against the grey lines.
 

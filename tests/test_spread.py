@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from lpntk.report.panels import bars, grid, legend_above
-from lpntk.report.spread import estimate, interval, keyed, words
+from lpntk.report.spread import estimate, interval, keyed, words_and_seeds
 
 NAN = float("nan")
 RUNS = pd.DataFrame({"of": "a", "seed": [0, 0, 1, 1], "cosine": [0.1, 0.3, 0.5, 0.7]})  # means 0.2 and 0.6
@@ -34,7 +34,7 @@ def test_an_interval_that_is_not_known_is_a_dash():
     [(RUNS, "0.40 ± 0.26 (seeds ± 0.28)"), (RUNS[RUNS.seed == 0], "0.20 ± 0.14"), (RUNS[:1], "0.10")],
 )
 def test_the_spread_between_seeds_stands_behind_that_over_all(rows, text):
-    assert words(rows, ["of"], ["cosine"], "{:.2f}", seeds="seed")["cosine"].item() == text
+    assert words_and_seeds(rows, ["of"], ["cosine"], "{:.2f}")["cosine"].item() == text
 
 
 def test_bars_are_means_and_standard_deviations_of_columns():

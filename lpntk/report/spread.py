@@ -35,11 +35,7 @@ def keyed(table: pd.DataFrame, key: str, values: Sequence[str]) -> dict[str, flo
 
 
 def words(
-    frame: pd.DataFrame,
-    by: Sequence[str],
-    values: Sequence[str],
-    forms: str | Mapping[str, str] = "{:.1%}",
-    seeds: str | None = None,
+    frame: pd.DataFrame, by: Sequence[str], values: Sequence[str], forms: str | Mapping[str, str] = "{:.1%}"
 ) -> pd.DataFrame:
     """Return a table of ``mean ± sd``; ``-`` where there is no mean.
 
@@ -48,17 +44,20 @@ def words(
         by: columns that name the group.
         values: columns to average.
         forms: how to write a number, in all columns or by column; those it does not name are written as ``{:.1%}``.
-        seeds: a column; if given, the standard deviation of the means over its groups is written behind.
     """
     mean, sd = over_seeds(frame, by, values)
     form = {value: forms if isinstance(forms, str) else forms.get(value, "{:.1%}") for value in values}
     written = lambda table: table.apply(lambda column: column.map(form[column.name].format))
     text = (written(mean) + " ± " + written(sd)).where(sd.notna(), written(mean))
-    if seeds is not None:
-        each, _ = over_seeds(frame, [*by, seeds], values)
-        _, between = over_seeds(each.reset_index(), by, values)
-        text += (" (seeds ± " + written(between) + ")").where(between.notna(), "")
     return text.where(mean.notna(), "-")
+
+
+def words_and_seeds(frame: pd.DataFrame, by: Sequence[str], values: Sequence[str], form: str) -> pd.DataFrame:
+    """Return a table of ``mean ± sd (seeds ± sd)``: over all rows of a group, and over the means of its ``seed``."""
+    each, _ = over_seeds(frame, [*by, "seed"], values)
+    _, between = over_seeds(each.reset_index(), by, values)
+    behind = (" (seeds ± " + between.map(form.format) + ")").where(between.notna(), "")
+    return words(frame, by, values, form) + behind
 
 
 def interval(low: float, high: float, form: str = "{:.3f}") -> str:

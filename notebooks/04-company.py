@@ -206,4 +206,4 @@ Markdown(
 # | size of a target's gradients | `size_of_targets` | `test_the_size_of_targets_is_their_rank_by_their_own_kernel` |
 # | runs as one stack, their losses | `keep_company`, `train` | `test_the_experiment_pairs_its_runs`, `test_a_stack_learns_what_single_models_learn` |
 # | paired tests | `order:compare` | `test_a_planted_order_is_found`, `test_no_order_is_no_order` |
-# | verdict | `order` | `test_targets_that_were_not_learned_cannot_be_judged`, `test_unstable_runs_are_left_out` |
+# | verdict | `company.order:order` | `test_targets_that_were_not_learned_cannot_be_judged`, `test_unstable_runs_are_left_out` |

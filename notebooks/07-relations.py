@@ -307,4 +307,4 @@ Markdown(verdicts.in_words(record.numbers))
 # | fewer classes, flipped labels | `restrict`, `flip`, `flips_table` | `test_restricting_classes_renumbers_and_drops`, `test_flipping_changes_exactly_the_share_and_always_the_label`, `test_the_groups_of_pairs_that_flips_make` |
 # | drift, spectrum, effective rank | `agreement:agreement`, `agreement:spectrum`, `effective_rank`, `frozen_from` | `test_agreement_is_the_correlation_over_pairs_of_each_group`, `test_the_effective_rank_of_planted_spectra`, `test_frozen_from` |
 # | networks at several moments | `train_moments` | `test_a_network_is_kept_as_it_was_at_each_moment` |
-# | verdicts | `law`, `verdicts:flips`, `centring`, `freezing` | `test_the_rule_of_the_law`, `test_the_rule_of_the_flips`, `test_the_rule_of_centring` |
+# | verdicts | `relations.verdicts:law`, `verdicts:flips`, `centring`, `freezing` | `test_the_rule_of_the_law`, `test_the_rule_of_the_flips`, `test_the_rule_of_centring` |

@@ -207,7 +207,7 @@ def test_results_refuse_what_a_page_could_not_show(tmp_path):
         record.number("list", [1])
 
 
-@pytest.mark.parametrize(sorted(NOTEBOOKS.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("source", sorted(NOTEBOOKS.glob("*.py")), ids=lambda path: path.stem)
 def test_each_notebook_is_paired_and_free_of_outputs(source):
     assert disagreement(source) is None
 

@@ -1,7 +1,7 @@
 """Which predictor is better, and does the kernel beat the margin? Runs compared in pairs, by the rule of the notebook.
 
-A rule holds ``runs`` and ``events``, with fewer of which nothing can be judged, ``share``, the part of the runs that
-must agree, and ``level``, below which p must lie.
+A rule is a mapping: with fewer ``runs`` or ``events`` nothing can be judged; at least a ``share`` of the runs must agree,
+and p must lie below a ``level``.
 """
 
 from collections.abc import Mapping

@@ -68,7 +68,10 @@ def watched(track: Track) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return at_risk, events, np.arange(events.shape[1])[:, None] >= starts[:, None, None]
 
 
-def _judge_run(scores, before, after, at_risk, events, judged, rng) -> dict[str, dict[str, float]]:
+def _judge_run(
+    scores: Mapping[str, np.ndarray], before: np.ndarray, after: np.ndarray, at_risk: np.ndarray, events: np.ndarray,
+    judged: np.ndarray, rng: np.random.Generator,
+) -> dict[str, dict[str, float]]:  # fmt: skip
     """Return predictor -> its columns; all arrays (t, b), but judged (t, 1)."""
     each_step = events[judged[:, 0]].any(axis=1)
     shared = {
@@ -88,7 +91,9 @@ def _judge_run(scores, before, after, at_risk, events, judged, rng) -> dict[str,
     return {name: shared | row for name, row in told.items()}
 
 
-def _judge_one(name, score, at_risk, events, judged) -> dict[str, float]:
+def _judge_one(
+    name: str, score: np.ndarray, at_risk: np.ndarray, events: np.ndarray, judged: np.ndarray
+) -> dict[str, float]:
     """Return counts and measures of one predictor on one run."""
     every, events, at_risk = (events, at_risk), events & judged, at_risk & judged
     if name in FREE:
@@ -98,9 +103,8 @@ def _judge_one(name, score, at_risk, events, judged) -> dict[str, float]:
     else:  # fitted to the burn-in too
         predicted = predict_fitted(score, *every, above=0.0 if name in SCALES else -math.inf)
     told = count(events, predicted)
-    for third, *part in zip(
-        THIRDS, *(np.array_split(whole, len(THIRDS)) for whole in (events, predicted)), strict=True
-    ):
+    thirds = (np.array_split(whole, len(THIRDS)) for whole in (events, predicted))
+    for third, *part in zip(THIRDS, *thirds, strict=True):
         told |= {f"{kind}_{third}": number for kind, number in count(*part).items()}
     told |= rates(*(told[kind] for kind in COUNTS))
     seen = at_risk & (score > 0) if name in SCALES else at_risk

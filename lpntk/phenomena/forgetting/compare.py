@@ -1,7 +1,7 @@
 """Which predictor is better, and does the kernel beat the margin? Runs compared in pairs, by the rule of the notebook.
 
-A rule is a mapping: with fewer ``runs`` or ``events`` nothing can be judged; at least a ``share`` of the runs must agree,
-and p must lie below a ``level``.
+A rule is a mapping: with fewer ``runs`` or ``events`` nothing can be judged; at least a ``share`` of the runs must
+agree, and p must lie below a ``level``.
 """
 
 from collections.abc import Mapping

@@ -47,7 +47,8 @@ def dots(ax: Axes, values: Sequence[float], row: float, **look: object) -> None:
     kept = kept[np.isfinite(kept)]
     ax.plot(kept, np.full(len(kept), row), "o", ms=3, alpha=0.6, mew=0, **look)
     if len(kept):
-        ax.plot([kept.mean()] * 2, [row - 0.3, row + 0.3], color=look.get("color", GREY), lw=2)
+        ax.plot([kept.mean()] * 2, [row - 0.3, row + 0.3], color=look.get("color", GREY), lw=2,
+                clip_on=look.get("clip_on", True))  # fmt: skip
 
 
 def legend_above(figure: Figure, ax: Axes | None = None, **options: object) -> None:

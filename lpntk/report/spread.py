@@ -70,3 +70,13 @@ def estimate(value: float, low: float, high: float, form: str = "{:.3f}") -> str
     if value != value:
         return "-"
     return form.format(value) + (f" ({interval(low, high, form)})" if low == low else "")
+
+
+def words_of_runs(
+    frame: pd.DataFrame, by: Sequence[str], values: Sequence[str], forms: str | Mapping[str, str]
+) -> pd.DataFrame:
+    """Return ``words``, and how many runs have a value where not all have one; ``undefined`` where none has."""
+    groups = frame.groupby(list(by), sort=False)[list(values)]
+    defined, text = groups.count(), words(frame, by, values, forms)
+    text = text.where(defined.eq(groups.size(), axis=0), text + " (" + defined.astype(str) + " runs)")
+    return text.where(defined > 0, "undefined")

@@ -49,7 +49,8 @@ def flips_at_end(table: pd.DataFrame) -> dict[str, float]:
     told = {"percent": int(most), "epochs": int(end), "epochs_before": int(before)}
     told |= {"ratio": (shares.true_class / shares.two_labels).min(skipna=False),  # 0/0 is no rise
              "learned": last.learned.mean(), "learned_least": last.learned.min()}  # fmt: skip
-    for group in ("all", "true_class", "two_labels"):
+    told["all"] = mean.loc[(most, end, "all"), "contradictory"]
+    for group in ("true_class", "two_labels"):
         row = mean.loc[most, end, group]
         told |= {group: row.contradictory, f"{group}_mean": row["mean"], f"{group}_opposed": row.negative}
     at = {"opposed": (most, end), "opposed_before": (most, before), "opposed_without": (few, end)}

@@ -306,5 +306,5 @@ Markdown(verdicts.in_words(record.numbers))
 # | the law, the kernel under one label | [`lpntk/phenomena/relations/law.py`](../lpntk/phenomena/relations/law.py): `as_one_label`, `measured_factor` | [`tests/test_law.py`](../tests/test_law.py) |
 # | fewer classes, flipped labels | [`lpntk/data/tasks.py`](../lpntk/data/tasks.py): `restrict`, `flip`; [`lpntk/phenomena/relations/tables.py`](../lpntk/phenomena/relations/tables.py): `flips_table` | [`tests/test_law.py`](../tests/test_law.py), [`tests/test_relations_tables.py`](../tests/test_relations_tables.py) |
 # | drift, spectrum, effective rank | [`lpntk/phenomena/relations/drift/agreement.py`](../lpntk/phenomena/relations/drift/agreement.py): `agreement`, `spectrum`, `effective_rank`, `frozen_from` | [`tests/test_drift.py`](../tests/test_drift.py) |
-# | networks at several moments | [`lpntk/phenomena/relations/moments.py`](../lpntk/phenomena/relations/moments.py): `train_moments` | [`tests/test_drift.py`](../tests/test_drift.py) |
+# | networks at several moments | [`lpntk/learn/moments.py`](../lpntk/learn/moments.py): `train_moments` | [`tests/test_drift.py`](../tests/test_drift.py) |
 # | verdicts | [`lpntk/phenomena/relations/verdicts.py`](../lpntk/phenomena/relations/verdicts.py) | [`tests/test_relations_tables.py`](../tests/test_relations_tables.py) |

@@ -10,9 +10,9 @@ from lpntk.data.tasks import part
 from lpntk.keep.cache import Cache
 from lpntk.kernel.matrix import kernel_matrix
 from lpntk.learn.campaign import Network
+from lpntk.learn.moments import train_moments
 from lpntk.learn.training import accuracy, train
 from lpntk.phenomena.relations.drift import agreement as drift
-from lpntk.phenomena.relations.moments import train_moments
 
 Y = torch.arange(30) % 3
 

@@ -10,7 +10,7 @@ from lpntk.data.dataset import Dataset
 from lpntk.data.tasks import flip, part, random_classes, restrict
 from lpntk.keep.cache import Cache
 from lpntk.learn.campaign import Network
-from lpntk.phenomena.relations.moments import Moments, train_moments
+from lpntk.learn.moments import Moments, train_moments
 
 
 @dataclass(frozen=True)

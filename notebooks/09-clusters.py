@@ -55,9 +55,9 @@ from IPython.display import Markdown
 from lpntk.data import dataset as data
 from lpntk.keep.cache import Cache
 from lpntk.learn.campaign import Network
-from lpntk.phenomena.clusters import figures
-from lpntk.phenomena.clusters.study import agreement, by_cluster, shape, study
-from lpntk.phenomena.clusters.verdict import power_laws, verdict
+from lpntk.phenomena.less_data.clusters import figures
+from lpntk.phenomena.less_data.clusters.study import agreement, by_cluster, shape, study
+from lpntk.phenomena.less_data.clusters.verdict import power_laws, verdict
 from lpntk.report import plots
 from lpntk.report.results import Results
 from lpntk.report.spread import numbers, words
@@ -164,6 +164,6 @@ Markdown(f"*Clusters have a long tail* **{judged}**: {judged.because}")
 #
 # | quantity | function | test |
 # |---|---|---|
-# | farthest-point clustering | [`lpntk/phenomena/clusters/farthest.py`](../lpntk/phenomena/clusters/farthest.py) `clusters` | [`tests/phenomena/clusters/test_farthest.py`](../tests/phenomena/clusters/test_farthest.py) `test_it_is_the_definition_sample_by_sample` |
-# | networks, kernels and their clusters | [`lpntk/phenomena/clusters/study.py`](../lpntk/phenomena/clusters/study.py) `study`, `by_cluster`, `shape`, `agreement` | [`tests/phenomena/clusters/test_study.py`](../tests/phenomena/clusters/test_study.py) `test_every_network_is_clustered_at_every_moment` |
-# | fit of a power law | [`lpntk/phenomena/clusters/power_law.py`](../lpntk/phenomena/clusters/power_law.py) `power_law` | `test_a_power_law_is_found_where_it_is_and_ruled_out_where_not` |
+# | farthest-point clustering | [`lpntk/phenomena/less_data/farthest.py`](../lpntk/phenomena/less_data/farthest.py) `clusters` | [`tests/phenomena/less_data/test_farthest.py`](../tests/phenomena/less_data/test_farthest.py) `test_it_is_the_definition_sample_by_sample` |
+# | networks, kernels and their clusters | [`lpntk/phenomena/less_data/clusters/study.py`](../lpntk/phenomena/less_data/clusters/study.py) `study`, `by_cluster`, `shape`, `agreement` | [`tests/phenomena/less_data/test_clusters.py`](../tests/phenomena/less_data/test_clusters.py) `test_every_network_is_clustered_at_every_moment` |
+# | fit of a power law | [`lpntk/phenomena/less_data/clusters/power_law.py`](../lpntk/phenomena/less_data/clusters/power_law.py) `power_law` | `test_a_power_law_is_found_where_it_is_and_ruled_out_where_not` |

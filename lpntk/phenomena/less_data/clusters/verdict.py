@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from lpntk.phenomena.clusters.power_law import power_law
-from lpntk.phenomena.clusters.study import SETTING
+from lpntk.phenomena.less_data.clusters.power_law import power_law
+from lpntk.phenomena.less_data.clusters.study import SETTING
 from lpntk.report.verdict import FAILS, HOLDS, IN_PART, UNJUDGED, Verdict
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lpntk.data.dataset import Dataset
-from lpntk.phenomena.clusters.study import KINDS
+from lpntk.phenomena.less_data.clusters.study import KINDS
 from lpntk.report.panels import band, images, legend_above
 from lpntk.report.plots import BLUE, GREEN, GREY, ORANGE, PURPLE
 

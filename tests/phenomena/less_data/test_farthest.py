@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lpntk.phenomena.clusters.farthest import clusters, hierarchical, own_nearest
+from lpntk.phenomena.less_data.farthest import clusters, hierarchical, own_nearest
 
 
 def gram(n, d=4, seed=0):

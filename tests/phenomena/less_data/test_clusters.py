@@ -8,9 +8,9 @@ import torch
 from lpntk.data.dataset import load
 from lpntk.keep.cache import Cache
 from lpntk.learn.campaign import Network
-from lpntk.phenomena.clusters.power_law import power_law
-from lpntk.phenomena.clusters.study import KINDS, agreement, by_cluster, gini, shape, study
-from lpntk.phenomena.clusters.verdict import verdict
+from lpntk.phenomena.less_data.clusters.power_law import power_law
+from lpntk.phenomena.less_data.clusters.study import KINDS, agreement, by_cluster, gini, shape, study
+from lpntk.phenomena.less_data.clusters.verdict import verdict
 
 RULE = {"gini": 0.5, "top": 0.5, "networks": 3, "test": 0.9, "power_law": 0.1}
 

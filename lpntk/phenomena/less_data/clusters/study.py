@@ -12,7 +12,7 @@ from lpntk.data.dataset import Dataset
 from lpntk.keep.cache import Cache
 from lpntk.learn.campaign import Network
 from lpntk.learn.moments import train_moments
-from lpntk.phenomena.clusters.farthest import Clusters, clusters, hierarchical, own_nearest
+from lpntk.phenomena.less_data.farthest import Clusters, clusters, hierarchical, own_nearest
 
 KINDS = {
     "kernel": "kernel",

@@ -304,7 +304,7 @@ record.number("rates.hindsight", ", ".join(compared.loc[(s.words, "hindsight"), 
 # | quantity | function, in lpntk/ | test, in tests/ |
 # |---|---|---|
 # | events, first learned, never forgotten | `events:follow`, `counts_at_presentations` | `test_events_of_sequences_written_by_hand` |
-# | products with the Jacobian, scores | `pushes`, `predict:changes`, `scores` | `test_the_products_are_those_of_explicit_blocks`, `test_gradient_velocity_and_weights_make_up_the_step` |
+# | products with the Jacobian, scores | `pushes`, `predict:changes`, `predict:scores` | `test_the_products_are_those_of_explicit_blocks`, `test_gradient_velocity_and_weights_make_up_the_step` |
 # | one training, predicted step by step | `walk` | `test_a_walk_is_an_ordinary_training_and_tells_what_happened` |
 # | all trainings, resumable | `forgetting.study:study` | `test_a_killed_study_resumes_with_the_same_numbers` |
 # | precision, recall, F1, thresholds | `judge:count`, `judge:rates`, `predict_fitted` | `test_pooled_counts_agree_with_scikit_learn`, `test_no_events_are_undefined_and_not_perfect` |

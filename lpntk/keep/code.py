@@ -27,11 +27,11 @@ SILENT = (
 VERSIONED = {
     ("kernel.matrix", "kernel_matrix"),
     ("learn.models", "build"),
+    ("learn.moments", "train_moments"),
     ("learn.training", "train"),
     ("learn.training", "accuracy"),
     ("learn.campaign", "train_many"),
     ("phenomena.company.reference", "reference_kernel"),
-    ("phenomena.relations.moments", "train_moments"),
 }
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 IGNORED = ("annotation", "returns", "type_comment", "type_params", "kind", "ctx")

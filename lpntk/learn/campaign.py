@@ -47,6 +47,7 @@ def train_many(
     *,
     seeds: Sequence[int],
     cache: Cache,
+    test: tuple[Tensor, Tensor] | None = None,
     way: str | int = "auto",
     memory_budget: int = 2 * GIB,
     device: str | torch.device = "auto",
@@ -64,6 +65,7 @@ def train_many(
         subsets: (m, size) indices into x.
         seeds: m seeds.
         cache: where finished blocks are kept.
+        test: (x, y) to record each model's accuracy on after each epoch.
         way: as in ``train``; at most 64 models share a stack.
         memory_budget: bytes that a stack may take.
         device: as in ``train``.
@@ -72,16 +74,16 @@ def train_many(
             hold.
 
     Raises:
-        ValueError: if checkpoints or a test set are asked for, or as ``train`` does.
+        ValueError: if checkpoints are asked for, or as ``train`` does.
     """
-    if unknown := {"checkpoints", "test", "on_divergence"} & set(training):
+    if unknown := {"checkpoints", "on_divergence"} & set(training):
         raise ValueError(f"train_many does not know {', '.join(sorted(unknown))}; call lpntk.train")
     if not len(seeds) == len(subsets):
         raise ValueError(f"every subset needs its seed; got {len(subsets)} subsets and {len(seeds)} seeds")
     m, size = subsets.shape
     on = resolve_device(device)
     key = computed_key(train, build, device=on, network=asdict(network), data=[digest(x), digest(y)],
-                       training=training)  # fmt: skip
+                       training=training, **({"test": [digest(t) for t in test]} if test else {}))  # fmt: skip
 
     batch = min(int(training.get("batch_size", 128)), size)
     width = choose_width(network(0).to(on), x[:1].to(on), batch, way=way, memory_budget=memory_budget)
@@ -94,7 +96,7 @@ def train_many(
             def run(part: slice = part) -> dict[str, Tensor]:
                 models = [network(int(seed)) for seed in seeds[part]]
                 return train(models, x, y, subsets[part], seeds=seeds[part], way=width, memory_budget=memory_budget,
-                             device=device, progress=progress if width >= m else None, on_divergence="mark",
+                             test=test, device=device, progress=progress if width >= m else None, on_divergence="mark",
                              **training).tensors()  # fmt: skip
 
             decided = {**key, "subsets": digest(subsets[part]), "seeds": list(map(int, seeds[part]))}

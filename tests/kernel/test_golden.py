@@ -20,9 +20,9 @@ from lpntk.kernel.matrix import kernel_matrix
 from lpntk.kernel.signs import SIGNS
 from lpntk.learn import training
 from lpntk.learn.campaign import Network, train_many
+from lpntk.learn.moments import train_moments
 from lpntk.learn.training import train
 from lpntk.phenomena.company.reference import reference_kernel
-from lpntk.phenomena.relations.moments import train_moments
 
 GOLDEN = Path(__file__).with_name("golden.json")
 KERNELS = ("mlp", "lenet5", "resnet-batchnorm", "transformer", "norms", "lstm-output")

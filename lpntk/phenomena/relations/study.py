@@ -9,7 +9,7 @@ from torch import Tensor
 from lpntk.data.dataset import Dataset
 from lpntk.data.tasks import flip, part, random_classes, restrict
 from lpntk.learn.campaign import Network
-from lpntk.phenomena.relations.moments import Moments, train_moments
+from lpntk.learn.moments import Moments, train_moments
 
 Kernels = dict[int, dict[int, Tensor]]  # seed -> epoch -> (n, n)
 

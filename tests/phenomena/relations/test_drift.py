@@ -11,9 +11,9 @@ from lpntk.keep.cache import Cache
 from lpntk.kernel.matrix import kernel_matrix
 from lpntk.kernel.reading import shared_neighbours
 from lpntk.learn.campaign import Network
+from lpntk.learn.moments import train_moments
 from lpntk.learn.training import accuracy, train
 from lpntk.phenomena.relations import drift
-from lpntk.phenomena.relations.moments import train_moments
 
 Y = torch.arange(30) % 3
 

@@ -1,0 +1,1 @@
+"""Does less data do as well, and which?"""

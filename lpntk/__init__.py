@@ -13,7 +13,11 @@ OFFERED = {
 
 
 def __getattr__(name: str) -> object:
-    """Find what the package offers by name; importing the package alone stays light."""
+    """Find what the package offers by name; importing the package alone stays light.
+
+    Raises:
+        AttributeError: if it offers nothing of this name.
+    """
     if name not in OFFERED:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it offers {', '.join(OFFERED)}")
     return getattr(import_module(f"{__name__}.{OFFERED[name]}"), name)

@@ -12,14 +12,22 @@ from lpntk.learn.models import MODELS, build
 
 
 def count(text: str) -> int:
-    """Return a number of samples."""
+    """Return a number of samples.
+
+    Raises:
+        argparse.ArgumentTypeError: if it is below 1.
+    """
     if (number := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"at least 1 is needed; got {text}")
     return number
 
 
 def amount(text: str) -> float:
-    """Return an amount of memory."""
+    """Return an amount of memory.
+
+    Raises:
+        argparse.ArgumentTypeError: if it is not above 0.
+    """
     if not (number := float(text)) > 0:
         raise argparse.ArgumentTypeError(f"more than 0 is needed; got {text}")
     return number

@@ -198,9 +198,9 @@ Markdown(
 # %% [markdown]
 # ## Where it is computed
 #
-# | quantity | function | test |
+# | quantity | function, in lpntk/ | test, in tests/ |
 # |---|---|---|
-# | signs $s(y)$ | [`lpntk/kernel/signs.py`](../lpntk/kernel/signs.py) | [`tests/kernel/test_kernels.py`](../tests/kernel/test_kernels.py) against the definition |
-# | $\kappa$, normalised or not | `kernel_matrix` in [`lpntk/kernel/matrix.py`](../lpntk/kernel/matrix.py) | [`tests/kernel/test_kernels.py`](../tests/kernel/test_kernels.py): `test_symmetric_kernel_is_the_oracles`, all $K \times K$ blocks in float64 |
-# | its layers' shares | `LayerwiseGram` in [`lpntk/kernel/layerwise/gram.py`](../lpntk/kernel/layerwise/gram.py) | [`tests/kernel/layerwise/test_gram.py`](../tests/kernel/layerwise/test_gram.py): `test_every_form_gives_the_kernel_of_plain_per_sample_gradients` |
-# | cosine, neighbours, separation | `cosine`, `neighbours`, `separation` in [`lpntk/kernel/reading.py`](../lpntk/kernel/reading.py) | [`tests/phenomena/relations/test_relations.py`](../tests/phenomena/relations/test_relations.py) by hand |
+# | signs $s(y)$ | `sign_vectors` | `test_symmetric_kernel_is_the_oracles` |
+# | $\kappa$, normalised or not | `kernel_matrix` | `test_symmetric_kernel_is_the_oracles`, all $K \times K$ blocks in float64; `test_normalised_kernel_is_the_cosine_of_the_gradients` |
+# | its layers' shares | `LayerwiseGram` | `test_every_form_gives_the_kernel_of_plain_per_sample_gradients` |
+# | cosine, neighbours, separation | `cosine`, `neighbours`, `separation` | `test_the_three_relations_of_hand_made_gradients`, `test_neighbours_leave_the_sample_itself_out`, `test_separation_is_the_area_under_the_roc_curve` |

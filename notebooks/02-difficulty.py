@@ -209,11 +209,11 @@ Markdown(
 # %% [markdown]
 # ## Where it is computed
 #
-# | quantity | function | test |
+# | quantity | function, in lpntk/ | test, in tests/ |
 # |---|---|---|
-# | loss and distance of every presentation | `train` in [`lpntk/learn/training.py`](../lpntk/learn/training.py), `measure` in [`lpntk/learn/steps.py`](../lpntk/learn/steps.py) | [`tests/learn/test_training.py`](../tests/learn/test_training.py): `test_history_of_one_presentation`, `test_a_stack_learns_what_single_models_learn` |
-# | difficulty, unstable models | `difficulty`, `unstable` in [`lpntk/learn/history.py`](../lpntk/learn/history.py), `summarise` in [`lpntk/phenomena/difficulty/sets.py`](../lpntk/phenomena/difficulty/sets.py) | [`tests/phenomena/difficulty/test_difficulty.py`](../tests/phenomena/difficulty/test_difficulty.py): `test_difficulty_of_a_hand_made_history`, `test_unstable_models_are_counted_and_left_out` |
-# | nested subsets, both readings of size | `nested_subsets`, `universal_set` in [`lpntk/phenomena/difficulty/sets.py`](../lpntk/phenomena/difficulty/sets.py) | `test_nested_subsets_are_disjoint_nested_and_cover`, `test_both_readings_of_size` |
-# | what a size learned | `learned` in [`lpntk/phenomena/difficulty/sets.py`](../lpntk/phenomena/difficulty/sets.py) | `test_unstable_models_are_counted_and_left_out`, `test_what_a_size_learned_is_the_mean_over_repetitions` |
-# | $\rho$, its interval, the ceiling | `correlations`, `bootstrap_interval` in [`lpntk/phenomena/difficulty/correlations.py`](../lpntk/phenomena/difficulty/correlations.py) | `test_a_planted_correlation_is_found_inside_its_interval`, `test_a_planted_decline_is_found_by_the_statistics` |
-# | verdict | `Correlations` in [`lpntk/phenomena/difficulty/correlations.py`](../lpntk/phenomena/difficulty/correlations.py) | `test_the_verdict_follows_its_rule` |
+# | loss and distance of every presentation | `train`, `steps:measure` | `test_history_of_one_presentation`, `test_a_stack_learns_what_single_models_learn` |
+# | difficulty, unstable models | `History.difficulty`, `History.unstable`, `summarise` | `test_difficulty_of_a_hand_made_history`, `test_unstable_models_are_counted_and_left_out` |
+# | nested subsets, both readings of size | `nested_subsets`, `universal_set` | `test_nested_subsets_are_disjoint_nested_and_cover`, `test_both_readings_of_size` |
+# | what a size learned | `sets:learned` | `test_unstable_models_are_counted_and_left_out`, `test_what_a_size_learned_is_the_mean_over_repetitions` |
+# | $\rho$, its interval, the ceiling | `correlations`, `bootstrap_interval` | `test_a_planted_correlation_is_found_inside_its_interval`, `test_a_planted_decline_is_found_by_the_statistics` |
+# | verdict | `Correlations` | `test_the_verdict_follows_its_rule` |

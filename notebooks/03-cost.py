@@ -237,12 +237,12 @@ else:
 # %% [markdown]
 # ## Where it is computed
 #
-# | quantity | function | test |
+# | quantity | function, in lpntk/ | test, in tests/ |
 # |---|---|---|
-# | the kernel in three ways | `by_layers`, `by_gradients`, `by_jacobians` in [`lpntk/phenomena/cost/ways.py`](../lpntk/phenomena/cost/ways.py) | [`tests/phenomena/cost/test_cost.py`](../tests/phenomena/cost/test_cost.py): `test_every_way_gives_the_kernel` |
-# | operations of each layer | `plan` in [`lpntk/phenomena/cost/ways.py`](../lpntk/phenomena/cost/ways.py), `make_plan` in [`lpntk/kernel/layerwise/plan.py`](../lpntk/kernel/layerwise/plan.py) | [`tests/kernel/layerwise/test_gram.py`](../tests/kernel/layerwise/test_gram.py): `test_bytes_and_flops_are_those_of_the_plan` |
-# | sketched kernel | `SketchedGram` in [`lpntk/kernel/sketch.py`](../lpntk/kernel/sketch.py) | [`tests/kernel/test_sketch.py`](../tests/kernel/test_sketch.py): unbiased, variance as documented |
-# | error, ranks, neighbours of a sketch | `fidelity` in [`lpntk/phenomena/cost/fidelity.py`](../lpntk/phenomena/cost/fidelity.py) | [`tests/phenomena/cost/test_cost.py`](../tests/phenomena/cost/test_cost.py): `test_fidelity_is_perfect_for_the_same_matrix_and_not_for_another` |
-# | verdict | `verdict` in [`lpntk/phenomena/cost/fidelity.py`](../lpntk/phenomena/cost/fidelity.py) | `test_the_verdict_needs_every_larger_size_and_every_seed` |
-# | width of a stack | `choose_width` in [`lpntk/learn/widths.py`](../lpntk/learn/widths.py), `Stack` in [`lpntk/learn/stacks.py`](../lpntk/learn/stacks.py) | [`tests/learn/test_training.py`](../tests/learn/test_training.py): `test_every_way_gives_the_same_losses_and_weights`, `test_the_width_follows_from_the_model_alone` |
-# | records of the benchmark | `read`, `whole_mnist`, `stacking` in [`lpntk/phenomena/cost/records.py`](../lpntk/phenomena/cost/records.py); written by [`bench/run.py`](../bench/run.py), [`bench/mnist.py`](../bench/mnist.py), [`bench/stacking.py`](../bench/stacking.py) | `test_benchmark_records_are_read_and_marked`, [`tests/repository/test_bench.py`](../tests/repository/test_bench.py) |
+# | the kernel in three ways | `by_layers`, `by_gradients`, `by_jacobians` | `test_every_way_gives_the_kernel` |
+# | operations of each layer | `ways:plan`, `make_plan` | `test_bytes_and_flops_are_those_of_the_plan` |
+# | sketched kernel | `SketchedGram` | `test_every_kind_is_unbiased`, `test_the_variance_of_a_kronecker_number_is_the_documented_one` |
+# | error, ranks, neighbours of a sketch | `fidelity` | `test_fidelity_is_perfect_for_the_same_matrix_and_not_for_another` |
+# | verdict | `fidelity:verdict` | `test_the_verdict_needs_every_larger_size_and_every_seed` |
+# | width of a stack | `choose_width`, `Stack` | `test_every_way_gives_the_same_losses_and_weights`, `test_the_width_follows_from_the_model_alone` |
+# | records of the benchmark | `records:read`, `whole_mnist`, `stacking`; written by `bench/run.py`, `bench/mnist.py`, `bench/stacking.py` | `test_benchmark_records_are_read_and_marked`, `test_every_variant_computes_the_same_kernel_or_says_why_not` |

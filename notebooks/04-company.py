@@ -199,11 +199,11 @@ Markdown(
 # %% [markdown]
 # ## Where it is computed
 #
-# | quantity | function | test |
+# | quantity | function, in lpntk/ | test, in tests/ |
 # |---|---|---|
-# | kernel of a trained network | `reference_kernel` in [`lpntk/phenomena/company/reference.py`](../lpntk/phenomena/company/reference.py) | [`tests/phenomena/company/test_company.py`](../tests/phenomena/company/test_company.py): `test_the_reference_kernel_is_that_of_the_trained_network` |
-# | targets, company | `targets`, `company` in [`lpntk/phenomena/company/groups.py`](../lpntk/phenomena/company/groups.py) | `test_a_target_is_the_head_of_its_class_s_most_similar_pair`, `test_company_is_what_its_name_says`, `test_company_of_another_label_is_as_balanced_as_any` |
-# | size of a target's gradients | `size_of_targets` in [`lpntk/phenomena/company/groups.py`](../lpntk/phenomena/company/groups.py) | `test_the_size_of_targets_is_their_rank_by_their_own_kernel` |
-# | runs as one stack, their losses | `keep_company` in [`lpntk/phenomena/company/groups.py`](../lpntk/phenomena/company/groups.py), `train` in [`lpntk/learn/training.py`](../lpntk/learn/training.py) | `test_the_experiment_pairs_its_runs`, [`tests/learn/test_training.py`](../tests/learn/test_training.py) |
-# | paired tests | `compare` in [`lpntk/phenomena/company/order.py`](../lpntk/phenomena/company/order.py) | `test_a_planted_order_is_found`, `test_no_order_is_no_order` |
-# | verdict | `order` in [`lpntk/phenomena/company/order.py`](../lpntk/phenomena/company/order.py) | `test_targets_that_were_not_learned_cannot_be_judged`, `test_unstable_runs_are_left_out` |
+# | kernel of a trained network | `reference_kernel` | `test_the_reference_kernel_is_that_of_the_trained_network` |
+# | targets, company | `targets`, `company` | `test_a_target_is_the_head_of_its_class_s_most_similar_pair`, `test_company_is_what_its_name_says`, `test_company_of_another_label_is_as_balanced_as_any` |
+# | size of a target's gradients | `size_of_targets` | `test_the_size_of_targets_is_their_rank_by_their_own_kernel` |
+# | runs as one stack, their losses | `keep_company`, `train` | `test_the_experiment_pairs_its_runs`, `test_a_stack_learns_what_single_models_learn` |
+# | paired tests | `order:compare` | `test_a_planted_order_is_found`, `test_no_order_is_no_order` |
+# | verdict | `company.order:order` | `test_targets_that_were_not_learned_cannot_be_judged`, `test_unstable_runs_are_left_out` |

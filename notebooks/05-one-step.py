@@ -36,11 +36,15 @@
 # Two kinds of steps, both plain SGD in float64: on a *single* random training sample, as in the formula, and on a random
 # *batch*, where the formula is averaged over the batch. For one sample *even* is a multiple of *centred*.
 #
-# **The rules for the verdicts** at the end. The formula *holds to first order* if the mean slope of its error against the
-# learning rate, on log axes and over the test samples that meet no kink of the network, lies within 0.1 of 2 at the first, the
-# middle and the last epoch. What a substitute leaves
-# away is *not needed* if, at every epoch, the mean cosine with the true change and the mean rank correlation over test samples
-# both reach 0.9 of what the full error reaches; it is needed *in part* if both reach half of it; else it *is needed*.
+# **The rules for the verdicts** at the end. That the formula holds *to first order*: the mean slope of its error against the
+# learning rate, on log axes and over the test samples that meet no kink of the network, is `order` up to `tolerance` at the
+# first, the middle and the last epoch. The slope is fitted where the error is less than `small` times the true change (above, the step
+# is not small) and more than `roundings` rounding errors of float64. That what a substitute leaves
+# away *is needed*: this **fails** if, at every epoch, the mean cosine with the true change and the mean rank correlation over test samples
+# both reach `kept` of what the full error reaches, it **holds in part** if both reach `part` of it, and it **holds** else.
+
+# %%
+RULE = {"order": 2, "tolerance": 0.1, "small": 0.1, "roundings": 100, "kept": 0.9, "part": 0.5}
 
 # %% tags=["parameters"]
 dataset = "digits"  # or "mnist", "cifar10", or the path of your own .npz
@@ -60,17 +64,17 @@ device = "auto"
 results = "../results/interactive/05-one-step"
 
 # %%
+import pandas as pd
 from IPython.display import Markdown, display
 
 from lpntk.data import dataset as data
 from lpntk.keep.cache import Cache
 from lpntk.learn.campaign import Network
-from lpntk.phenomena.one_step import figures as one_step_plots
-from lpntk.phenomena.one_step import numbers as one_step_numbers
-from lpntk.phenomena.one_step import summary as one_step_summary
-from lpntk.phenomena.one_step.study import Kind, Study
+from lpntk.phenomena.one_step import figures, verdicts
+from lpntk.phenomena.one_step.study import Kind, Study, follow, moments, shown, sweep
 from lpntk.report import plots
 from lpntk.report.results import Results
+from lpntk.report.spread import keyed, over_seeds, words, words_and_seeds
 from lpntk.report.tables import table
 
 plots.use_style()
@@ -89,20 +93,17 @@ samples = data.load(dataset)
 training = {"epochs": checkpoints[-1], "lr": lr, "batch_size": batch_size, "checkpoints": checkpoints}
 network = Network(model, samples.in_shape, samples.k, options)
 study = Study(network, samples, n_test, cache, device, training)
-kept = one_step_summary.learned(study, range(seed, seed + seeds))
+learned = study.learned(range(seed, seed + seeds))
 kinds = [Kind("single", 1, single_lr), Kind("batch", min(batch_size, len(samples.y_train)), lr)]
-followed = one_step_summary.follow(study, kept, kinds, steps)
-record.update("scale", {"seeds": len(kept), "diverged": seeds - len(kept), "n_test": study.followed, "k": samples.k})
-for moment, value in one_step_numbers.accuracies(study, kept).items():
-    record.number(f"accuracy.{moment}", value)
-for along in followed:
-    for key, value in one_step_numbers.numbers(along):
-        record.number(key, value)
+epochs = moments(checkpoints)  # the first, the middle and the last
+accuracy = {m: sum(float(study.states(s)[f"{e}/accuracy"]) for s in learned) / len(learned) for m, e in epochs.items()}
+followed = min(n_test, len(samples.y_test))
+record.update("scale", {"seeds": len(learned), "n_test": followed})
+record.number("accuracy.last", accuracy["last"])
 Markdown(
-    f"{len(kept)} of {seeds} networks learned, {seeds - len(kept)} diverged. Test accuracy, mean over seeds, at epochs "
-    f"{', '.join(map(str, one_step_summary.moments(checkpoints).values()))}: "
-    + ", ".join(record.text(f"accuracy.{m}", ".1%") for m in ("first", "middle", "last"))
-    + f". Below, predictions on {study.followed} test samples of {samples.k} classes are followed."
+    f"{len(learned)} of {seeds} networks learned, {seeds - len(learned)} diverged. Test accuracy, mean over seeds, at epochs "
+    f"{', '.join(map(str, epochs.values()))}: {', '.join(f'{value:.1%}' for value in accuracy.values())}. "
+    f"Below, predictions on {followed} test samples of {samples.k} classes are followed."
 )
 
 # %% [markdown]
@@ -112,22 +113,21 @@ Markdown(
 # the line, the prediction is right.
 
 # %%
-panels = one_step_numbers.scatters(study, kept[0], kinds)
-record.figure("scatter", one_step_plots.predicted_and_true(panels, columns=3))
+panels = [(f"{kind.words}, epoch {e}", *shown(study, learned[0], e, kind)) for kind in kinds for e in epochs.values()]
+record.figure("scatter", figures.predicted_and_true(panels, columns=3))
 
 # %% [markdown]
 # ## How the error falls with the learning rate
 #
 # If the formula is the first-order term, what it misses must fall with the square of the learning rate: a slope of 2 on log
 # axes. One line is one single-sample step, its error the norm over classes of what was missed, averaged over test samples.
-# The slope is fitted through the filled points: those where the error is less than a tenth of the true change (above,
-# the step is not small) and more than a hundred rounding errors of float64.
+# The slope is fitted through the filled points.
 
 # %%
-swept = one_step_summary.sweep(study, kept, sweep_steps, sweep_powers)
-for key, value in one_step_numbers.slope_numbers(swept):
-    record.number(key, value)
-record.figure("slope", one_step_plots.errors(swept))
+swept = sweep(study, learned, sweep_steps, sweep_powers)
+fitted = verdicts.small(swept, RULE)
+record.frame("sweep", swept.assign(fitted=fitted))
+record.figure("slope", figures.errors(swept, fitted))
 
 # %% [markdown]
 # The dashed line keeps the softmax exact and linearises the logits alone: $\operatorname{softmax}\big(z(x_o) + \eta\,\Theta\,
@@ -139,23 +139,31 @@ record.figure("slope", one_step_plots.errors(swept))
 # between neighbouring learning rates over those samples alone for which nothing has switched up to there.
 
 # %%
-slopes = {"samples without a kink": "slope.smooth", "all samples": "slope.error"}
-display(Markdown(f"Slopes, mean ± sd over {record.numbers['slope.steps']} steps:"))
-display(table(one_step_numbers.at_moments(record.numbers, slopes, ".3f"), index="measured", formats={}))
-display(Markdown("Share of the samples that have met a kink, among the fitted points:"))
-display(table(one_step_numbers.at_moments(record.numbers, {"kink met": "kinked"}, ".0%"), index="measured", formats={}))
+slopes = verdicts.slopes(swept, fitted)
+record.frame("slopes", slopes)
+mean, sd = over_seeds(slopes, ["moment"], ["smooth", "error", "rms"])
+record.update("slope", {"steps": len(learned) * sweep_steps, **keyed(mean, "{column}.{moment}", mean.columns)})
+record.update("slope", keyed(sd, "{column}.{moment}.sd", sd.columns))
+kinked = swept[fitted].groupby("moment", sort=False)["kinked"].mean()
+record.number("kinked.last", kinked["last"])
+display(Markdown(f"Slopes, mean ± sd over {len(learned) * sweep_steps} steps:"))
+named = {"smooth": "samples without a kink", "error": "all samples", "rms": "all samples, root mean square"}
+display(words(slopes, ["moment"], list(named), "{:.3f}").rename(columns=named))
+shares = ", ".join(f"{share:.0%} ({moment} epoch)" for moment, share in kinked.items())
+Markdown(f"Share of the samples that have met a kink, among the fitted points: {shares}.")
 
 # %% [markdown]
 # What the formula misses of the true change in the steps used below, in norm, mean ± sd over seeds and steps (in brackets the sd of
-# the seeds' means):
+# the seeds' means). `relative` is equation 1, `relative_logits` the same with the softmax exact.
 
 # %%
-missed = {
-    f"{kind.words}, lr {kind.lr:g}, {words}": f"{kind.name}.{reading}"
-    for kind in kinds
-    for words, reading in (("equation 1", "relative"), ("softmax exact", "relative_logits"))
-}
-table(one_step_numbers.at_moments(record.numbers, missed, ".1%"), index="measured", formats={})
+steps_made = follow(study, learned, kinds, steps)
+record.frame("steps", steps_made)
+at = pd.concat(steps_made[steps_made["epoch"] == epoch].assign(moment=moment) for moment, epoch in epochs.items())
+mean, _ = over_seeds(at, ["kind", "moment"], ["relative", "relative_logits"])
+for key, value in keyed(mean, "{kind}.{column}.{moment}", mean.columns).items():
+    record.number(key, value)
+words_and_seeds(at, ["kind", "moment"], ["relative", "relative_logits"], "{:.1%}")
 
 # %% [markdown]
 # ## What the signs keep
@@ -166,13 +174,22 @@ table(one_step_numbers.at_moments(record.numbers, missed, ".1%"), index="measure
 # seeds and steps.
 
 # %%
-record.figure("survival", one_step_plots.survival(followed))
+record.figure("survival", figures.survival(steps_made, kinds))
 
 # %%
-for along in followed:
-    count = record.numbers[f"{along.kind.name}.steps"]
-    display(Markdown(f"Cosine, {along.kind.words}: mean ± sd over {count} steps (sd over seeds)"))
-    display(table(one_step_numbers.rows(along, "cosine"), index="epoch", formats={}))
+ends = at[at["moment"] != "middle"]
+for kind in kinds:
+    rows = steps_made[steps_made["kind"] == kind.name]
+    cosines = [f"cosine.{force}" for force in kind.forces]
+    count = len(learned) * steps
+    record.number(f"{kind.name}.steps", count)
+    mean, sd = over_seeds(ends[ends["kind"] == kind.name], ["moment"], ["vectors", "common", *cosines])
+    record.update(kind.name, keyed(mean, "{column}.{moment}", mean.columns))
+    record.update(kind.name, keyed(sd, "{column}.{moment}.sd", cosines))
+    display(Markdown(f"Cosine, {kind.words}: mean ± sd over {count} steps (sd of the seeds' means)"))
+    size = rows.groupby("epoch")["size"].mean().map("{:.2g}".format).to_frame("mean error")
+    told = words_and_seeds(rows, ["epoch"], cosines, "{:.2f}")
+    display(size.join(told.set_axis(kind.forces, axis=1)))
 
 # %% [markdown]
 # *Ones* is not nothing. $A\,\mathbf 1 = 0$, but the formula applies $A$ after $\Theta$: adding the same number to all
@@ -180,11 +197,10 @@ for along in followed:
 # network at initialisation, where $\Theta$ is a multiple of the identity. In a real one it is not quite, and $s(y)$, whose
 # mean is not zero for $K > 2$, carries along a push that has nothing to do with its label. In a batch the parts of different
 # labels cancel, while this one has the same sign for every sample. Its size, relative to the push of the centred signs,
-# mean ± sd over seeds and steps (sd over seeds):
+# mean ± sd over seeds and steps (sd of the seeds' means):
 
 # %%
-common = {kind.words: f"{kind.name}.common" for kind in kinds}
-display(table(one_step_numbers.at_moments(record.numbers, common, ".2f"), index="measured", formats={}))
+display(words_and_seeds(at, ["kind", "moment"], ["common"], "{:.2f}"))
 blind, signs = (record.numbers[f"batch.cosine.{force}.last"] for force in ("ones", "label"))
 Markdown(
     f"For batches at the last epoch, *ones*, which knows no label, has a cosine of {blind:.2f} with the true change, and the "
@@ -200,30 +216,34 @@ Markdown(
 # ## Verdicts
 
 # %%
-record.number("verdict.slope", swept.verdict)
+order = verdicts.order(slopes, RULE)
+record.number("verdict.slope", order.word)
 Markdown(
-    f"**Equation 1 {swept.verdict} to first order**: slopes "
-    + ", ".join(
-        f"{record.text(f'slope.smooth.{m}', '.3f')} ± {record.text(f'slope.smooth.{m}.sd', '.3f')}"
-        for m in ("first", "middle", "last")
-    )
-    + f" where no kink is met, over {record.numbers['slope.steps']} steps at each epoch."
+    f"**Equation 1 {order} to first order**: slopes {order.because} where no kink is met, over {len(learned) * sweep_steps} "
+    "steps at each epoch."
 )
 
 # %% [markdown]
-# Is what is left away needed? The least share, over epochs, of what the full error tells that is kept by what remains:
+# Is what is left away needed? The least share, over epochs, of what the full error tells that is kept by what remains: of the
+# direction (`cosine`) and of the order (`rank`).
 
 # %%
-table(one_step_numbers.verdicts(followed), index="step", formats={"direction kept": "{:.2f}", "order kept": "{:.2f}"})
+kept = verdicts.kept(steps_made, kinds)
+kept["needed"] = verdicts.needed(kept, RULE)
+label = keyed(kept[kept["force"] == "label"], "{kind}.kept.{force}.{column}", ["cosine"])
+for key, value in {**keyed(kept, "{kind}.{column}.{force}", ["needed"]), **label}.items():
+    record.number(key, value)
+table(kept.to_dict("records"), index="kind", formats={"cosine": "{:.2f}", "rank": "{:.2f}"})
 
 # %% [markdown]
 # ## Where it is computed
 #
-# | quantity | function | test |
+# | quantity | function, in lpntk/ | test, in tests/ |
 # |---|---|---|
-# | $A\,\Theta\,(e-q)$ without blocks | `logit_velocity`, `softmax_velocity` in [`lpntk/phenomena/one_step/step.py`](../lpntk/phenomena/one_step/step.py) | against explicit blocks, [`tests/phenomena/one_step/test_one_step.py`](../tests/phenomena/one_step/test_one_step.py) |
-# | error vector and its substitutes | `forces` in [`lpntk/phenomena/one_step/step.py`](../lpntk/phenomena/one_step/step.py) | by hand |
-# | the true step | `sgd_step` in [`lpntk/phenomena/one_step/step.py`](../lpntk/phenomena/one_step/step.py) | formula against finite difference; slope 2 |
-# | cosine, rank correlation, error | `readings`, `errors` in [`lpntk/phenomena/one_step/readings.py`](../lpntk/phenomena/one_step/readings.py) | against plain formulas, [`tests/phenomena/one_step/test_one_step_study.py`](../tests/phenomena/one_step/test_one_step_study.py) |
-# | which samples meet a kink | `switches`, `local_slopes` in [`lpntk/phenomena/one_step/kinks.py`](../lpntk/phenomena/one_step/kinks.py) | by hand; planted slopes |
-# | slopes, verdicts | `Sweep`, `Along` in [`lpntk/phenomena/one_step/summary.py`](../lpntk/phenomena/one_step/summary.py) | planted slopes and cosines |
+# | $A\,\Theta\,(e-q)$ without blocks | `logit_velocity`, `softmax_velocity` | against explicit blocks: `test_forward_products_are_the_explicit_blocks` |
+# | error vector and its substitutes | `forces` | `test_forces_by_hand` |
+# | the true step | `sgd_step` | `test_the_formula_is_the_derivative_of_the_true_step`, `test_the_error_of_the_formula_is_of_second_order` |
+# | cosine, rank correlation, error | `one_step.readings:readings`, `one_step.readings:errors` | `test_readings_are_what_plain_formulas_give`, `test_errors_by_learning_rate` |
+# | which samples meet a kink | `switches`, `local_slopes` | `test_switches_are_seen`, `test_a_slope_without_kinks_needs_samples` |
+# | steps along training | `one_step.study:follow`, `one_step.study:sweep` | `test_the_study_follows_the_same_steps_along_training`, `test_the_error_of_a_real_network_is_of_second_order` |
+# | slopes, verdicts | `one_step.verdicts:slopes`, `one_step.verdicts:order`, `one_step.verdicts:kept`, `one_step.verdicts:needed` | `test_a_slope_is_fitted_where_the_step_is_small_and_the_error_no_rounding`, `test_the_verdict_of_a_planted_order`, `test_the_verdict_looks_at_the_worst_epoch` |

@@ -24,20 +24,30 @@
 # Both parametrisations are measured on the same random functions: *NTK* (weights act as $W/\sqrt{d}$) and *standard* (weights act
 # as they are). They differ only in how much each layer counts in the gradient. The blocks are exact, computed
 # layer by layer. Each seed draws its own network and its own inputs; errors are root mean squares over pairs of
-# different inputs, intervals are 95 % $t$ intervals over seeds.
+# different inputs, intervals are $t$ intervals over seeds.
 #
-# **The rules for the verdicts**, stated before the results:
+# **The rules for the verdicts**, stated before the results. An interval *holds* if it lies within the limits as a whole, *fails* if it lies
+# outside as a whole, and is *undecided* otherwise. Over settings, a claim **holds** or **fails** if it does so in all of
+# them, **holds in part** if it holds in some, and **is undecided** else.
 #
-# 1. *The rate* $O(w^{-1/2})$ **holds** if, for pairs of one label, the interval of the slope in log-log over all widths
-#    ends at or below $-0.45$ in every setting.
-# 2. *The exponents derived by us* ($-\frac12$; $-\frac32$ with one hidden layer in the standard parametrisation)
-#    **are confirmed** if the interval of the slope over the wider half of the widths lies within 0.15 of them.
-# 3. *The factor* $1 - 4/K$ **holds** if at the greatest width its interval lies within 0.02 of it, for every setting and every $K$.
-# 4. *After training* a setting keeps the law, at the greatest trained width, if the error of pairs of one label at most doubled
-#    and the factor is within 0.1 of $1 - 4/K$: both by their whole intervals. It loses the law if one interval lies wholly
-#    on the other side, and is not decided otherwise. The law **survives** if every setting keeps it, **does not
-#    survive** if every one loses it, **survives in part** if some keep and some lose it; else it **is not decided**. It
-#    **cannot be judged** if at that width any network diverged or a setting's mean test accuracy is below 90 %.
+# 1. *The rate* $O(w^{-1/2})$: for pairs of one label, the slope in log-log over all widths is at most `slowest`.
+# 2. *The exponents derived by us* ($-\frac12$; $-\frac32$ with one hidden layer in the standard parametrisation): the
+#    slope over the wider half of the widths is the derived one up to `exponent`.
+# 3. *The factor* $1 - 4/K$: at the greatest width it is met up to `factor`, for every setting and every $K$.
+# 4. *After training*, at the greatest trained width: the error of pairs of one label grew at most to its `growth`-fold and the
+#    factor is $1 - 4/K$ up to `trained`. A setting fails if one of the two does, and holds if both do. All of it **cannot
+#    be judged** if at that width any network diverged or a setting's mean test accuracy is below `learned`.
+
+# %%
+RULE = {
+    "level": 0.95,  # of every interval
+    "slowest": -0.45,
+    "exponent": 0.15,
+    "factor": 0.02,
+    "growth": 2.0,
+    "trained": 0.1,
+    "learned": 0.9,
+}
 
 # %% tags=["parameters"]
 dataset = "digits"  # or "mnist", "cifar10", or the path of your own .npz
@@ -62,14 +72,10 @@ from IPython.display import Markdown
 
 from lpntk.data import dataset as data
 from lpntk.keep.cache import Cache
-from lpntk.phenomena.width import figures as width_plots
-from lpntk.phenomena.width import rates as width_report
-from lpntk.phenomena.width import study as width_study
-from lpntk.phenomena.width import tables as width_tables
-from lpntk.phenomena.width import training as width_training
-from lpntk.phenomena.width import verdict as width_verdict
+from lpntk.phenomena.width import figures, rates, study, tables, training, verdicts
 from lpntk.report import plots
 from lpntk.report.results import Results
+from lpntk.report.spread import estimate, keyed
 
 plots.use_style()
 record = Results(results)
@@ -86,23 +92,25 @@ cache = Cache()  # what was measured before is not measured again
 # %%
 samples = data.load(dataset)
 k = max(ks)
-frame = width_study.initial(
+initial = study.initial(
     samples, depths=depths, widths=widths, ks=ks, seeds=seeds, seed=seed, per_class=per_class, cache=cache
 )
-record.update("scale", {"seeds": seeds, "inputs": per_class * samples.k, "k": k, "width": max(widths)})
-record.number("theta.min", frame["theta.min"].min())
-record.figure("errors", width_plots.errors(frame, k))
+record.frame("initial", initial)
+record.update("scale", {"seeds": seeds, "k": k, "width": max(widths)})
+record.number("theta.min", initial["theta.min"].min())
+record.figure("errors", figures.errors(initial, k))
 
 # %% [markdown]
-# The slopes of these lines, with 95 % intervals; *layers* are hidden layers. *Derived* is the exponent that our page derives for
+# The slopes of these lines, with intervals; *layers* are hidden layers. *Derived* is the exponent that our page derives for
 # great widths, *formula* the slope of the grey line over the wider half (the two differ while the width is not yet far above the number
 # of pixels), *error / predicted* the range over widths of the measured error against the grey lines.
 
 # %%
-rates = width_report.rates(frame, k)
-for key, values in width_tables.rate_numbers(rates).items():
-    record.update(key, values)
-width_tables.rates(rates)
+fits = rates.rates(initial, k, RULE["level"])
+record.frame("rates", fits)
+shown = ["value", "low", "high", "wide.value", "wide.low", "wide.high"]
+record.update("slope", keyed(fits[fits["quantity"] == "same.raw"], "{setting}.same-raw.{column}", shown))
+tables.rates(fits)
 
 # %% [markdown]
 # ## Why these exponents
@@ -113,9 +121,7 @@ width_tables.rates(rates)
 # because the layer between the hidden ones grows with the width just as the last layer does.
 
 # %%
-for key, values in width_tables.share_numbers(frame, k).items():
-    record.update(key, values)
-record.figure("shares", width_plots.shares(frame, k))
+record.figure("shares", figures.shares(initial, k))
 
 # %% [markdown]
 # ## The factor of two labels
@@ -124,12 +130,14 @@ record.figure("shares", width_plots.shares(frame, k))
 # label: sums over pairs, mean and standard deviation over seeds. Nothing is fitted.
 
 # %%
-record.figure("factors", width_plots.factors(frame))
+record.figure("factors", figures.factors(initial))
 # %%
-factors = width_report.factors(frame)
-for key, values in width_tables.factor_numbers(factors).items():
-    record.update(key, values)
-width_tables.factors(factors)
+factors = rates.factors(initial, RULE["level"])
+record.frame("factors", factors)
+worst, inside = verdicts.deviation(factors)
+shown = keyed(factors[factors["k"] == k], "{setting}.{k}.{column}", ["mean", "low", "high"])
+record.update("factor", {"worst": worst, "inside": inside, "cases": len(factors), **shown})
+tables.factors(factors)
 
 # %% [markdown]
 # ## What training does to it
@@ -139,7 +147,7 @@ width_tables.factors(factors)
 # one, with which A1 and A2 hold again. What is left of a larger error then comes from the trained features alone.
 
 # %%
-learned = width_training.trained(
+learned = training.trained(
     samples,
     depths=depths,
     widths=trained_widths,
@@ -154,44 +162,65 @@ learned = width_training.trained(
     batch_size=batch_size,
     momentum=momentum,
 )
-record.figure("trained", width_plots.trained(learned))
+record.frame("trained", learned)
+record.figure("trained", figures.trained(learned))
 
 # %% [markdown]
 # And the factor of pairs of two labels while the networks learn. Dotted: $1 - 4/K$. Below zero pairs of two labels would contradict each
 # other on average.
 
 # %%
-record.figure("learning", width_plots.learning(learned))
+record.figure("learning", figures.learning(learned))
 # %%
-aftermath = width_verdict.training(learned)
-slopes = width_verdict.trained_slopes(learned)
-for key, values in width_tables.training_numbers(aftermath, slopes).items():
-    record.update(key, values)
-record.number("training.diverged", sum(t.diverged for t in aftermath))
-record.number("training.seeds", trained_seeds)
-for (depth, parametrisation), fitted in slopes.items():
-    print(f"{width_plots.words(depth, parametrisation)}: the error of pairs of one label falls with the slope {fitted}")
-width_tables.training(aftermath)
+after = rates.aftermath(learned, RULE["level"])
+record.frame("aftermath", after)
+wide = after[after["width"] == after["width"].max()]
+shown = [
+    "test",
+    "before",
+    "after",
+    "growth",
+    "growth_low",
+    "growth_high",
+    "features",
+    "factor",
+    "factor_low",
+    "factor_high",
+]
+record.update("trained", {"width": max(trained_widths), **keyed(wide, "{setting}.wide.{column}", shown)})
+record.update("training", {"diverged": int(after["diverged"].sum()), "seeds": trained_seeds})
+slopes = rates.trained_slopes(learned, RULE["level"])
+record.update("trained", keyed(slopes, "{setting}.{column}", ["slope"]))
+for row in slopes.itertuples():
+    fitted = estimate(row.slope, row.slope_low, row.slope_high)
+    print(f"{rates.words(row.setting)}: the error of pairs of one label falls with the slope {fitted}")
+tables.training(after, RULE)
 
 # %% [markdown]
 # ## Verdict
 
 # %%
-verdict = width_verdict.verdict(rates, factors, aftermath)
-record.update("verdict", vars(verdict))
-record.number("training_seconds", cache.seconds)
-Markdown(width_tables.in_words(verdict, rates, factors, aftermath, seeds))
+rate, exponents = verdicts.rate(fits, RULE), verdicts.exponents(fits, RULE)
+law, aftermath = verdicts.law(factors, RULE), verdicts.training(after, RULE)
+record.update("verdict", {"rate": rate.word, "exponents": exponents.word})
+Markdown(f"""
+1. The rate $O(w^{{-1/2}})$ **{rate}** for pairs of one label ({seeds} seeds). Slopes over all widths: {rate.because}.
+2. That the exponents are those derived by us **{exponents}**. Slopes over the wider half: {exponents.because}.
+3. The factor $1 - 4/K$ **{law}** at width {max(widths)}: {law.because}.
+4. After training, at width {max(trained_widths)} ({trained_seeds} networks each), the law **{aftermath}**: {aftermath.because}.
+""")
 
 # %% [markdown]
 # ## Where it is computed
 #
-# | quantity | function | test |
+# | quantity | function, in lpntk/ | test, in tests/ |
 # |---|---|---|
-# | exact blocks $\Theta$, layer by layer | [`lpntk/phenomena/width/networks.py`](../lpntk/phenomena/width/networks.py): `layer_grams` | [`tests/phenomena/width/test_width.py`](../tests/phenomena/width/test_width.py): against literal Jacobians in float64 |
-# | $\theta$, $\kappa$, pNTK, relative errors | [`lpntk/phenomena/width/identity.py`](../lpntk/phenomena/width/identity.py): `read`, `Readings.error` | [`tests/phenomena/width/test_width.py`](../tests/phenomena/width/test_width.py): against the definitions |
-# | exact second moments, the bound | [`lpntk/phenomena/width/identity.py`](../lpntk/phenomena/width/identity.py): `Moments`, `bound` | [`tests/phenomena/width/test_width.py`](../tests/phenomena/width/test_width.py): by enumeration of all last layers |
-# | factor $1 - 4/K$ | [`lpntk/phenomena/width/identity.py`](../lpntk/phenomena/width/identity.py): `factor` | [`tests/phenomena/width/test_width.py`](../tests/phenomena/width/test_width.py): $K = 2, \dots, 10$ |
-# | slopes and intervals | [`lpntk/report/slopes.py`](../lpntk/report/slopes.py): `slope` | [`tests/phenomena/width/test_width.py`](../tests/phenomena/width/test_width.py): planted slopes, coverage |
-# | networks at initialisation | [`lpntk/phenomena/width/study.py`](../lpntk/phenomena/width/study.py): `initial` | [`tests/phenomena/width/test_width_study.py`](../tests/phenomena/width/test_width_study.py): against the kernel by its definition |
-# | networks in training | [`lpntk/phenomena/width/training.py`](../lpntk/phenomena/width/training.py): `trained` | [`tests/phenomena/width/test_width_study.py`](../tests/phenomena/width/test_width_study.py) |
-# | rates, factors, verdicts | [`lpntk/phenomena/width/rates.py`](../lpntk/phenomena/width/rates.py), [`lpntk/phenomena/width/verdict.py`](../lpntk/phenomena/width/verdict.py) | [`tests/phenomena/width/test_width_study.py`](../tests/phenomena/width/test_width_study.py): planted results |
+# | exact blocks $\Theta$, layer by layer | `layer_grams` | `test_layerwise_blocks_are_those_of_the_literal_jacobians` |
+# | $\theta$, $\kappa$, pNTK, relative errors | `identity:read`, `Readings.error` | `test_readings_are_the_kernels_and_norms_by_their_definitions` |
+# | exact second moments, the bound | `identity:Moments` | by enumeration of all last layers: `test_second_moments_are_exact`, `test_the_bound_of_the_theorem_is_kept` |
+# | factor $1 - 4/K$ | `factor` | $K = 2, \dots, 10$: `test_two_labels_keep_one_minus_four_over_k` |
+# | slopes and intervals | `slopes:slope` | `test_a_planted_slope_is_recovered_and_its_interval_covers` |
+# | networks at initialisation | `initial` | `test_the_study_reports_what_the_definitions_give` |
+# | networks in training | `training:trained` | `test_training_starts_where_the_study_of_initialisation_measured` |
+# | rates, factors, what training did | `width.rates:rates`, `width.rates:factors`, `aftermath` | `test_planted_rates_are_found`, `test_planted_factors_are_found`, `test_planted_slopes_after_training_are_found` |
+# | verdicts | `width.verdicts:rate`, `width.verdicts:law`, `width.verdicts:training` | `test_the_verdicts_follow_their_rules`, `test_the_verdict_on_training` |

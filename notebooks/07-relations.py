@@ -298,13 +298,13 @@ Markdown(verdicts.in_words(record.numbers))
 # %% [markdown]
 # ## Where it is computed
 #
-# | quantity | function | test |
+# | quantity | function, in lpntk/ | test, in tests/ |
 # |---|---|---|
-# | cosine, relations, shares | [`lpntk/kernel/reading.py`](../lpntk/kernel/reading.py): `cosine`, `shares`, `trio` | [`tests/phenomena/relations/test_relations.py`](../tests/phenomena/relations/test_relations.py) |
-# | shares over training, by signs, of themselves | [`lpntk/phenomena/relations/tables.py`](../lpntk/phenomena/relations/tables.py): `relations_table`, `signs_table`, `self_similarity_table` | [`tests/phenomena/relations/test_relations_tables.py`](../tests/phenomena/relations/test_relations_tables.py) |
-# | authors' numbers and ours | [`lpntk/phenomena/relations/authors.py`](../lpntk/phenomena/relations/authors.py): `ours`, `beside_authors` | [`tests/phenomena/relations/test_relations_tables.py`](../tests/phenomena/relations/test_relations_tables.py) |
-# | the law, the kernel under one label | [`lpntk/phenomena/relations/law.py`](../lpntk/phenomena/relations/law.py): `as_one_label`, `measured_factor` | [`tests/phenomena/relations/test_law.py`](../tests/phenomena/relations/test_law.py) |
-# | fewer classes, flipped labels | [`lpntk/data/tasks.py`](../lpntk/data/tasks.py): `restrict`, `flip`; [`lpntk/phenomena/relations/tables.py`](../lpntk/phenomena/relations/tables.py): `flips_table` | [`tests/phenomena/relations/test_law.py`](../tests/phenomena/relations/test_law.py), [`tests/phenomena/relations/test_relations_tables.py`](../tests/phenomena/relations/test_relations_tables.py) |
-# | drift, spectrum, effective rank | [`lpntk/phenomena/relations/drift/agreement.py`](../lpntk/phenomena/relations/drift/agreement.py): `agreement`, `spectrum`, `effective_rank`, `frozen_from` | [`tests/phenomena/relations/test_drift.py`](../tests/phenomena/relations/test_drift.py) |
-# | networks at several moments | [`lpntk/phenomena/relations/moments.py`](../lpntk/phenomena/relations/moments.py): `train_moments` | [`tests/phenomena/relations/test_drift.py`](../tests/phenomena/relations/test_drift.py) |
-# | verdicts | [`lpntk/phenomena/relations/verdicts.py`](../lpntk/phenomena/relations/verdicts.py) | [`tests/phenomena/relations/test_relations_tables.py`](../tests/phenomena/relations/test_relations_tables.py) |
+# | cosine, relations, shares | `cosine`, `reading:shares`, `trio` | `test_the_three_relations_of_hand_made_gradients`, `test_a_pair_has_one_relation`, `test_a_trio_of_hand_made_gradients` |
+# | shares over training, by signs, of themselves | `relations_table`, `signs_table`, `self_similarity_table` | `test_the_shares_of_planted_kernels`, `test_self_similarity_falls_with_rivals` |
+# | authors' numbers and ours | `ours`, `beside_authors` | `test_the_study_end_to_end` |
+# | the law, the kernel under one label | `as_one_label`, `measured_factor` | `test_the_kernel_under_one_label_against_the_definition`, `test_the_measured_factor_is_a_least_squares_slope` |
+# | fewer classes, flipped labels | `restrict`, `flip`, `flips_table` | `test_restricting_classes_renumbers_and_drops`, `test_flipping_changes_exactly_the_share_and_always_the_label`, `test_the_groups_of_pairs_that_flips_make` |
+# | drift, spectrum, effective rank | `agreement:agreement`, `agreement:spectrum`, `effective_rank`, `frozen_from` | `test_agreement_is_the_correlation_over_pairs_of_each_group`, `test_the_effective_rank_of_planted_spectra`, `test_frozen_from` |
+# | networks at several moments | `train_moments` | `test_a_network_is_kept_as_it_was_at_each_moment` |
+# | verdicts | `relations.verdicts:law`, `verdicts:flips`, `centring`, `freezing` | `test_the_rule_of_the_law`, `test_the_rule_of_the_flips`, `test_the_rule_of_centring` |

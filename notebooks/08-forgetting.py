@@ -42,15 +42,18 @@
 # pooled over the steps of a run. A run without events has no recall and no F1: they are *undefined* and left out, and
 # the number of runs that remain is told.
 #
-# **The rule for the verdict.** At each setting of the real update, the paper's predictor is *better* than the fitted
-# margin if its F1 is higher in at least 90 % of the runs that have events after the burn-in, and a two-sided Wilcoxon
-# signed-rank test over these runs has $p < 0.05$; it is *worse* if the same holds the other way round; otherwise *undecided*.
-# The level is that of one setting and is not corrected for their number. With fewer than 6 such runs (which could not reach
-# the level) or 30 such events nothing can be judged. *The kernel predicts forgetting better than the margin* **holds** if, with
-# the whole recipe that networks are trained with (momentum, weight decay, dropout), it is better at every learning rate that
-# can be judged; it holds **in part** if at some; it **fails** if it is worse at every one; otherwise it **is undecided**. That is a
-# comparison, not praise: how many of the events it finds stands beside it. A part of the recipe *costs* the prediction something if, in a
-# training with that part alone, the true step is better than the kernel by the same rule.
+# **The rule for the verdict**, its numbers in the cell below. At each setting of the real update, the paper's predictor is
+# *better* than the fitted margin if its F1 is higher in at least the `share` of the runs that have events after the burn-in,
+# and a two-sided Wilcoxon signed-rank test over these runs has $p$ below the `level`; it is *worse* if the same holds the other
+# way round; otherwise *undecided*. The level is that of one setting and is not corrected for their number. With fewer such `runs`
+# (five could not reach the level) or such `events` nothing can be judged. *The kernel predicts forgetting better than the margin*
+# **holds** if, with the whole recipe that networks are trained with (momentum, weight decay, dropout), it is better at every
+# learning rate that can be judged; it holds **in part** if at some; it **fails** if it is worse at every one; otherwise it **is
+# undecided**. That is a comparison, not praise: how many of the events it finds stands beside it. A part of the recipe *costs* the
+# prediction something if, in a training with that part alone, the true step is better than the kernel by the same rule.
+
+# %%
+RULE = {"share": 0.9, "level": 0.05, "runs": 6, "events": 30}
 
 # %% tags=["parameters"]
 dataset = "digits"  # or "mnist", "cifar10", or the path of your own .npz
@@ -77,27 +80,11 @@ from IPython.display import Markdown
 from lpntk.data import dataset as data
 from lpntk.keep.cache import Cache
 from lpntk.learn.campaign import Network
-from lpntk.phenomena.forgetting import events as forgetting
-from lpntk.phenomena.forgetting import figures as forgetting_plots
-from lpntk.phenomena.forgetting import predict_figures as forgetting_predict_plots
-from lpntk.phenomena.forgetting.counts import both_counts, count_numbers, count_rows
-from lpntk.phenomena.forgetting.judge.compare import overall
-from lpntk.phenomena.forgetting.judge.summary import judge
-from lpntk.phenomena.forgetting.judge.windows import window_numbers, window_words
+from lpntk.phenomena.forgetting import figures, forgotten, tables
+from lpntk.phenomena.forgetting.compare import compare, verdict
+from lpntk.phenomena.forgetting.events import follow
+from lpntk.phenomena.forgetting.judge import judge
 from lpntk.phenomena.forgetting.study import by_part, by_rate, study
-from lpntk.phenomena.forgetting.tables import (
-    comparison_numbers,
-    comparisons,
-    convention_rows,
-    f1_numbers,
-    numbers,
-    overview_rows,
-    part_rows,
-    predictor_rows,
-    rate_numbers,
-    text,
-    verdict_line,
-)
 from lpntk.report import plots
 from lpntk.report.results import Results
 from lpntk.report.tables import table
@@ -119,9 +106,8 @@ x, y = samples.x_train[rows], samples.y_train[rows]
 network = Network(model, samples.in_shape, samples.k, options)
 recipe = {"momentum": momentum, "weight_decay": weight_decay, "dropout": dropout > 0}
 rates, parts = by_rate(lrs, **recipe), by_part(ablation_lr, **recipe)
-names = {s: [f"rate.{s.key}"] for s in rates}  # of their numbers; a setting may be both
-for s in parts:
-    names.setdefault(s, []).append(f"part.{s.part}")
+wholes, plains = ([s for s in rates if s.recipe == recipe] for recipe in ("all", "plain"))
+plain, whole = parts[0], parts[-1]
 tracks = study(
     network,
     x,
@@ -146,32 +132,31 @@ record.update("scale", {"n": n, "seeds": seeds, "steps": steps, "ablation_lr": a
 # by an update. Means over runs; a run that diverged is in no figure and in no mean on this page.
 
 # %%
-record.figure("history", forgetting_plots.history({s: tracks[s] for s in rates}))
+record.figure("history", forgotten.history({s: tracks[s] for s in rates}))
 # %%
-for setting, track in tracks.items():
-    for name in names[setting]:
-        record.update(f"count.{name}", count_numbers(track))
-table(count_rows(tracks), index="setting", formats={})
+learned = forgotten.learned(tracks)
+for setting in wholes:
+    (end,) = learned.loc[learned["setting"] == setting.words, "correct at the end"]
+    record.number(f"count.rate.{setting.key}.correct_at_the_end", end)
+shares = ("correct at the end", "never learned", "forgotten at least once", "learned, never forgotten")
+table(learned, index="setting", formats=dict.fromkeys(shares, "{:.1%}") | {"events per sample": "{:.2f}"})
 
 # %% [markdown]
 # Toneva et al. look at a sample only when it is presented. Between two presentations many updates pass, and a sample that is
 # lost and found again in between goes unnoticed. Both counts, for the whole recipe at the learning rate of the ablation:
 
 # %%
-plain, whole = parts[0], parts[-1]
-found = both_counts(tracks[whole])
-record.number(
-    "presentations.seen", float(found["at presentations"].sum() / found["after every update"].sum().clamp_min(1))
-)
-record.number("presentations.events", int(found["after every update"].sum()))
-record.figure("counts", forgetting_plots.counts(found))
+found = forgotten.both_counts(tracks[whole])
+often, seen = (int(found[way].sum()) for way in ("after every update", "at presentations"))
+record.update("presentations", {"seen": seen / max(1, often), "events": often})
+record.figure("counts", forgotten.counts(found))
 
 # %% [markdown]
 # The samples most often forgotten, and those that are learned first and kept by every run:
 
 # %%
-histories = forgetting.follow(tracks[whole].finished().correct)
-record.figure("gallery", forgetting_plots.gallery(samples, x[:followed], y[:followed], histories))
+histories = follow(tracks[whole].finished().correct)
+record.figure("gallery", forgotten.gallery(samples, x[:followed], y[:followed], histories))
 
 # %% [markdown]
 # ## What is foreseen
@@ -183,16 +168,13 @@ record.figure("gallery", forgetting_plots.gallery(samples, x[:followed], y[:foll
 # precision (AP), where neither needs a threshold.
 
 # %%
-judged = {setting: judge(track, seed=seed) for setting, track in tracks.items()}
-compared = {setting: comparisons(told) for setting, told in judged.items()}
-for setting, told in judged.items():
-    for name in names[setting]:
-        record.update(name, numbers(told))
-        record.update(f"{name}.against", comparison_numbers(compared[setting]))
-table(overview_rows(judged, compared), index="setting", formats={})
+judged = judge(tracks, seed=seed)
+compared = compare(judged, RULE)
+record.frame("judged", judged)
+table(tables.overview(judged, compared), index="setting", formats={})
 
 # %%
-record.figure("predictors", forgetting_predict_plots.predictors({s: judged[s] for s in rates}))
+record.figure("predictors", figures.predictors(tables.of(judged, *rates)))
 
 # %% [markdown]
 # Each dot is a run, each bar the mean of its row.
@@ -204,15 +186,15 @@ record.figure("predictors", forgetting_predict_plots.predictors({s: judged[s] fo
 # %%
 pair = {setting: tracks[setting] for setting in (plain, whole)}
 shown = ("kernel", "momentum", "step", "signs", "signs-centred", "margin")
-record.figure("curves", forgetting_predict_plots.curves(pair, judged, shown))
+record.figure("curves", figures.curves(pair, judged, shown))
 
 # %% [markdown]
 # All measures of all predictors, plain SGD first, then the whole recipe:
 
 # %%
-table(predictor_rows(judged[plain]), index="predictor", formats={})
+table(tables.predictors(tables.of(judged, plain)), index="predictor", formats={})
 # %%
-table(predictor_rows(judged[whole]), index="predictor", formats={})
+table(tables.predictors(tables.of(judged, whole)), index="predictor", formats={})
 
 # %% [markdown]
 # ## Events need a small margin
@@ -222,7 +204,7 @@ table(predictor_rows(judged[whole]), index="predictor", formats={})
 # the update, the more the forgotten samples are those above the line. Of the samples that were kept only a part is drawn.
 
 # %%
-record.figure("margins", forgetting_predict_plots.margins(pair))
+record.figure("margins", figures.margins(pair))
 
 # %% [markdown]
 # ## What each part of the real update costs
@@ -233,9 +215,9 @@ record.figure("margins", forgetting_predict_plots.margins(pair))
 # median change over the true one.
 
 # %%
-record.figure("ablation", forgetting_predict_plots.ablation({s: judged[s] for s in parts}, shown))
+record.figure("ablation", figures.ablation(tables.of(judged, *parts), shown))
 # %%
-table(part_rows({s: judged[s] for s in parts}, compared), index="real update", formats={})
+table(tables.parts(tables.of(judged, *parts), compared), index="real update", formats={})
 
 # %% [markdown]
 # ## When in training
@@ -245,13 +227,8 @@ table(part_rows({s: judged[s] for s in parts}, compared), index="real update", f
 # left out of the first.
 
 # %%
-wholes = {s: judged[s] for s in rates if s.recipe == "all"}
-shown = ("kernel", "momentum", "step", "margin")
-for setting, told in wholes.items():
-    for name in names[setting]:
-        record.update(name, window_numbers(told, shown))
-record.update("windows", window_words(wholes, shown))
-record.figure("windows", forgetting_predict_plots.windows(wholes, shown))
+of_thirds = tables.thirds(tables.of(judged, *wholes), ("kernel", "momentum", "step", "margin"))
+record.figure("windows", figures.thirds(of_thirds))
 
 # %% [markdown]
 # ## How a convention moves the numbers
@@ -261,36 +238,62 @@ record.figure("windows", forgetting_predict_plots.windows(wholes, shown))
 # few *predictions* in both conventions.
 
 # %%
-table(convention_rows(wholes, ("kernel", "momentum", "kappa", "random")), index="setting", formats={})
+table(
+    tables.conventions(tables.of(judged, *wholes), ("kernel", "momentum", "kappa", "random")),
+    index="setting",
+    formats={},
+)
 
 # %% [markdown]
 # ## Verdict
 
 # %%
-verdict = overall([compared[s]["margin"].verdict for s in wholes])
-costly = [s.recipe for s in parts[1:-1] if compared[s]["cost"].verdict == "better"]
-unjudged = [s.recipe for s in parts[1:-1] if compared[s]["cost"].verdict == "cannot be judged"]
-record.number("verdict", verdict)
-record.update("rates", rate_numbers(wholes, compared))
-plains = {s: judged[s] for s in rates if s.recipe == "plain"}
-record.update("plain_rates", f1_numbers(plains, ("signs", "signs-centred", "kernel-logits", "margin")))
-nothing = "none" if len(unjudged) < len(parts[1:-1]) else "cannot be judged"
-record.number("costly", ", ".join(costly) or nothing)
-f1 = {s: {name: text(values["f1"]) for name, values in judged[s].values.items()} for s in (plain, whole)}
+said = verdict(tables.of(judged, *wholes), RULE)
+costs = {s.recipe: compared.loc[(s.words, "cost"), "verdict"] for s in parts[1:-1]}
+costly, unjudged = ([part for part, word in costs.items() if word == of] for of in ("better", "cannot be judged"))
+nothing = "none" if len(unjudged) < len(costs) else "cannot be judged"
+f1, events = tables.f1(judged), tables.events(judged)["events"]
+reached = f1.loc[whole.words]
 Markdown(
-    f"With the whole recipe, *the kernel predicts forgetting better than the margin* **{verdict}**.\n\n"
-    + "\n".join(verdict_line(setting, judged[setting], compared[setting]) for setting in rates)
-    + f"\n\nAt lr {ablation_lr:g} the paper's predictor has an F1 of {f1[plain]['kernel']} under plain SGD "
-    f"({judged[plain].total.sum()} events) and of {f1[whole]['kernel']} under the whole recipe "
-    f"({judged[whole].total.sum()} events), where adding the velocity gives {f1[whole]['momentum']} and the true step "
-    f"{f1[whole]['step']}. Of the parts of the recipe, these cost the prediction something by the rule: "
-    f"**{record.numbers['costly']}**"
+    f"With the whole recipe, *the kernel predicts forgetting better than the margin* **{said}** ({said.because}).\n\n"
+    + tables.sentences(tables.of(judged, *rates), compared)
+    + f"\n\nAt lr {ablation_lr:g} the paper's predictor has an F1 of {f1.loc[plain.words, 'kernel']} under plain SGD "
+    f"({events[plain.words]} events) and of {reached['kernel']} under the whole recipe ({events[whole.words]} events), "
+    f"where adding the velocity gives {reached['momentum']} and the true step {reached['step']}. Of the parts of the recipe, "
+    f"these cost the prediction something by the rule: **{', '.join(costly) or nothing}**"
     + (f" (cannot be judged: {', '.join(unjudged)})" if unjudged else "")
-    + f". Of lpNTK alone, the signs reach {f1[whole]['signs']} "
-    f"(centred: {f1[whole]['signs-centred']}) and the scalar "
-    f"{f1[whole]['kappa']} (centred: {f1[whole]['kappa-centred']}), the margin {f1[whole]['margin']}, chance "
-    f"{f1[whole]['random']}."
+    + f". Of lpNTK alone, the signs reach {reached['signs']} (centred: {reached['signs-centred']}) and the scalar "
+    f"{reached['kappa']} (centred: {reached['kappa-centred']}), the margin {reached['margin']}, chance {reached['random']}."
 )
+
+# %% [markdown]
+# The numbers that the pages of the book quote; all others are in `frames/judged.csv`.
+
+# %%
+told = lambda setting, *keys: tables.numbers(tables.of(judged, setting), keys)
+with_sd = lambda *names: [f"{name}.f1{sd}" for name in names for sd in ("", "_sd")]
+against = lambda setting: compared.loc[
+    (setting.words, "margin"), ["wins", "runs", "difference", "p", "verdict"]
+].to_dict()
+for setting in plains:
+    record.update(f"rate.{setting.key}", told(setting, *with_sd("signs", "signs-centred", "kernel-logits", "margin")))
+for setting in wholes:
+    record.update(f"rate.{setting.key}", told(setting, *with_sd("kernel", "momentum", "step", "margin")))
+    record.update(f"rate.{setting.key}.against.margin", against(setting))
+    for third, part in (
+        of_thirds[of_thirds["setting"] == setting.words].set_index("predictor").groupby("third", sort=False)
+    ):
+        f1 = {f"{name}.f1": part.loc[name, "f1"] for name in ("kernel", "margin")}
+        record.update(f"rate.{setting.key}.{third}", {"events": part["events"].iloc[0], **f1})
+first_order = told(plain, *(f"{name}.f1" for name in ("kernel", "kernel-logits", "kappa", "kappa-centred")))
+sorting = told(plain, *(f"{name}.ap" for name in ("signs", "signs-centred", "kernel-logits")), "kernel-logits.size")
+record.update("part.plain", first_order | sorting)
+averaged = ("kernel.recall", "kernel.step_recall", "kappa.step_precision", "kappa.step_recall")
+record.update("part.all", told(whole, *with_sd("kernel", "margin"), "kernel-logits.f1", *averaged))
+record.update("part.all.against.margin", against(whole))
+record.number("part.all.quiet_steps", tables.events(judged).loc[whole.words, "quiet"])
+record.number("part.all.kappa.predictions", tables.predictions(judged)[whole.words, "kappa"])
+record.number("rates.hindsight", ", ".join(compared.loc[(s.words, "hindsight"), "verdict"] for s in wholes))
 
 # %% [markdown]
 # The paper reports precision, recall and F1 of its predictor with their spread; for the numbers, see the paper. They cannot be
@@ -298,13 +301,13 @@ Markdown(
 #
 # ## Where it is computed
 #
-# | quantity | function | test |
+# | quantity | function, in lpntk/ | test, in tests/ |
 # |---|---|---|
-# | events, first learned, never forgotten | [`lpntk/phenomena/forgetting/events.py`](../lpntk/phenomena/forgetting/events.py) `follow`, `counts_at_presentations` | [`tests/phenomena/forgetting/test_forgetting.py`](../tests/phenomena/forgetting/test_forgetting.py) `test_events_of_sequences_written_by_hand` |
-# | products with the Jacobian, scores | [`lpntk/phenomena/forgetting/predict.py`](../lpntk/phenomena/forgetting/predict.py) `pushes`, `changes`, `scores` | `test_the_products_are_those_of_explicit_blocks`, `test_gradient_velocity_and_weights_make_up_the_step` |
-# | precision, recall, F1, thresholds | [`lpntk/phenomena/forgetting/judge/metrics.py`](../lpntk/phenomena/forgetting/judge/metrics.py) `outcome`, `predict_fitted` | `test_pooled_counts_agree_with_scikit_learn`, `test_no_events_are_undefined_and_not_perfect` |
-# | one training, predicted step by step | [`lpntk/phenomena/forgetting/walk.py`](../lpntk/phenomena/forgetting/walk.py) `walk` | `test_a_walk_is_an_ordinary_training_and_tells_what_happened` |
-# | all trainings, resumable | [`lpntk/phenomena/forgetting/study.py`](../lpntk/phenomena/forgetting/study.py) `study` | `test_a_killed_study_resumes_with_the_same_numbers` |
-# | each run judged, on the steps after the burn-in | [`lpntk/phenomena/forgetting/judge/summary.py`](../lpntk/phenomena/forgetting/judge/summary.py) `judge` | [`tests/phenomena/forgetting/test_forgetting_judged.py`](../tests/phenomena/forgetting/test_forgetting_judged.py) `test_all_predictors_are_judged_on_the_same_steps` |
-# | comparisons and verdict | [`lpntk/phenomena/forgetting/judge/compare.py`](../lpntk/phenomena/forgetting/judge/compare.py) `compare`, `overall` | `test_a_perfect_predictor_is_better_and_a_useless_one_is_not` |
-# | thirds of a run | [`lpntk/phenomena/forgetting/judge/windows.py`](../lpntk/phenomena/forgetting/judge/windows.py) `window_f1`, `window_words` | `test_windows_name_where_the_margin_is_ahead` |
+# | events, first learned, never forgotten | `events:follow`, `counts_at_presentations` | `test_events_of_sequences_written_by_hand` |
+# | products with the Jacobian, scores | `pushes`, `predict:changes`, `scores` | `test_the_products_are_those_of_explicit_blocks`, `test_gradient_velocity_and_weights_make_up_the_step` |
+# | one training, predicted step by step | `walk` | `test_a_walk_is_an_ordinary_training_and_tells_what_happened` |
+# | all trainings, resumable | `forgetting.study:study` | `test_a_killed_study_resumes_with_the_same_numbers` |
+# | precision, recall, F1, thresholds | `judge:count`, `judge:rates`, `predict_fitted` | `test_pooled_counts_agree_with_scikit_learn`, `test_no_events_are_undefined_and_not_perfect` |
+# | each run judged, on the steps after the burn-in | `judge:judge` | `test_all_predictors_are_judged_on_the_same_steps` |
+# | comparisons and verdict | `compare:compare`, `compare:verdict` | `test_a_perfect_predictor_is_better_and_a_useless_one_is_not` |
+# | thirds of a run | `tables:thirds` | `test_thirds_tell_where_the_kernel_is_blind` |

@@ -17,7 +17,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from lpntk.report.book.claims import VERDICTS, Claim, Number, Result, load
+from lpntk.report.book.claims import VERDICTS, Claim, Number, Result, load_claims
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ NOT_COUNTED = "own value only"
 def claims(env) -> dict[str, Claim]:
     """Return all claims by their id, and let pages that ask be built anew when a claim or a number changes."""
     path, results = Path(env.srcdir, "book", "claims.toml"), Path(env.srcdir, "results")
-    found = load(path, results, lambda notebook: shown(env, notebook))
+    found = load_claims(path, results, lambda notebook: shown(env, notebook))
     env.note_dependency(str(path))
     for result in (result for claim in found for result in claim.results):
         file = results / result.source

@@ -18,6 +18,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 from lpntk_claims import claims
+from lpntk_code import with_links
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 from sphinx.application import Sphinx
@@ -110,15 +111,15 @@ def _meaning(code: str) -> str:
 
 
 def _linked(cell: NotebookNode) -> NotebookNode:
-    cell.source = linked(cell.source)
+    cell.source = with_links(linked(cell.source))
     return cell
 
 
 def _mended(cell: NotebookNode, folder: Path) -> NotebookNode:
-    """Leave out links of earlier prose to pages and modules that are gone; their words stay."""
+    """Leave out links of earlier prose to pages, definitions and modules that are gone; their words stay."""
     if cell.cell_type == "markdown":
         kept = lambda m: m[0] if "://" in m[2] or (folder / m[2].partition("#")[0]).exists() else m[1]
-        cell.source = LINK.sub(kept, cell.source)
+        cell.source = with_links(LINK.sub(kept, cell.source), root=folder.parents[2])
     return cell
 
 
@@ -210,7 +211,7 @@ def _caption(name: str, captions: dict[str, tuple[str, str]]) -> tuple[str, str]
 def _figure(name: str, folder: Path, caption: tuple[str, str], made_by: dict) -> NotebookNode:
     place, (words, drawn_by) = _place(folder), caption
     words = f"{words} {in_words(made_by['parameters'])}."
-    source = f", [source](../../../{drawn_by})" if drawn_by else ""
+    source = f", {{source}}`source <{drawn_by}>`" if drawn_by else ""
     return new_markdown_cell(
         f"```{{figure}} {place}/figures/{name}.png\n:name: run-{folder.parent.name}-{folder.name}-{name}\n"
         f":alt: {markdown(words)}\n\n{words} {{download}}`Numbers <{place}/numbers.json>`, "
@@ -235,7 +236,7 @@ def _without_bookkeeping(code: str) -> str:
 
 @cache
 def _captions(written: Path) -> dict[str, tuple[str, str]]:
-    """Return, by figure, what the function that draws it says it draws, and the file of that function."""
+    """Return, by figure, what the function that draws it says it draws, and ``module:name`` of that function."""
     tree = ast.parse(written.read_text())
     modules = {
         alias.asname or alias.name: f"{node.module}.{alias.name}"
@@ -251,9 +252,9 @@ def _captions(written: Path) -> dict[str, tuple[str, str]]:
         if isinstance(name, ast.JoinedStr):
             name = name.values[0]  # what stands before the blank
         if isinstance(name, ast.Constant) and isinstance(drawn, ast.Call) and isinstance(drawn.func, ast.Attribute):
-            module = import_module(modules[ast.unparse(drawn.func.value)])
-            words = getdoc(getattr(module, drawn.func.attr)).split("\n\nArgs:")[0].replace("\n", " ")
-            drawn_by = "/".join(module.__name__.split(".")) + ".py"
+            draws = getattr(import_module(modules[ast.unparse(drawn.func.value)]), drawn.func.attr)
+            words = getdoc(draws).split("\n\nArgs:")[0].replace("\n", " ")
+            drawn_by = f"{draws.__module__}:{draws.__name__}"
             found[name.value] = re.sub(r"^Draw (.)", lambda m: m[1].upper(), words), drawn_by
     return found
 

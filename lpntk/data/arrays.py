@@ -10,7 +10,11 @@ ONLY_TESTED = (
 
 
 def check_images(images: np.ndarray, where: str, key: str) -> np.ndarray:
-    """Return (n, c, h, w) float32 in 0..1."""
+    """Return (n, c, h, w) float32 in 0..1.
+
+    Raises:
+        DataError: if type, shape or values are not those of images.
+    """
     if images.dtype != np.uint8 and images.dtype.kind != "f":
         raise DataError(
             f"{where}: {key} must hold uint8 in 0..255 or floats in 0..1; got dtype {images.dtype}; "
@@ -44,7 +48,11 @@ def check_images(images: np.ndarray, where: str, key: str) -> np.ndarray:
 def check_labels(
     y_train: np.ndarray, y_test: np.ndarray, where: str, *, words: bool
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...] | None]:
-    """Return both parts as int64, and the names of the classes, sorted, where ``words`` may be and are the labels."""
+    """Return both parts as int64, and the names of the classes, sorted, where ``words`` may be and are the labels.
+
+    Raises:
+        DataError: if they are neither class numbers nor names that training knows.
+    """
     parts = {"y_train": _column(y_train), "y_test": _column(y_test)}
     if words and y_train.dtype.kind in "US" and y_test.dtype.kind == y_train.dtype.kind:
         names = np.unique(parts["y_train"])
@@ -81,7 +89,11 @@ def _signed(labels: np.ndarray) -> np.ndarray:
 def check_together(
     x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray, where: str, known: int | None
 ) -> int:
-    """Check what only the four arrays together can show; return the number of classes, ``known`` for named data."""
+    """Check what only the four arrays together can show; return the number of classes, ``known`` for named data.
+
+    Raises:
+        DataError: if sizes, shapes or labels do not fit each other.
+    """
     for x, y, split in ((x_train, y_train, "train"), (x_test, y_test, "test")):
         if len(x) != len(y) or len(x) == 0:
             raise DataError(

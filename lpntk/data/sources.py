@@ -125,7 +125,12 @@ def _npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def _array(archive: np.lib.npyio.NpzFile, key: str, where: str) -> np.ndarray:
-    """Read one array; one of Python objects is never unpickled, for that would run what the file says."""
+    """Read one array; one of Python objects is never unpickled, for that would run what the file says.
+
+    Raises:
+        DataError: if it holds Python objects.
+        ValueError: if it cannot be read.
+    """
     try:
         return archive[key]
     except ValueError as error:
@@ -153,7 +158,11 @@ def _torchvision(name: str, root: Path, download: bool) -> dict[str, np.ndarray]
 
 
 def _read_split(kind: type, name: str, root: Path, train: bool, download: bool):
-    """Read what lies there; download only what is missing; turn every failure into one message."""
+    """Read what lies there; download only what is missing; turn every failure into one message.
+
+    Raises:
+        DataError: if it cannot be read, or is missing and was not downloaded.
+    """
     try:
         return kind(root=str(root), train=train, download=False)
     except Exception as error:  # a damaged file fails in many ways inside torchvision
@@ -203,6 +212,9 @@ def import_torchvision() -> ModuleType:
     The package index serves one torchvision, compiled for CUDA. Beside a CPU build of torch its binary cannot register
     the operators ``nms`` and ``qnms`` and the import stops, although data sets and models never call them. Declaring
     them first cures it.
+
+    Raises:
+        RuntimeError: if it cannot be imported for another reason.
     """
     try:
         return importlib.import_module("torchvision")

@@ -109,7 +109,11 @@ class Cache:
         return torch.load(io.BytesIO(stored), weights_only=True), seconds
 
     def _write(self, place: Path, key: dict[str, object], values: dict[str, Tensor], seconds: float) -> bool:
-        """Write an artefact; return False if another process has written it meanwhile."""
+        """Write an artefact; return False if another process has written it meanwhile.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=self.folder))
         try:

@@ -75,7 +75,7 @@ def check_number(name: str, value: object) -> int:
 
     Raises:
         ValueError: if it is not a whole number.
-    """
+    """  # noqa: DOC501 (TypeError is caught here)
     try:
         if isinstance(value, bool):
             raise TypeError
@@ -177,7 +177,11 @@ def check_labels(x: Tensor, y: Tensor, k: int, x_name: str, y_name: str) -> None
 
 
 def _first_logits(model: nn.Module, x: Tensor) -> Tensor:
-    """Return the logits of one sample, from a forward pass where the model lives."""
+    """Return the logits of one sample, from a forward pass where the model lives.
+
+    Raises:
+        ValueError: if there is none: no sample, inputs it cannot take, or another output.
+    """
     if len(x) == 0:
         raise ValueError("x holds no sample; give at least one")
     home = next(model.parameters())

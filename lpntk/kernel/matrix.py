@@ -96,6 +96,8 @@ def kernel_matrix(
     Raises:
         ValueError: if model, inputs, labels or budget cannot give a kernel, or ``out`` holds another one or is
             damaged; the message says what, where and how to mend it.
+        UnexplainedError: a ``ValueError``: if samples take another way through the model than those first tried, under
+            ``torchrun`` or with ``sketch``; else each is then differentiated alone.
         torch.OutOfMemoryError: if memory ran out with an eighth of the budget, too.
         OSError: if ``out`` cannot be written or has not enough room, or another process writes it: the message says
             which.
@@ -227,7 +229,12 @@ def _engine(
     rounded: bool,
     sketch: Sketch | None,
 ) -> Engine:
-    """Make the engine, tried on a few samples: the fastest one that takes the model."""
+    """Make the engine, tried on a few samples: the fastest one that takes the model.
+
+    Raises:
+        ValueError: if the model has no gradient of one sample.
+        RuntimeError: if memory runs out.
+    """
     if sketch is not None:
         return SketchedGram(model, direction, x, y, sketch=sketch, memory=memory)
     try:

@@ -152,7 +152,7 @@ class SketchedGram:
             y: (n,) their labels.
 
         Raises:
-            ValueError: if they differ: the model treats larger batches otherwise than the few samples first tried.
+            UnexplainedError: if they differ: the model treats larger batches otherwise than the samples first tried.
         """
         batch = x[: self._chunk]
         i = len(batch) // 2

@@ -209,7 +209,11 @@ def _stack_accuracy(stack: Stack, x: Tensor, y: Tensor, subsets: Tensor, samples
 def _check(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[int], *, test, epochs: int, batch_size: int,
            checkpoints: Sequence[int], train_accuracy: bool | str, on_divergence: str, amp: bool,
            device: torch.device) -> None:  # fmt: skip
-    """Refuse what cannot be meant, before anything is computed."""
+    """Refuse what cannot be meant, before anything is computed.
+
+    Raises:
+        ValueError: the message says which option, and what it must be.
+    """
     if subsets.ndim != 2 or not subsets.numel():
         raise ValueError(f"subsets must be (m, size), one row of samples per model; got {tuple(subsets.shape)}")
     if not len(models) == len(seeds) == len(subsets):

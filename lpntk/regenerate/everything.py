@@ -17,15 +17,12 @@ from pathlib import Path
 import torch
 
 from lpntk.data import dataset as data
-from lpntk.keep.currency import stale
-from lpntk.keep.files import cache_folder, data_folder, unkept
+from lpntk.keep.currency import NOTEBOOKS, stale
+from lpntk.keep.files import ROOT, cache_folder, data_folder, unkept
 from lpntk.regenerate import manifest
 from lpntk.regenerate.failures import Failures, RegenerationError
-from lpntk.regenerate.pairing import NOTEBOOKS
-from lpntk.regenerate.profile.profile import check_parameters, choose, read_profile
+from lpntk.regenerate.profile.profile import check_parameters, choose_notebooks, read_profile
 from lpntk.regenerate.runs import Job, alone, run
-
-ROOT = NOTEBOOKS.parent
 
 
 def regenerate(
@@ -55,17 +52,17 @@ def regenerate(
     if type(jobs) is not int or jobs < 1:
         raise ValueError(f"jobs must be a whole number of at least 1, the notebooks that run at a time; got {jobs!r}")
     settings = read_profile(profile, notebooks)
-    chosen = choose(settings, only)
+    chosen = choose_notebooks(settings, only)
     failures = Failures()
     with alone(results / profile) as partials:
         wanted = {name: settings[name] for name in chosen}
-        waiting = plan(wanted, profile, results / profile, notebooks, failures, force=force)
+        waiting = plan_runs(wanted, profile, results / profile, notebooks, failures, force=force)
         run(waiting, jobs, partials, failures)
     failures.tell(len(chosen))
     return [results / profile / name for name in chosen]
 
 
-def plan(
+def plan_runs(
     settings: dict[str, dict[str, object]],
     profile: str,
     folder: Path,

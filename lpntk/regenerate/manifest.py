@@ -72,16 +72,16 @@ def _named(parameters: dict[str, object]) -> dict[str, str]:
 
 def is_current(folder: Path, manifest: dict[str, object]) -> bool:
     """Return whether a finished result in ``folder`` was made by just this, and is as it was made."""
-    made = read(folder)
-    return all(made.get(key) == manifest[key] for key in DECISIVE) and is_whole(folder)
+    made = read_manifest(folder)
+    return all(made.get(key) == manifest[key] for key in DECISIVE) and is_undamaged(folder)
 
 
-def is_whole(folder: Path) -> bool:
+def is_undamaged(folder: Path) -> bool:
     """Return whether ``folder`` holds a finished result as it was made."""
-    return "files" in (made := read(folder)) and made["files"] == file_hashes(folder)
+    return "files" in (made := read_manifest(folder)) and made["files"] == file_hashes(folder)
 
 
-def read(folder: Path) -> dict[str, object]:
+def read_manifest(folder: Path) -> dict[str, object]:
     """Return the manifest in a folder, empty if there is none or it is damaged."""
     try:
         made = json.loads((folder / "manifest.json").read_bytes())
@@ -110,7 +110,7 @@ def duration(folder: Path, seconds: float) -> str:
     return f"notebook {seconds:.0f} s" + ("" if trained is None else f", training {trained:.0f} s")
 
 
-def in_words(made_by: dict[str, object], took: str) -> str:
+def origin(made_by: dict[str, object], took: str) -> str:
     """Return the origin of a result as one line of Markdown for the end of its page; ``took`` as of ``duration``."""
     versions = made_by["versions"]
     parameters = ", ".join(f"{key} = {markdown(value)}" for key, value in made_by["parameters"].items())

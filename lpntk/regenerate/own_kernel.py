@@ -14,7 +14,8 @@ from pathlib import Path
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 
-ROOT = Path(__file__).resolve().parents[2]
+from lpntk.keep.files import ROOT
+
 SETTINGS = ("MPLBACKEND", "PYTHONSTARTUP", "PYTHONWARNINGS", "PYTHONOPTIMIZE", "PYTHONINSPECT")
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux' prctl
 

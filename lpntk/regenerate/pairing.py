@@ -15,9 +15,9 @@ from pathlib import Path
 import jupytext
 import nbformat
 
+from lpntk.keep.currency import NOTEBOOKS
 from lpntk.report.book import home
 
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 MARK = "lpntk_cells"  # in a notebook's metadata: the digest of its cells when they were made
 INSTALL = """# on a machine without this project, such as Colab: install it; elsewhere this does nothing
 import importlib.util
@@ -50,7 +50,7 @@ def from_source(source: Path) -> nbformat.NotebookNode:
 def write_pair(source: Path) -> Path | None:
     """Write the ``.ipynb`` beside a ``.py``; return where the one that stood there is kept, if it was edited."""
     pair, notebook = source.with_suffix(".ipynb"), from_source(source)
-    notebook.metadata[MARK] = _digest(notebook)
+    notebook.metadata[MARK] = _digest_of_cells(notebook)
     kept = keep(pair) if edited(pair, notebook) else None
     nbformat.write(notebook, pair)
     return kept
@@ -61,10 +61,10 @@ def edited(pair: Path, new: nbformat.NotebookNode) -> bool:
     if not pair.exists():
         return False
     try:
-        digest = _digest(old := nbformat.read(pair, as_version=4))
+        digest = _digest_of_cells(old := nbformat.read(pair, as_version=4))
     except (ValueError, nbformat.ValidationError):  # no notebook any more, and still somebody's work
         return True
-    return digest not in (old.metadata.get(MARK), _digest(new))
+    return digest not in (old.metadata.get(MARK), _digest_of_cells(new))
 
 
 def keep(pair: Path) -> Path:
@@ -75,7 +75,7 @@ def keep(pair: Path) -> Path:
     return copy
 
 
-def _digest(notebook: nbformat.NotebookNode) -> str:
+def _digest_of_cells(notebook: nbformat.NotebookNode) -> str:
     return hashlib.sha256(json.dumps(notebook.cells, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -37,7 +37,11 @@ class Job:
     process: subprocess.Popen = field(init=False)
 
     def begin(self, run: Path, own: Path) -> None:
-        """Start the notebook: its result grows in the folder ``run``, what its process needs lies in ``own``."""
+        """Start the notebook: its result grows in the folder ``run``, what its process needs lies in ``own``.
+
+        Raises:
+            RegenerationError: if the notebook was edited while it waited.
+        """
         if fault := disagreement(self.source):  # edited while it waited
             raise RegenerationError(f"{fault}; {ADVICE}")
         print(f"{self.line}: running", flush=True)
@@ -53,7 +57,11 @@ class Job:
         self.process = start(self.source, self.partial, self.parameters, self.fault, environment(home))
 
     def finish(self) -> None:
-        """Put the result in its place only if it is whole, and if nothing moved that says what made it."""
+        """Put the result in its place only if it is whole, and if nothing moved that says what made it.
+
+        Raises:
+            RegenerationError: if the run failed, or something moved meanwhile.
+        """
         seconds = time.monotonic() - self.started
         failed = self.folder.parent / "failed" / f"{self.folder.name}.ipynb"
         executed = self.partial / "notebook.ipynb"
@@ -64,7 +72,7 @@ class Job:
                 fault += f" (the notebook up to there: {self.folder.parent.name}/failed/{failed.name})"
             raise RegenerationError(fault)
         took = manifest.duration(self.partial, seconds)
-        tidy(executed, self.parameters.get("dataset"), manifest.in_words(self.made_by, took))
+        tidy(executed, self.parameters.get("dataset"), manifest.origin(self.made_by, took))
         manifest.save(self.partial, self.made_by, seconds)
         replace_folder(self.partial, self.folder)
         failed.unlink(missing_ok=True)
@@ -166,7 +174,7 @@ def recover(folder: Path, partials: Path) -> None:
             place = folder / result.name.removesuffix(OLD)
             if result.name.endswith(OLD) and not place.exists():
                 os.replace(result, place)
-            elif not result.name.endswith(OLD) and result.is_dir() and manifest.is_whole(result):
+            elif not result.name.endswith(OLD) and result.is_dir() and manifest.is_undamaged(result):
                 replace_folder(result, place)
         shutil.rmtree(left, ignore_errors=True)
 

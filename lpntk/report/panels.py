@@ -1,12 +1,29 @@
-"""What do figures of several pages share? A band, dots with their mean, a legend above, rows of images."""
+"""What do figures of several pages share? A grid, a band, means with bars, dots, a legend above, rows of images."""
 
 from collections.abc import Sequence
 
+import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lpntk.report.plots import GREY
+
+
+def grid(count: int, columns: int, size: tuple[float, float] = (3.7, 3.1), **options: object) -> tuple[Figure, list]:
+    """Return a figure of ``count`` panels in rows of ``columns``, each of a size in inches, and its panels in order."""
+    rows = -(-count // columns)
+    shape = (size[0] * columns, size[1] * rows + 0.7)  # room for a legend
+    fig, axes = plt.subplots(rows, columns, figsize=shape, squeeze=False, **options)
+    for ax in axes.flat[count:]:
+        ax.axis("off")
+    return fig, list(axes.flat[:count])
+
+
+def bars(ax: Axes, x: Sequence[float], values: pd.DataFrame, **look: object) -> None:
+    """Draw the mean of every column of (runs, t) at its place, with a bar of one standard deviation."""
+    ax.errorbar(x, values.mean(), yerr=values.std(), **{"ms": 5, "mfc": "white", "capsize": 2, **look})
 
 
 def band(ax: Axes, x: Sequence[float], low: np.ndarray, middle: np.ndarray, high: np.ndarray, **look: object) -> None:
@@ -30,13 +47,15 @@ def dots(ax: Axes, values: Sequence[float], row: float, **look: object) -> None:
     kept = kept[np.isfinite(kept)]
     ax.plot(kept, np.full(len(kept), row), "o", ms=3, alpha=0.6, mew=0, **look)
     if len(kept):
-        ax.plot([kept.mean()] * 2, [row - 0.3, row + 0.3], color=look.get("color", GREY), lw=2)
+        ax.plot([kept.mean()] * 2, [row - 0.3, row + 0.3], color=look.get("color", GREY), lw=2,
+                clip_on=look.get("clip_on", True))  # fmt: skip
 
 
-def legend_above(figure: Figure, ax: Axes, **options: object) -> None:
-    """Put the legend of one panel above all of them, in one row unless ``ncols`` says otherwise."""
-    handles, labels = ax.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", **{"ncols": len(labels), **options})
+def legend_above(figure: Figure, ax: Axes | None = None, **options: object) -> None:
+    """Put the legend of one panel, or of all together, above them: in one row unless ``ncols`` says otherwise."""
+    told = [panel.get_legend_handles_labels() for panel in ([ax] if ax else figure.axes)]
+    handles = {label: handle for panel in told for handle, label in zip(*panel, strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside upper center", **{"ncols": len(handles), **options})
 
 
 def images(ax: Axes, pixels: np.ndarray, words: Sequence[str], colors: Sequence[str] | str = "black") -> None:

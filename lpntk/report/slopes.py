@@ -1,32 +1,18 @@
 """At which rate does it fall? A power of the width, fitted in logarithms, with an interval over seeds."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 
-@dataclass(frozen=True)
-class Slope:
-    """An exponent and its 95 % interval over seeds."""
-
-    value: float
-    low: float
-    high: float
-
-    def within(self, centre: float, tolerance: float) -> bool:
-        """Return whether the whole interval lies within the tolerance of a value."""
-        return centre - tolerance <= self.low and self.high <= centre + tolerance
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
-
-
-def slope(widths: np.ndarray, values: np.ndarray) -> Slope:
+def slope(widths: np.ndarray, values: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
     """Fit ``values = c width^slope``: a line per seed in log-log, and the t interval of the mean of the seeds' slopes.
 
     Args:
         widths: (m,) at least two different ones.
         values: (seeds, m) positive.
+        level: of the interval.
+
+    Returns:
+        The slope, and both ends of its interval.
 
     Raises:
         ValueError: if there are fewer than two widths or seeds, or a value is not positive.
@@ -37,7 +23,7 @@ def slope(widths: np.ndarray, values: np.ndarray) -> Slope:
     if len(v) < 2:
         raise ValueError(f"an interval over seeds needs two of them; got values of shape {v.shape}: raise seeds")
     u = u - u.mean()
-    return Slope(*mean_interval(np.log2(v) @ u / (u @ u)))
+    return mean_interval(np.log2(v) @ u / (u @ u), level)
 
 
 def mean_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:

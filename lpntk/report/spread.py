@@ -22,6 +22,18 @@ def numbers(frame: pd.DataFrame, by: Sequence[str], values: Sequence[str]) -> di
     return told
 
 
+def keyed(table: pd.DataFrame, key: str, values: Sequence[str]) -> dict[str, float]:
+    """Return numbers under dotted keys, one of every row and value.
+
+    Args:
+        table: one row per unit; the names of its index count as columns.
+        key: such as ``{setting}.{column}``: columns of the row, and ``column`` for the one whose number it is.
+        values: columns.
+    """
+    rows = table.reset_index().to_dict("records")
+    return {key.format(**row | {"column": value}): row[value] for row in rows for value in values}
+
+
 def words(
     frame: pd.DataFrame, by: Sequence[str], values: Sequence[str], forms: str | Mapping[str, str] = "{:.1%}"
 ) -> pd.DataFrame:
@@ -38,3 +50,33 @@ def words(
     written = lambda table: table.apply(lambda column: column.map(form[column.name].format))
     text = (written(mean) + " ± " + written(sd)).where(sd.notna(), written(mean))
     return text.where(mean.notna(), "-")
+
+
+def words_and_seeds(frame: pd.DataFrame, by: Sequence[str], values: Sequence[str], form: str) -> pd.DataFrame:
+    """Return a table of ``mean ± sd (seeds ± sd)``: over all rows of a group, and over the means of its ``seed``."""
+    each, _ = over_seeds(frame, [*by, "seed"], values)
+    _, between = over_seeds(each.reset_index(), by, values)
+    behind = (" (seeds ± " + between.map(form.format) + ")").where(between.notna(), "")
+    return words(frame, by, values, form) + behind
+
+
+def interval(low: float, high: float, form: str = "{:.3f}") -> str:
+    """Return ``low to high``; ``-`` where there is none."""
+    return f"{form.format(low)} to {form.format(high)}" if low == low else "-"
+
+
+def estimate(value: float, low: float, high: float, form: str = "{:.3f}") -> str:
+    """Return ``value (low to high)``; the value alone where there is no interval, ``-`` where there is no value."""
+    if value != value:
+        return "-"
+    return form.format(value) + (f" ({interval(low, high, form)})" if low == low else "")
+
+
+def words_of_runs(
+    frame: pd.DataFrame, by: Sequence[str], values: Sequence[str], forms: str | Mapping[str, str]
+) -> pd.DataFrame:
+    """Return ``words``, and how many runs have a value where not all have one; ``undefined`` where none has."""
+    groups = frame.groupby(list(by), sort=False)[list(values)]
+    defined, text = groups.count(), words(frame, by, values, forms)
+    text = text.where(defined.eq(groups.size(), axis=0), text + " (" + defined.astype(str) + " runs)")
+    return text.where(defined > 0, "undefined")

@@ -6,11 +6,11 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 
-def table(rows: Sequence[Mapping[str, object]], index: str, formats: str | Mapping[str, str]) -> Styler:
+def table(rows: Sequence[Mapping[str, object]] | pd.DataFrame, index: str, formats: str | Mapping[str, str]) -> Styler:
     """Return a table for display.
 
     Args:
-        rows: one mapping of column -> value per row.
+        rows: one mapping of column -> value per row, or a frame.
         index: the column that names the rows.
         formats: how to write a value, such as ``{:.1%}``, for all columns or by column.
     """

@@ -55,7 +55,7 @@ def test_a_profile_runs_to_results_and_a_second_run_skips_them(project, capsys):
     assert json.loads((second / "numbers.json").read_text()) == {"double": 40.0}
     made_by = json.loads((first / "manifest.json").read_text())
     assert made_by["parameters"] == {"value": 3, "scale": 10.0}
-    assert {"profile", "source", "data", "versions", "device", "seconds"} <= set(made_by)
+    assert {"profile", "data", "versions", "device", "seconds"} <= set(made_by)
     text = (first / "notebook.ipynb").read_text()
     assert str(project) not in text  # no path of this machine
     executed = nbformat.reads(text, as_version=4)

@@ -4,8 +4,11 @@ The tests lie in the same rooms.
 """
 
 import ast
+from collections import defaultdict
 from graphlib import TopologicalSorter
 from pathlib import Path
+
+from lpntk.report.book.definitions import top_names
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE, TESTS = ROOT / "lpntk", ROOT / "tests"
@@ -13,6 +16,10 @@ ORDER = ("machine", "keep", "data", "kernel", "learn", "report", "phenomena", "r
 MODULES = {
     path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", "."): path for path in PACKAGE.rglob("*.py")
 }
+# names that stand at the top of two modules: what every module has of its own, units, and what decides results, so that
+# another name would make them stale
+TWICE = {"main", "log", "VERSION", "GIB", "MIB", "ELEMENTWISE", "HOOKS", "ON_CPU", "Pairs", "check_labels", "combined",
+         "part", "shares", "_digest", "_pairs", "_parts", "_plain", "_report"}  # fmt: skip
 
 
 def imports(path):
@@ -56,3 +63,12 @@ def test_every_room_says_what_it_answers():
     for name, path in MODULES.items():
         if name.endswith("__init__"):
             assert ast.get_docstring(ast.parse(path.read_text("utf-8"))), name
+
+
+def test_one_name_is_one_thing_but_for_those_listed():
+    found = defaultdict(set)
+    for name, path in MODULES.items():
+        if not name.startswith("phenomena."):  # a phenomenon may name its own things as another does
+            for top, _ in top_names(ast.parse(path.read_text("utf-8"))):
+                found[top].add(name)
+    assert {top: modules for top, modules in found.items() if len(modules) > 1 and "." not in top}.keys() == TWICE

@@ -77,7 +77,11 @@ class Coverage:
         return [call for i, call in enumerate(calls) if self.layers[i] is not None and self.read(i, call, n)]
 
     def _explain(self, model: nn.Module, x: Tensor, calls: list[Call], s: Tensor) -> None:
-        """Compare a random combination of a batch's gradients with autograd's, parameter by parameter."""
+        """Compare a random combination of a batch's gradients with autograd's, parameter by parameter.
+
+        Raises:
+            UnexplainedError: if they differ.
+        """
         params, n = trainable(model), len(x)
         e = weights_at_random(n).to(s)
         want = combined_gradients(model, x, lambda _: s * e[:, None])
@@ -126,7 +130,8 @@ class Coverage:
 
         Raises:
             UnexplainedError: if the shapes are not those of the samples first tried: rows may belong elsewhere.
-        """
+            RuntimeError: if memory runs out.
+        """  # noqa: DOC501 (ValueError is caught here)
         try:
             tensors = self.layers[i].tensors(call, n)
             if [t.shape for t in tensors] == [(n, *shape) for shape in self.shapes[i]]:

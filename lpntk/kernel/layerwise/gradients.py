@@ -67,6 +67,9 @@ def over_samples(function: Callable, params: dict[str, Tensor], *samples: Tensor
     """Map ``function(params, *sample)`` over the first axis of ``samples`` and stack the results by name.
 
     ``vmap`` where every operation has a batching rule, else (an LSTM on the CPU) one sample after the other.
+
+    Raises:
+        RuntimeError: if memory runs out.
     """
     try:
         return vmap(function, in_dims=(None,) + (0,) * len(samples))(params, *samples)

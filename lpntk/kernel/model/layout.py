@@ -10,6 +10,9 @@ def prepared(model: nn.Module, x: Tensor, device: torch.device) -> torch.memory_
     """Return the memory format that samples shall have, and make the model ready for it and for being run again.
 
     On the CPU convolutions, pooling and patches run faster on channels last, but ``.view`` may refuse that.
+
+    Raises:
+        RuntimeError: if memory runs out.
     """
     layout, convs = torch.preserve_format, [m for m in model.modules() if isinstance(m, nn.Conv2d)]
     if device.type == "cpu" and convs:

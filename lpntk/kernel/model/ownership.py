@@ -40,6 +40,7 @@ def check_rows(
 
     Raises:
         UnexplainedError: if they are not, or the graph cannot be walked twice.
+        RuntimeError: if memory runs out.
     """
     n = len(s)
     e = weights_at_random(n).to(s)

@@ -117,7 +117,11 @@ class KernelFile:
             self.journal.rewrite(self.done)  # as it is cut now: no entry is half overwritten
 
     def _check_finished(self) -> None:
-        """Refuse a finished file that is not what was written."""
+        """Refuse a finished file that is not what was written.
+
+        Raises:
+            ValueError: if nothing tells that it is a kernel, or it is damaged.
+        """
         found = found_identity(self.folder)
         if not found:
             words = f"no {self.folder.name} beside it tells that lpntk wrote it; move it away or give another out"

@@ -23,6 +23,7 @@ def locked(path: Path, what: str, first: bool = True) -> Iterator[None]:
 
     Raises:
         BlockingIOError: at once if another job holds it; the message says who.
+        OSError: if the file cannot be locked, on a disk that knows locks.
     """
     with path.open("a+") as file:
         try:

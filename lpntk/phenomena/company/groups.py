@@ -30,6 +30,9 @@ def targets(kappa: Tensor, y: Tensor) -> Tensor:
     Args:
         kappa: (n, n) symmetric kernel.
         y: (n,) labels, every class 0..k-1 with at least two samples.
+
+    Raises:
+        ValueError: if a class has fewer than two samples.
     """
     chosen = []
     for label in range(int(y.max()) + 1):

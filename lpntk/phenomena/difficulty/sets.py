@@ -51,7 +51,11 @@ class SizeRun:
     unstable: int
 
     def difficulty(self, measure: str = "loss") -> Tensor:
-        """Return the accumulated ``loss`` or ``distance``, (n,)."""
+        """Return the accumulated ``loss`` or ``distance``, (n,).
+
+        Raises:
+            ValueError: if the measure is neither.
+        """
         if measure not in ("loss", "distance"):
             raise ValueError(f"measure must be 'loss' or 'distance'; got {measure!r}")
         return getattr(self, measure)

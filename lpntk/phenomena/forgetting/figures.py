@@ -1,93 +1,158 @@
-"""How does forgetting look? Through training, by sample, and which samples it is that are forgotten."""
+"""How does the prediction look? F1, curves, margins beside predicted losses, the ablation, thirds of a run."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from torch import Tensor
+from sklearn.metrics import precision_recall_curve
 
-from lpntk.data.dataset import Dataset
-from lpntk.phenomena.forgetting.events import Forgetting, events
+from lpntk.phenomena.forgetting.judge import THIRDS, watched
+from lpntk.phenomena.forgetting.predict import PREDICTORS
 from lpntk.phenomena.forgetting.walk import Setting, Track
-from lpntk.report.plots import BLUE, GREEN, ORANGE, PURPLE, VERMILION
+from lpntk.report.panels import dots, legend_above
+from lpntk.report.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
+from lpntk.report.spread import over_seeds
 
-COLORS = (BLUE, ORANGE, VERMILION, GREEN, PURPLE)
+LOOKS = {
+    "kernel": (BLUE, "o"),
+    "kernel-logits": (SKY, "o"),
+    "momentum": (ORANGE, "^"),
+    "step": ("black", "D"),
+    "signs": (GREEN, "s"),
+    "signs-centred": (PURPLE, "P"),
+    "margin": (VERMILION, "v"),
+    "random": (GREY, "x"),
+}
 
 
-def history(tracks: Mapping[Setting, Track], bins: int = 20) -> Figure:
-    """Draw accuracy and events of the followed samples through the updates; solid lines have the whole recipe.
-
-    Args:
-        tracks: of the settings to be shown.
-        bins: groups of updates in which events are counted.
-    """
-    fig, axes = plt.subplots(1, 2, figsize=(8.4, 3.7))
-    lrs = list(dict.fromkeys(setting.lr for setting in tracks))
-    for setting, track in tracks.items():
-        look = {"color": COLORS[lrs.index(setting.lr) % len(COLORS)], "ls": ":" if setting.recipe == "plain" else "-"}
-        correct = track.finished().correct
-        axes[0].plot(correct.float().mean(dim=(0, 2)), **look)
-        share = events(correct).float().mean(dim=(0, 2)).numpy()  # (t,)
-        parts = np.array_split(np.arange(len(share)), min(bins, len(share)))
-        axes[1].plot([p.mean() + 1 for p in parts], [100 * share[p].mean() for p in parts], **look)
-    axes[0].set_ylabel("samples that are correct")
-    axes[0].set_ylim(0, 1.02)
-    axes[1].set_ylabel("% forgotten by an update")
-    axes[1].set_ylim(bottom=0)
-    for ax in axes:
-        ax.set_xlabel("updates")
-    handles = [Line2D([], [], color=COLORS[i % len(COLORS)], lw=2, label=f"lr {lr:g}") for i, lr in enumerate(lrs)]
-    recipes = {s.short: ":" if s.recipe == "plain" else "-" for s in tracks}
-    handles += [Line2D([], [], color="black", ls=style, label=words) for words, style in recipes.items()]
-    fig.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=9)
+def predictors(frame: pd.DataFrame) -> Figure:
+    """Draw F1 of every predictor, a panel for each setting: a dot for each run, a bar at the mean."""
+    groups = list(frame.groupby("setting", sort=False))
+    columns = min(2, len(groups))
+    rows = -(-len(groups) // columns)
+    fig, axes = plt.subplots(rows, columns, figsize=(4.6 * columns, 0.27 * len(PREDICTORS) * rows + 0.9), squeeze=False,
+                             sharey=True, sharex=True)  # fmt: skip
+    for ax in axes.flat[len(groups) :]:
+        ax.axis("off")
+    for ax, (setting, runs) in zip(axes.flat, groups, strict=False):
+        for i, name in enumerate(PREDICTORS):
+            values = runs.loc[runs["predictor"] == name, "f1"]
+            dots(ax, values, i, color=LOOKS.get(name, (GREY,))[0], clip_on=False)
+        ax.set(title=f"{setting}: {_events(runs)} events", xlim=(0, 1), xlabel="F1, pooled over the steps of a run")
+        ax.grid(axis="y", lw=0.3)
+        ax.tick_params(labelbottom=True)
+    axes[0, 0].set_yticks(range(len(PREDICTORS)), list(PREDICTORS.values()))
+    axes[0, 0].invert_yaxis()
     return fig
 
 
-def counts(told: Mapping[str, Tensor], most: int = 6) -> Figure:
-    """Draw which share of samples has how many events, for each way to count them; means over runs.
+def curves(tracks: Mapping[Setting, Track], frame: pd.DataFrame, shown: Sequence[str]) -> Figure:
+    """Draw precision against recall over all thresholds, all runs of a setting pooled, a panel for each.
 
-    Args:
-        told: name of a way to count -> (runs, n) counts.
-        most: events of the last bar, which holds all above too.
+    On the steps after the burn-in, as everything that is judged; the frame tells the mean of the runs' AP.
     """
-    fig, ax = plt.subplots(figsize=(5.6, 3.6))
-    width = 0.8 / len(told)
-    for i, (name, values) in enumerate(told.items()):
-        share = np.bincount(values.flatten().clamp_max(most).numpy(), minlength=most + 1) / values.numel()
-        ax.bar(np.arange(most + 1) + (i - (len(told) - 1) / 2) * width, share, width, color=COLORS[i], label=name)
-    ax.set_xticks(range(most + 1), [*map(str, range(most)), f"{most}+"])
-    ax.set_xlabel("forgetting events of a sample")
-    ax.set_ylabel("share of samples")
-    ax.legend()
+    fig, axes = plt.subplots(1, len(tracks), figsize=(4.4 * len(tracks), 4.2), squeeze=False, sharey=True)
+    ap = over_seeds(frame, ["setting", "predictor"], ["ap"])[0]["ap"]
+    for ax, (setting, track) in zip(axes.flat, tracks.items(), strict=True):
+        judged, happened = _judged(track)
+        for name in shown if happened.any() else ():
+            precision, recall, _ = precision_recall_curve(happened, track.scores[name].numpy()[judged])
+            ax.step(recall, precision, where="post", color=LOOKS[name][0], lw=1.6, clip_on=False,
+                    ls="--" if name == "step" else "-",
+                    label=f"{PREDICTORS[name]}: {ap[setting.words, name]:.2f}")  # fmt: skip
+        base = happened.mean() if len(happened) else math.nan
+        ax.axhline(base, color=GREY, ls=":", label=f"base rate: {base:.4f}")
+        ax.set(title=f"{setting.words}: {happened.sum()} events", xlabel="recall", xlim=(0, 1), ylim=(0, 1.02))
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), title="mean AP of the runs", fontsize=9)
+    axes[0, 0].set_ylabel("precision")
     return fig
 
 
-def gallery(data: Dataset, x: Tensor, y: Tensor, told: Forgetting, count: int = 10) -> Figure:
-    """Draw the most forgotten samples above those learned first and never forgotten, means over runs.
+def margins(tracks: Mapping[Setting, Track], predictor: str = "kernel-logits", others: int = 4000) -> Figure:
+    """Draw the predicted loss of margin against the margin: an event is predicted on or above the diagonal.
+
+    The steps after the burn-in.
 
     Args:
-        data: for pixels and names.
-        x: (n, ...) the samples followed.
-        y: (n,) labels.
-        told: of runs, (runs, n).
-        count: samples in each row.
+        tracks: a panel for each setting.
+        predictor: on logits.
+        others: of the samples without an event, evenly chosen, about so many are drawn; events are drawn all.
     """
-    often = told.counts.float().mean(dim=0)  # (n,)
-    kept, first = told.never_forgotten.float().mean(dim=0), told.first_learned.float().mean(dim=0)
-    easiest = np.lexsort((first.numpy(), -kept.numpy()))  # by the share of runs that keep it, then by the update
-    rows = {
-        "most often forgotten: label, events per run": (often.argsort(descending=True), often),
-        "never forgotten, learned first: label, update": (easiest, first),
-    }
-    images = data.pixels(x)
-    grey = images.shape[-1] == 1
-    fig = plt.figure(figsize=(0.85 * count, 3.1))
-    for part, (words, (order, value)) in zip(fig.subfigures(2, 1), rows.items(), strict=True):
-        part.suptitle(words, fontsize=10)
-        for ax, i in zip(part.subplots(1, count), order[:count].tolist(), strict=True):
-            ax.imshow(images[i].squeeze(-1) if grey else images[i], cmap="gray_r" if grey else None, vmin=0, vmax=1)
-            ax.set_title(f"{data.classes[int(y[i])]}: {float(value[i]):.1f}", fontsize=9)
-            ax.axis("off")
+    fig, axes = plt.subplots(1, len(tracks), figsize=(4.4 * len(tracks), 4.0), squeeze=False, sharex=True, sharey=True)
+    small = 10.0 ** math.floor(math.log10(max(setting.lr for setting in tracks)))  # logarithmic beyond
+    for ax, (setting, track) in zip(axes.flat, tracks.items(), strict=True):
+        judged, happened = _judged(track)
+        x = track.before.numpy()[judged]
+        y = x + track.scores[predictor].numpy()[judged]  # before minus predicted margin after
+        calm = np.flatnonzero(~happened)
+        calm = calm[:: max(1, len(calm) // others)]
+        ax.scatter(x[calm], y[calm], s=5, color=GREY, alpha=0.35, lw=0, rasterized=True, label="kept")
+        ax.scatter(x[happened], y[happened], s=9, color=VERMILION, lw=0, rasterized=True, label="forgotten")
+        line = np.linspace(0, x.max(initial=small), 1000)
+        ax.plot(line, line, color="black", lw=0.8, label="predicted loss = margin")
+        ax.set_xscale("symlog", linthresh=small)
+        ax.set_yscale("symlog", linthresh=small)
+        ax.set(title=f"{setting.words}: {happened.sum()} events", xlabel="margin before the update, logits")
+    axes[0, 0].set_ylabel("loss of margin predicted by the kernel, logits")
+    legend_above(fig, axes[0, 0], markerscale=2)
     return fig
+
+
+def ablation(frame: pd.DataFrame, shown: Sequence[str]) -> Figure:
+    """Draw F1 against what is added to the real update: mean of the runs, bars one sd; events below the names."""
+    fig, ax = plt.subplots(figsize=(7.0, 4.0))
+    mean, sd = (table["f1"].unstack(sort=False) for table in over_seeds(frame, ["setting", "predictor"], ["f1"]))
+    for name, place in _beside(shown, 0.13):
+        _markers(ax, name, place, mean[name], sd[name], ms=7, capsize=3)
+    groups = frame.groupby("setting", sort=False)
+    names = [f"{runs['recipe'].iloc[0]}\n{_events(runs)} events".replace("+ ", "+\n") for _, runs in groups]
+    ax.set_xticks(range(len(names)), names)
+    ax.set(ylim=(0, 1.05), ylabel="F1, pooled over the steps of a run")
+    legend_above(fig, ax, ncols=3)
+    return fig
+
+
+def thirds(told: pd.DataFrame) -> Figure:
+    """Draw F1 early, in the middle and late in training, all runs pooled, bars a 95 % bootstrap interval over runs.
+
+    A panel for each setting of ``tables.thirds``; below each third its number of events.
+    """
+    shown = told["predictor"].unique()
+    groups = told.groupby("setting", sort=False)
+    fig, axes = plt.subplots(1, len(groups), figsize=(3.3 * len(groups), 3.6), squeeze=False, sharey=True)
+    for ax, (setting, rows) in zip(axes.flat, groups, strict=True):
+        for name, place in _beside(shown, 0.09):
+            one = rows[rows["predictor"] == name]
+            _markers(ax, name, place, one["f1"], [one["f1"] - one["low"], one["high"] - one["f1"]], "-", lw=1, ms=6,
+                     capsize=2)  # fmt: skip
+        ax.set_xticks(range(len(THIRDS)), [f"{t}\n{n}" for t, n in zip(one["third"], one["events"], strict=True)])
+        ax.set(title=setting, xlabel="third of the run, and its events", ylim=(0, 1.05))
+    axes[0, 0].set_ylabel("F1")
+    legend_above(fig, axes[0, 0])
+    return fig
+
+
+def _beside(shown: Sequence[str], apart: float) -> list[tuple[str, float]]:
+    """Return each predictor and how far from the middle its markers stand."""
+    return [(name, (j - (len(shown) - 1) / 2) * apart) for j, name in enumerate(shown)]
+
+
+def _markers(ax: Axes, name: str, place: float, f1: pd.Series, bars: object, line: str = "", **look: object) -> None:
+    color, marker = LOOKS[name]
+    ax.errorbar(np.arange(len(f1)) + place, f1, yerr=bars, fmt=marker + line, color=color, label=PREDICTORS[name],
+                **look)  # fmt: skip
+
+
+def _judged(track: Track) -> tuple[np.ndarray, np.ndarray]:
+    """Return which samples are judged, (m, t, b) bool, and of these, of all runs, which are forgotten."""
+    at_risk, events, after_burn_in = watched(track)
+    judged = at_risk & after_burn_in
+    return judged, events[judged]
+
+
+def _events(runs: pd.DataFrame) -> int:
+    return int(runs.loc[runs["predictor"] == "kernel", "events"].sum())

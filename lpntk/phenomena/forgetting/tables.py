@@ -1,164 +1,136 @@
-"""What may a page quote of the predictions? Means and spreads over runs, as numbers and as rows of tables."""
+"""What does a page say of forgetting? Rows of its tables, the numbers that it quotes, and sentences of its verdict."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
-from lpntk.phenomena.forgetting.judge.compare import Comparison, compare
-from lpntk.phenomena.forgetting.judge.metrics import spread
-from lpntk.phenomena.forgetting.judge.summary import MEASURES, Judged
+from lpntk.phenomena.forgetting.judge import COUNTS, THIRDS, rates
 from lpntk.phenomena.forgetting.predict import PREDICTORS
 from lpntk.phenomena.forgetting.walk import Setting
+from lpntk.report.spread import over_seeds, words_of_runs
 
 MAIN = ("kernel", "momentum", "step", "signs", "signs-centred", "margin")
 
 
-def numbers(judged: Judged) -> dict[str, object]:
-    """Return what a page may quote of a setting, under dotted keys; what is left out stands in its tables."""
-    told: dict[str, object] = {
-        "events": int(judged.total.sum()),
-        "burn_in_events": int(judged.skipped.sum()),
-        "runs_with_events": int((judged.total > 0).sum()),
-        "base_rate": float(judged.total.sum() / max(1, judged.at_risk.sum())),
-        "quiet_steps": spread(judged.quiet)[0],
-        "diverged": judged.diverged,
-    }
-    told |= {f"{name}.f1": spread(values["f1"])[0] for name, values in judged.values.items()}
-    told |= {f"{name}.predictions": judged.predictions(name) for name in ("kernel", "kappa", "margin")}
-    for name in ("kernel", "kernel-logits", "momentum", "step", "signs", "signs-centred", "margin"):
-        told |= {
-            f"{name}.f1_sd": spread(judged.values[name]["f1"])[1],
-            f"{name}.ap": spread(judged.values[name]["ap"])[0],
-        }
-    for name in ("kernel", "kappa", "margin"):
-        told |= {f"{name}.{m}": spread(judged.values[name][m])[0] for m in MEASURES if m not in ("f1", "ap")}
-    for name in ("kernel-logits", "momentum", "step"):
-        told[f"{name}.correlation"] = spread(judged.correlation[name])[0]
-        told[f"{name}.size"] = spread(judged.size[name])[0]
-    return told
+def of(frame: pd.DataFrame, *settings: Setting) -> pd.DataFrame:
+    """Return the rows of some settings, in their order."""
+    return pd.concat([frame[frame["setting"] == setting.words] for setting in settings])
 
 
-def rate_numbers(
-    judged: Mapping[Setting, Judged], compared: Mapping[Setting, Mapping[str, Comparison]]
-) -> dict[str, str]:
-    """Return ``f1_numbers`` and the verdicts of some settings, each as one list in words."""
-    names = {"verdicts": "margin", "hindsight": "hindsight"}
-    told = {key: ", ".join(compared[setting][name].verdict for setting in judged) for key, name in names.items()}
-    return told | f1_numbers(judged, ("kernel", "momentum", "step", "margin"))
+def f1(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return F1 in words, (settings, predictors)."""
+    text = words_of_runs(frame, ["setting", "predictor"], ["f1"], "{:.2f}")["f1"].unstack()
+    return text.loc[frame["setting"].unique(), list(PREDICTORS)]
 
 
-def f1_numbers(judged: Mapping[Setting, Judged], shown: Sequence[str]) -> dict[str, str]:
-    """Return learning rates, events (with those of the burn-in) and F1 of some settings, each as one list in words."""
-    told = {
-        "lr": [f"{setting.lr:g}" for setting in judged],
-        "events": [str(int(one.total.sum())) for one in judged.values()],
-        "burn_in_events": [str(int(one.skipped.sum())) for one in judged.values()],
-    }
-    told |= {name: [text(one.values[name]["f1"]) for one in judged.values()] for name in shown}
-    return {key: ", ".join(words) for key, words in told.items()}
+def events(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return per setting, over its runs: sums of ``events``, ``skipped`` and ``at_risk``, mean of ``quiet``."""
+    groups = frame[frame["predictor"] == "kernel"].groupby("setting", sort=False)  # those of any other are the same
+    return groups[["events", "skipped", "at_risk"]].sum().astype(int).join(groups["quiet"].mean())
 
 
-def comparisons(judged: Judged) -> dict[str, Comparison]:
-    """Return the comparisons shown: the paper's predictor against the margin, the true step against the kernel."""
-    return {
-        "margin": compare(judged, "kernel", "margin"),
-        "hindsight": compare(judged, "kernel", "margin", against="best_f1"),
-        "ap": compare(judged, "kernel", "margin", "ap"),
-        "cost": compare(judged, "step", "kernel-logits"),
-    }
+def overview(frame: pd.DataFrame, compared: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per setting: events, F1 of the main predictors, and verdicts on the paper's one."""
+    heads = {"events": "events", "skipped": "in the burn-in", "at_risk": "of"}
+    verdicts = {"margin": "kernel against margin", "hindsight": "against its hindsight", "ap": "by AP"}
+    told = events(frame)[list(heads)].rename(columns=heads).join(f1(frame)[list(MAIN)].rename(columns=PREDICTORS))
+    return told.join(compared["verdict"].unstack()[list(verdicts)].rename(columns=verdicts)).reset_index()
 
 
-def comparison_numbers(told: Mapping[str, Comparison]) -> dict[str, object]:
-    """Return the verdicts of ``comparisons`` and what they rest on."""
-    margin = {f"margin.{key}": getattr(told["margin"], key) for key in ("wins", "runs", "difference", "p")}
-    return {f"{name}.verdict": comparison.verdict for name, comparison in told.items()} | margin
-
-
-def verdict_line(setting: Setting, judged: Judged, told: Mapping[str, Comparison]) -> str:
-    """Return one line of Markdown: the paper's predictor against the fitted margin at one setting."""
-    f1 = {name: text(judged.values[name]["f1"]) for name in ("kernel", "margin")}
-    return (
-        f"- {setting.words}: F1 of the kernel {f1['kernel']}, of the fitted margin {f1['margin']} "
-        f"({int(judged.total.sum())} events, higher in {told['margin'].wins} of {told['margin'].runs} runs, "
-        f"$p$ = {told['margin'].p:.2g}): **{told['margin'].verdict}**; against the margin's best threshold in "
-        f"hindsight: {told['hindsight'].verdict}"
-    )
-
-
-def text(values: np.ndarray) -> str:
-    """Return ``mean ± sd`` of what is defined; how many runs that are, if not all."""
-    mean, sd, defined = spread(values)
-    if not defined:
-        return "undefined"
-    words = f"{mean:.2f}" + (f" ± {sd:.2f}" if math.isfinite(sd) else "")
-    return words if defined == len(values) else f"{words} ({defined} runs)"
-
-
-def predictor_rows(judged: Judged) -> list[dict[str, str]]:
-    """Return one row per predictor of one setting."""
+def predictors(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per predictor of one setting: every measure."""
     heads = {"precision": "precision", "recall": "recall", "f1": "F1", "best_f1": "F1 in hindsight", "ap": "AP",
              "step_precision": "step-averaged precision", "step_recall": "step-averaged recall"}  # fmt: skip
-    return [
-        {
-            "predictor": words,
-            "events": f"{judged.total.sum()}",
-            **{head: text(judged.values[name][m]) for m, head in heads.items()},
-        }
-        for name, words in PREDICTORS.items()
-    ]
+    told = words_of_runs(frame, ["predictor"], list(heads), "{:.2f}").rename(columns=heads, index=PREDICTORS)
+    told.insert(0, "events", int(events(frame)["events"].iloc[0]))
+    return told.reset_index()
 
 
-def overview_rows(
-    judged: Mapping[Setting, Judged], compared: Mapping[Setting, Mapping[str, Comparison]]
-) -> list[dict[str, object]]:
-    """Return one row per setting: events, F1 of the main predictors, and the verdicts of ``comparisons``."""
-    against = {"kernel against margin": "margin", "against its hindsight": "hindsight", "by AP": "ap"}
-    return [
-        {
-            "setting": setting.words,
-            "events": int(told.total.sum()),
-            "in the burn-in": int(told.skipped.sum()),
-            "of": int(told.at_risk.sum()),
-            **{PREDICTORS[n]: text(told.values[n]["f1"]) for n in MAIN},
-            **{words: compared[setting][name].verdict for words, name in against.items()},
-        }
-        for setting, told in judged.items()
-    ]
+def parts(frame: pd.DataFrame, compared: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per setting: what the kernel sees of the true change of the margin, and what that costs."""
+    heads = {
+        ("correlation", "kernel-logits"): "correlation: kernel",
+        ("correlation", "momentum"): "correlation: kernel + momentum",
+        ("correlation", "step"): "correlation: true step",
+        ("size", "kernel-logits"): "size: kernel",
+    }
+    text = words_of_runs(frame, ["setting", "predictor"], ["correlation", "size"], "{:.2f}").unstack(sort=False)
+    told, cost = text[list(heads)].set_axis(list(heads.values()), axis=1), compared.xs("cost", level="comparison")
+    told.insert(0, "real update", frame.groupby("setting")["recipe"].first())
+    return told.assign(**{
+        "F1 lost by the kernel": cost["difference"].map("{:.2f}".format),
+        "true step against kernel": cost["verdict"],
+    })  # fmt: skip
 
 
-def part_rows(
-    judged: Mapping[Setting, Judged], compared: Mapping[Setting, Mapping[str, Comparison]]
-) -> list[dict[str, object]]:
-    """Return one row per setting: what the kernel sees of the true change of the margin, and what that costs."""
+def conventions(frame: pd.DataFrame, shown: Sequence[str]) -> pd.DataFrame:
+    """Return a row per setting and predictor: precision and recall, pooled and averaged over steps."""
+    heads = {"precision": "precision, pooled", "step_precision": "precision, step-averaged",
+             "recall": "recall, pooled", "step_recall": "recall, step-averaged"}  # fmt: skip
+    kept, shared = frame[frame["predictor"].isin(shown)], events(frame)
+    told = words_of_runs(kept, ["setting", "predictor"], list(heads), "{:.2f}").rename(columns=heads)
+    told.insert(0, "predictions", predictions(kept).map("{:.0f}".format))
+    shared = pd.DataFrame({"steps without events": shared["quiet"].map("{:.0%}".format), "events": shared["events"]})
+    return shared.join(told.rename(index=PREDICTORS, level="predictor")).reset_index()
+
+
+def predictions(frame: pd.DataFrame) -> pd.Series:
+    """Return how often each predictor predicted an event, over all runs of a setting; by setting and predictor."""
+    return frame.groupby(["setting", "predictor"], sort=False)[["hits", "false"]].sum().sum(axis=1)
+
+
+def thirds(frame: pd.DataFrame, shown: Sequence[str], *, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """Return F1 by thirds of a run, of the counts of all runs: one run has too few events in a third.
+
+    Args:
+        frame: of ``judge``.
+        shown: predictors.
+        draws: resamplings of the runs.
+        seed: of these.
+
+    Returns:
+        A row per setting, third and predictor: ``events``, ``f1``, and ``low`` and ``high``, the ends of its 95 %
+        bootstrap interval over runs.
+    """
     rows = []
-    for setting, told in judged.items():
-        row: dict[str, object] = {"real update": setting.short}
-        for name, words in (("kernel-logits", "kernel"), ("momentum", "kernel + momentum"), ("step", "true step")):
-            row[f"correlation: {words}"] = text(told.correlation[name])
-        row["size: kernel"] = text(told.size["kernel-logits"])
-        cost = compared[setting]["cost"]
-        rows.append(
-            {**row, "F1 lost by the kernel": f"{cost.difference:.2f}", "true step against kernel": cost.verdict}
+    kept = frame[frame["predictor"].isin(shown)]
+    for (setting, name), runs in kept.groupby(["setting", "predictor"], sort=False):
+        runs = runs[~runs["diverged"]]
+        drawn = np.random.default_rng(seed).integers(max(1, len(runs)), size=(draws, len(runs)))
+        for third in THIRDS:
+            counts = runs[[f"{kind}_{third}" for kind in COUNTS]].to_numpy()  # (runs, 3)
+            again = rates(*counts[drawn].sum(axis=1).T)["f1"]
+            low, high = np.nanquantile(again, [0.025, 0.975]) if np.isfinite(again).any() else (np.nan, np.nan)
+            whole = counts.sum(axis=0)
+            row = {"setting": setting, "third": third, "predictor": name, "events": round(whole[:2].sum())}
+            rows.append(row | {"f1": float(rates(*whole)["f1"]), "low": low, "high": high})
+    return pd.DataFrame(rows)
+
+
+def numbers(frame: pd.DataFrame, keys: Sequence[str]) -> dict[str, float]:
+    """Return what a page quotes of one setting: its events, and means and spreads over runs.
+
+    Args:
+        frame: of ``judge``, the rows of the setting.
+        keys: such as ``kernel.f1`` for a mean of a predictor, ``kernel.f1_sd`` for its standard deviation.
+    """
+    split = [key.removesuffix("_sd").split(".") for key in keys]
+    mean, sd = over_seeds(frame, ["predictor"], list({column for _, column in split}))
+    tables = [sd if key.endswith("_sd") else mean for key in keys]
+    told = {key: float(t.loc[name, c]) for key, t, (name, c) in zip(keys, tables, split, strict=True)}
+    return {"events": int(events(frame)["events"].iloc[0])} | told
+
+
+def sentences(frame: pd.DataFrame, compared: pd.DataFrame) -> str:
+    """Return a list in Markdown, a line per setting: the paper's predictor against the fitted margin."""
+    lines = []
+    for setting, text in f1(frame).iterrows():
+        told = compared.loc[(setting, "margin")]
+        lines.append(
+            f"- {setting}: F1 of the kernel {text['kernel']}, of the fitted margin {text['margin']} "
+            f"({told['events']} events, higher in {told['wins']} of {told['runs']} runs, $p$ = {told['p']:.2g}): "
+            f"**{told['verdict']}**; against the margin's best threshold in hindsight: "
+            f"{compared.loc[(setting, 'hindsight'), 'verdict']}"
         )
-    return rows
-
-
-def convention_rows(judged: Mapping[Setting, Judged], shown: Sequence[str]) -> list[dict[str, str]]:
-    """Return one row per setting and predictor: precision and recall, pooled and averaged over steps."""
-    return [
-        {
-            "setting": setting.words,
-            "steps without events": f"{spread(told.quiet)[0]:.0%}",
-            "events": f"{told.total.sum()}",
-            "predictor": PREDICTORS[name],
-            "predictions": f"{told.predictions(name):.0f}",
-            **{
-                f"{measure}, {words}": text(told.values[name][prefix + measure])
-                for measure in ("precision", "recall")
-                for words, prefix in (("pooled", ""), ("step-averaged", "step_"))
-            },
-        }
-        for setting, told in judged.items()
-        for name in shown
-    ]
+    return "\n".join(lines)

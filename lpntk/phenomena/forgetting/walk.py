@@ -36,13 +36,8 @@ class Setting:
 
     @property
     def key(self) -> str:
-        """Its name in ``numbers.json``, the learning rate told."""
-        return f"{self.part}-lr{self.lr:g}".replace(".", "_")
-
-    @property
-    def part(self) -> str:
-        """Its name in ``numbers.json`` where the learning rate is understood."""
-        return self.recipe.replace(" ", "_")
+        """Its name in ``numbers.json``."""
+        return f"{self.recipe}-lr{self.lr:g}".replace(".", "_").replace(" ", "_")
 
     @property
     def short(self) -> str:
@@ -105,14 +100,9 @@ def draw_batches(n: int, batch_size: int, steps: int, seed: int) -> Tensor:
 
 @exact
 def walk(
-    models: Sequence[nn.Module],
-    x: Tensor,
-    y: Tensor,
-    batches: Tensor,
-    followed: int,
-    setting: Setting,
+    models: Sequence[nn.Module], x: Tensor, y: Tensor, batches: Tensor, followed: int, setting: Setting,
     seeds: Sequence[int] | None = None,
-) -> Track:
+) -> Track:  # fmt: skip
     """Train m networks, each on its batches, and predict every update before it is made.
 
     Args:

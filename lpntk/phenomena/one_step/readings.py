@@ -4,7 +4,6 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,8 +20,6 @@ from lpntk.phenomena.one_step.step import (
     softmax_velocity,
 )
 
-FITTED = 0.1  # relative error up to which a learning rate counts as small
-ROUNDING = 100 * torch.finfo(torch.float64).eps  # error down to which one is told from rounding
 UNREADABLE = 1e-10  # norm of a change of all probabilities below which rounding could turn it
 
 
@@ -41,8 +38,7 @@ def readings(model: nn.Module, x: Tensor, y: Tensor, x_test: Tensor, y_test: Ten
 
     Returns:
         For each force, in the order of ``FORCES``, (forces,): ``cosine`` of the predicted with the true change of all
-        m K probabilities; Spearman's correlation over test samples of the change of log q_y (``rank``) and of its
-        log-odds (``rank_odds``); ``agree``, the share of samples whose q_y moves the way predicted.
+        m K probabilities, and Spearman's correlation over test samples of the change of log q_y, ``rank``.
 
         Numbers of the step: ``relative``, the norm of what equation 1 misses over that of the true change;
         ``relative_logits``, the same if the softmax is not linearised; ``common``, the norm of what the mean of the
@@ -56,16 +52,13 @@ def readings(model: nn.Module, x: Tensor, y: Tensor, x_test: Tensor, y_test: Ten
     v = logit_velocity(model, x, y, pushes, x_test)  # (forces, m, k)
     q = z.softmax(dim=1)
     change, told = z_step.softmax(dim=1) - q, softmax_velocity(q, v)
-    odds, odds_step = log_odds(z, y_test), log_odds(z_step, y_test)
-    own, own_told = F.logsigmoid(odds_step) - F.logsigmoid(odds), likelihood_velocity(q, v, y_test)
+    own = F.logsigmoid(log_odds(z_step, y_test)) - F.logsigmoid(log_odds(z, y_test))  # of log q_y
     norm, norms = change.norm(), torch.linalg.vector_norm(told, dim=(1, 2))
     of = dict(zip(FORCES, range(len(FORCES)), strict=True))
     error, centred = pushes[of["error"]], pushes[of["centred"]]
     found = {
         "cosine": (told * change).sum(dim=(1, 2)) / (norms * norm),
-        "rank": rank_correlations(own_told, own),
-        "rank_odds": rank_correlations(own_told / (-odds).sigmoid(), odds_step - odds),
-        "agree": (own_told.sign() == own.sign()).double().mean(dim=1),
+        "rank": rank_correlations(likelihood_velocity(q, v, y_test), own),
         "relative": (lr * told[of["error"]] - change).norm() / norm,
         "relative_logits": ((z + lr * v[of["error"]]).softmax(dim=1) - q - change).norm() / norm,
         "common": (k - 2) / k * norms[of["ones"]] / norms[of["centred"]],  # s = centred - (k - 2) / k ones
@@ -100,7 +93,7 @@ def errors(model: nn.Module, x: Tensor, y: Tensor, x_test: Tensor, lrs: Sequence
         ``logits``, the mean norm if the softmax is not linearised; ``change``, that of the true change; ``float32``,
         that of the error if all is computed in single precision; ``kinked``, the share of samples that met a kink. And
         ``smooth``, (lrs - 1,): the slope of the error between neighbouring learning rates over samples without a kink,
-        see ``one_step_kinks.local_slopes``.
+        see ``kinks.local_slopes``.
     """
     found, rates = changes(model, x, y, x_test, lrs), torch.tensor(lrs, dtype=torch.float64, device=x.device)
     single = changes(copy.deepcopy(model).float(), x.float(), y, x_test.float(), lrs)
@@ -152,21 +145,3 @@ def changes(model: nn.Module, x: Tensor, y: Tensor, x_test: Tensor, lrs: Sequenc
         true.append(z_step.softmax(dim=1) - q)
         kinked.append(switched(before, after, len(x_test)))
     return Changes(softmax_velocity(q, v), bent, torch.stack(true), torch.stack(kinked))
-
-
-def small_enough(error: Tensor, change: Tensor) -> Tensor:
-    """Return which points are fitted: an error below a tenth of the change, and above what rounding could make."""
-    return (error < FITTED * change) & (error > ROUNDING)
-
-
-def slope(lrs: Tensor, error: Tensor, fitted: Tensor) -> float:
-    """Return the least-squares slope of log error against log learning rate; NaN with fewer than three points.
-
-    Args:
-        lrs: (l,) learning rates.
-        error: (l,) errors.
-        fitted: (l,) bool, which points are used.
-    """
-    if int(fitted.sum()) < 3:
-        return float("nan")
-    return float(np.polyfit(lrs[fitted].log().numpy(), error[fitted].log().numpy(), 1)[0])

@@ -1,13 +1,14 @@
 """Does equation 1 hold along whole trainings? Networks kept at some epochs, and the steps they are asked about.
 
-Training is plain SGD, so that a step on a batch is the step that training would make next. The steps are made in
-float64, on training samples of their own for each seed and the same at every epoch.
+Training is plain SGD, so a step on a batch is one that training could make next. Each seed has steps of its own.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +20,7 @@ from lpntk.learn.models import build
 from lpntk.learn.training import accuracy, train
 from lpntk.machine.device import resolve_device
 from lpntk.phenomena.one_step.readings import changes, errors, readings
+from lpntk.phenomena.one_step.step import FORCES
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ class Kind:
         """Its name for readers."""
         return "one sample" if self.size == 1 else f"batch of {self.size}"
 
+    @property
+    def forces(self) -> list[str]:
+        """The forces that differ for this kind: for a single sample ``even`` only rescales ``centred``."""
+        return [force for force in FORCES if force != "even" or self.size > 1]
+
 
 @dataclass(frozen=True)
 class Study:
@@ -45,8 +52,7 @@ class Study:
         n_test: how many of them are followed, at most.
         cache: keeps checkpoints and measurements.
         device: where it runs.
-        training: what ``train`` is told: epochs, lr, batch_size, ...; ``checkpoints`` are the epochs
-            asked about.
+        training: what ``train`` is told: epochs, lr, batch_size, ...; ``checkpoints`` are the epochs asked about.
     """
 
     network: Network
@@ -55,16 +61,6 @@ class Study:
     cache: Cache
     device: str
     training: dict[str, object]
-
-    @property
-    def epochs(self) -> list[int]:
-        """The epochs asked about."""
-        return list(self.training["checkpoints"])
-
-    @property
-    def followed(self) -> int:
-        """How many test samples are followed."""
-        return min(self.n_test, len(self.data.y_test))
 
     def states(self, seed: int) -> dict[str, Tensor]:
         """Train with this seed for initialisation and order.
@@ -86,71 +82,119 @@ class Study:
                 kept |= {f"{epoch}/state/{name}": value.cpu() for name, value in state.items()}
             return kept
 
-        return self._kept("one-step-network", make, seed=seed)
+        return self.kept("one-step-network", (), make, seed=seed)
 
-    def model(self, seed: int, epoch: int) -> nn.Module:
-        """Return the network of a seed at an epoch, in evaluation mode and float64."""
-        head = f"{epoch}/state/"
-        state = {k.removeprefix(head): v for k, v in self.states(seed).items() if k.startswith(head)}
-        model = self.network(seed)
-        model.load_state_dict(state)
-        return model.eval().to(resolve_device(self.device), torch.float64)
+    def learned(self, seeds: Sequence[int]) -> list[int]:
+        """Return the seeds whose network did not diverge.
 
-    def test_samples(self, seed: int) -> tuple[Tensor, Tensor]:
-        """Return the test samples (m, ...) and labels (m,) that a seed follows."""
-        rows = self._drawn(self.data.y_test, seed, self.n_test)
-        return self._placed(self.data.x_test[rows], self.data.y_test[rows])
+        Raises:
+            FloatingPointError: if there is none.
+        """
+        found = [seed for seed in seeds if not self.states(seed)["diverged"]]
+        if not found:
+            raise FloatingPointError(f"all {len(seeds)} networks diverged; lower lr, now {self.training['lr']}")
+        return found
 
-    def batches(self, seed: int, size: int, count: int) -> list[tuple[Tensor, Tensor]]:
-        """Return the training samples (size, ...) and labels of ``count`` steps."""
-        drawn = [self._drawn(self.data.y_train, [seed, step], size) for step in range(count)]
-        return [self._placed(self.data.x_train[rows], self.data.y_train[rows]) for rows in drawn]
+    def measured(self, measure: Callable, seed: int, epoch: int, size: int, count: int) -> dict[str, Tensor]:
+        """Return what ``measure`` gives for ``count`` steps, see ``each_step``."""
+        model = restored(self.network(seed), self.states(seed), epoch).to(resolve_device(self.device))
+        return each_step(measure, model, self.data, seed=seed, size=size, count=count, n_test=self.n_test)
 
-    def measured(self, seed: int, epoch: int, kind: Kind, count: int) -> dict[str, Tensor]:
-        """Return the ``readings`` of ``count`` steps, one after the other along the first axis: (count, ...)."""
-
-        def make() -> dict[str, Tensor]:
-            model, test = self.model(seed, epoch), self.test_samples(seed)
-            return stacked(readings(model, x, y, *test, kind.lr) for x, y in self.batches(seed, kind.size, count))
-
-        return self._kept("one-step", make, seed=seed, epoch=epoch, kind=asdict(kind), count=count)
-
-    def swept(self, seed: int, epoch: int, lrs: Sequence[float], count: int) -> dict[str, Tensor]:
-        """Return the ``errors`` of ``count`` single-sample steps for several learning rates: (count, lrs)."""
-
-        def make() -> dict[str, Tensor]:
-            model, (x_test, _) = self.model(seed, epoch), self.test_samples(seed)
-            return stacked(errors(model, x, y, x_test, lrs) for x, y in self.batches(seed, 1, count))
-
-        return self._kept("one-step-sweep", make, seed=seed, epoch=epoch, lrs=list(lrs), count=count)
-
-    def shown(self, seed: int, epoch: int, kind: Kind) -> tuple[Tensor, Tensor]:
-        """Return the change (m, k) of the probabilities by the first of a seed's steps: as predicted, and true."""
-        ((x, y),) = self.batches(seed, kind.size, 1)
-        found = changes(self.model(seed, epoch), x, y, self.test_samples(seed)[0], [kind.lr])
-        return kind.lr * found.rate.cpu(), found.true[0].cpu()
-
-    def _kept(self, name: str, make: Callable[[], dict[str, Tensor]], **decides: object) -> dict[str, Tensor]:
-        by = [Study, build]
-        if name == "one-step-network":  # what is measured may change without a new training
-            by = [train, build]
-        else:
-            decides["n_test"] = self.n_test
+    def kept(self, name: str, by: Sequence[Callable], make: Callable, **decides: object) -> dict[str, Tensor]:
+        """Keep what is decided by the training, by these functions and by these values."""
         data = [self.data.digest, self.data.mean, self.data.std]
-        key = computed_key(*by, device=self.device, network=asdict(self.network), data=data,
+        key = computed_key(*by, train, build, device=self.device, network=asdict(self.network), data=data,
                            training=self.training, **decides)  # fmt: skip
         return self.cache.artefact(name, key, make)
 
-    def _drawn(self, y: Tensor, seed: int | list[int], count: int) -> Tensor:
-        """Return the rows of ``count`` different samples, all if there are fewer."""
-        return torch.from_numpy(np.random.default_rng(seed).permutation(len(y))[:count])
 
-    def _placed(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        on = resolve_device(self.device)
-        return x.to(on, torch.float64), y.to(on)
+def restored(model: nn.Module, states: dict[str, Tensor], epoch: int) -> nn.Module:
+    """Return a network as it was at an epoch, in evaluation mode and float64."""
+    head = f"{epoch}/state/"
+    model.load_state_dict({name.removeprefix(head): v for name, v in states.items() if name.startswith(head)})
+    return model.eval().double()
 
 
-def stacked(rows: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Return dictionaries of tensors as one, stacked along a new first axis, on the CPU."""
-    rows = list(rows)
+def each_step(
+    measure: Callable, model: nn.Module, data: Dataset, *, seed: int, size: int, count: int, n_test: int
+) -> dict[str, Tensor]:
+    """Measure the steps of a seed, with the test samples that the seed follows.
+
+    Args:
+        measure: of the network, the samples (size, ...) and labels of a step, and the test samples and labels.
+        model: in float64.
+        data: the steps are made on its training samples, drawn without repetition.
+        seed: of the draws.
+        size: samples of a step.
+        count: steps.
+        n_test: test samples, at most.
+
+    Returns:
+        What was measured, one step after the other along the first axis, on the CPU.
+    """
+    on = next(model.parameters()).device
+    drawn = lambda y, of, most: torch.from_numpy(np.random.default_rng(of).permutation(len(y))[:most])
+    placed = lambda x, y, rows: (x[rows].to(on, torch.float64), y[rows].to(on))
+    test = placed(data.x_test, data.y_test, drawn(data.y_test, seed, n_test))
+    steps = [placed(data.x_train, data.y_train, drawn(data.y_train, [seed, i], size)) for i in range(count)]
+    rows = [measure(model, *step, *test) for step in steps]
     return {name: torch.stack([row[name].cpu() for row in rows]) for name in rows[0]}
+
+
+def follow(study: Study, seeds: Sequence[int], kinds: Sequence[Kind], steps: int) -> pd.DataFrame:
+    """Make ``steps`` steps of every kind at every epoch of every seed.
+
+    Returns:
+        One row per step: ``kind``, ``epoch``, ``seed``, ``step``, and what ``readings`` gives, that of each force
+        under ``cosine.<force>`` and ``rank.<force>``.
+    """
+    found = []
+    for kind in kinds:
+        for epoch in study.training["checkpoints"]:
+            for seed in seeds:
+                make = partial(study.measured, partial(readings, lr=kind.lr), seed, epoch, kind.size, steps)
+                told = study.kept("one-step", (readings, each_step, restored), make, n_test=study.n_test, seed=seed,
+                                  epoch=epoch, size=kind.size, lr=kind.lr, count=steps)  # fmt: skip
+                row = {"kind": kind.name, "epoch": epoch, "seed": seed, "step": range(steps)}
+                row |= {name: value for name, value in told.items() if value.ndim == 1}
+                for reading in ("cosine", "rank"):
+                    row |= {f"{reading}.{force}": told[reading][:, i] for i, force in enumerate(FORCES)}
+                found.append(pd.DataFrame(row))
+    return pd.concat(found, ignore_index=True)
+
+
+def sweep(study: Study, seeds: Sequence[int], steps: int, powers: Sequence[int]) -> pd.DataFrame:
+    """Make single-sample steps with two learning rates for each power of ten, at the first, middle and last epoch.
+
+    Returns:
+        One row per step and learning rate: ``moment``, ``epoch``, ``seed``, ``step``, ``lr``, and what ``errors``
+        gives; ``smooth`` stands with the lower of two learning rates.
+    """
+    lrs, found = [10.0 ** (half / 2) for half in range(2 * powers[0], 2 * powers[1] + 1)], []
+    measure = lambda model, x, y, x_test, _: errors(model, x, y, x_test, lrs)
+    for moment, epoch in moments(study.training["checkpoints"]).items():
+        for seed in seeds:
+            make = partial(study.measured, measure, seed, epoch, 1, steps)
+            told = study.kept("one-step-sweep", (errors, each_step, restored), make, n_test=study.n_test, seed=seed,
+                              epoch=epoch, lrs=lrs, count=steps)  # fmt: skip
+            for step in range(steps):
+                of = {"moment": moment, "epoch": epoch, "seed": seed, "step": step, "lr": lrs}
+                values = {name: pd.Series(value[step].numpy()) for name, value in told.items()}  # a short one gets NaN
+                found.append(pd.DataFrame({**of, **values}))
+    return pd.concat(found, ignore_index=True)
+
+
+def shown(study: Study, seed: int, epoch: int, kind: Kind) -> tuple[Tensor, Tensor]:
+    """Return the change (m, k) of the probabilities by the first of a seed's steps: as predicted, and true."""
+
+    def measure(model: nn.Module, x: Tensor, y: Tensor, x_test: Tensor, _: Tensor) -> dict[str, Tensor]:
+        found = changes(model, x, y, x_test, [kind.lr])
+        return {"predicted": kind.lr * found.rate, "true": found.true[0]}
+
+    told = study.measured(measure, seed, epoch, kind.size, 1)
+    return told["predicted"][0], told["true"][0]
+
+
+def moments(epochs: Sequence[int]) -> dict[str, int]:
+    """Return the first, the middle and the last of some epochs, by these names."""
+    return {"first": epochs[0], "middle": epochs[len(epochs) // 2], "last": epochs[-1]}

@@ -108,18 +108,3 @@ def moments_from_fresh_rows(body: Tensor) -> Moments:
         square=(body**2 * off).sum((-2, -1)) / pairs,
         twice=(body * body.mT * off).sum((-2, -1)) / pairs,
     )
-
-
-def bound(k: int, spread: float, delta: float, kurtosis: float = 0.0) -> float:
-    """Return the theorem's bound on the relative error, which holds with probability 1 - delta; infinite if void.
-
-    Args:
-        k: classes.
-        spread: rho = s^2 ||M||_F / theta, theta the mean of trace / K.
-        delta: probability with which it may fail.
-        kurtosis: excess kurtosis of the head's entries.
-    """
-    excess = max(kurtosis, 0.0)
-    a = (2 * (k - 1) * (k + 4 + excess) / (k * delta)) ** 0.5
-    b = (2 * (2 + excess) / (k * delta)) ** 0.5
-    return a * spread / (1 - b * spread) if b * spread < 1 else float("inf")

@@ -54,20 +54,14 @@ def trained(
         **training: passed to ``lpntk.learn.training.train``: batch_size, momentum, ...
 
     Returns:
-        One row per network and checkpoint: columns of ``width_study.summary`` at K = data.k, ``epoch``, ``train`` and
+        One row per network and checkpoint: columns of ``study.summary`` at K = data.k, ``epoch``, ``train`` and
         ``test`` accuracy, ``diverged``. A diverged network has readings at the checkpoints where it was finite only.
     """
     rows = []
     cases = list(itertools.product(range(seed, seed + seeds), depths, lr.items(), widths))
     for s, depth, (parametrisation, rate), width in tqdm(cases, desc="training", leave=False):
 
-        def make(
-            s: int = s,
-            depth: int = depth,
-            parametrisation: str = parametrisation,
-            rate: float = rate,
-            width: int = width,
-        ) -> dict[str, Tensor]:
+        def make(s=s, depth=depth, parametrisation=parametrisation, rate=rate, width=width) -> dict[str, Tensor]:
             weights = draw(data.x_train[0].numel(), width, depth, data.k, seed=[s, depth, width])
             return _train_and_read(
                 data, module(weights, parametrisation), parametrisation, s, n=n, lr=rate, checkpoints=sorted(epochs),

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import nbformat
 
+from lpntk.keep.files import ROOT
 from lpntk.regenerate.page.widgets import without_progress
 from lpntk.report.escape import markdown
 
-ROOT = Path(__file__).resolve().parents[3]
 BAR = re.compile(r"\d+%\|.*\||\d+\w* \[\d\d:\d\d, ")  # as tqdm draws it, with a total and without
 CELL = re.compile(r"\S*ipykernel_\d+/\d+\.py:\d+: ")  # where a warning says that a cell is, in this run
 WRITTEN = {"text/markdown": markdown, "text/html": html.escape, "text/latex": markdown}  # how a word is kept a word
@@ -38,7 +38,9 @@ def tidy(path: Path, dataset: str | None, origin: str) -> None:
         if cell.cell_type == "markdown":
             cell.source = linked(cell.source)
         if cell.cell_type == "code":
-            cell.outputs = [kept for output in cell.outputs if (kept := _told(output, dataset or "")) is not None]
+            cell.outputs = [
+                kept for output in cell.outputs if (kept := _told_output(output, dataset or "")) is not None
+            ]
     without_progress(notebook)
     last = nbformat.v4.new_markdown_cell(origin)
     last.id = "origin"
@@ -51,7 +53,7 @@ def linked(text: str) -> str:
     return re.sub(r"\]\(\.\./", "](../../../", text)
 
 
-def _told(output: nbformat.NotebookNode, dataset: str) -> nbformat.NotebookNode | None:
+def _told_output(output: nbformat.NotebookNode, dataset: str) -> nbformat.NotebookNode | None:
     """Return what a page shows of an output: warnings are seen, progress bars are not; None if nothing is left."""
     if output.output_type == "stream":
         if output.name == "stderr":

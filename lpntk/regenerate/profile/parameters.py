@@ -28,7 +28,7 @@ MEANING = {
 }
 
 
-def check_types(given: dict[str, object], defaults: dict[str, object]) -> None:
+def check_parameter_types(given: dict[str, object], defaults: dict[str, object]) -> None:
     """Compare each value with the default in the notebook: an int may stand for a float, anything for None.
 
     Raises:
@@ -88,7 +88,11 @@ def check_counts(parameters: dict[str, object], given: dict[str, object]) -> Non
 
 
 def _held(dataset: str) -> dict[str, int]:
-    """Return how many training samples and classes there are, and how many of the smallest class."""
+    """Return how many training samples and classes there are, and how many of the smallest class.
+
+    Raises:
+        DataError: if the data set cannot be read, nor is one whose size is known.
+    """
     try:
         samples = data.load(dataset, download=False)
     except DataError:

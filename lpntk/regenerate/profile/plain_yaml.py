@@ -29,7 +29,11 @@ class PlainLoader(yaml.SafeLoader):
         return super().construct_document(node)
 
     def _check(self, node: yaml.Node, above: tuple[yaml.Node, ...]) -> None:
-        """Look for keys that are no words or stand twice, and for what holds itself, before merging hides them."""
+        """Look for keys that are no words or stand twice, and for what holds itself, before merging hides them.
+
+        Raises:
+            ConstructorError: if there is one; ``_fault`` words it.
+        """  # noqa: DOC501 (it is raised by that name)
         if node in above:
             raise _fault(node, "this holds itself; write it out")
         inside = node.value if isinstance(node, yaml.SequenceNode) else []
@@ -41,17 +45,17 @@ class PlainLoader(yaml.SafeLoader):
                     raise _fault(key, f"a key must be a word; got {key.value!s}: write '{key.value!s}' if it is one")
                 if key.value in lines:
                     raise _fault(key, f"the key {key.value} stands in line {lines[key.value]} already; keep one")
-                lines[key.value] = _line(key)
+                lines[key.value] = _line_of(key)
         for value in inside:
             self._check(value, (*above, node))
 
 
-def _line(node: yaml.Node) -> int:
+def _line_of(node: yaml.Node) -> int:
     return node.start_mark.line + 1
 
 
 def _fault(node: yaml.Node, words: str) -> ConstructorError:
-    return ConstructorError(None, None, f"line {_line(node)}: {words}")
+    return ConstructorError(None, None, f"line {_line_of(node)}: {words}")
 
 
 def _truth(loader: PlainLoader, node: yaml.ScalarNode) -> bool:

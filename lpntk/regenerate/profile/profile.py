@@ -10,10 +10,10 @@ import papermill
 from lpntk.data.sources import own_file
 from lpntk.regenerate.failures import RegenerationError
 from lpntk.regenerate.pairing import ADVICE, NOTEBOOKS, disagreement
-from lpntk.regenerate.profile.parameters import check_counts, check_types
+from lpntk.regenerate.profile.parameters import check_counts, check_parameter_types
 from lpntk.regenerate.profile.plain_yaml import read_yaml
 
-PLAIN = re.compile(r"\w[\w.-]*")  # a name that is no path
+PLAIN_NAME = re.compile(r"\w[\w.-]*")  # a name that is no path
 TAKEN = ("bench", "interactive")  # folders of results that no profile makes
 
 
@@ -50,7 +50,7 @@ def check_name(name: str, what: str) -> None:
     Raises:
         RegenerationError: if the name is a path, or that of a folder which others fill.
     """
-    if not PLAIN.fullmatch(name):
+    if not PLAIN_NAME.fullmatch(name):
         raise RegenerationError(
             f"{name!r} is no name of a {what}: expected letters, digits, '_', '-' and '.', not first; it is no path"
         )
@@ -58,7 +58,7 @@ def check_name(name: str, what: str) -> None:
         raise RegenerationError(f"results/{name} is no folder of a profile's results; choose another name than {name}")
 
 
-def choose(settings: dict[str, object], only: list[str] | None) -> list[str]:
+def choose_notebooks(settings: dict[str, object], only: list[str] | None) -> list[str]:
     """Return the notebook names to run, in order; all without ``only``.
 
     Raises:
@@ -106,7 +106,7 @@ def check_parameters(source: Path, given: dict[str, object]) -> dict[str, object
     parameters = {**defaults, **given}
     parameters.pop("results", None)  # the folder is no property of the result
     try:
-        check_types(given, defaults)
+        check_parameter_types(given, defaults)
         if "dataset" in parameters:
             check_counts(parameters, given)
             if own := own_file(parameters["dataset"]):

@@ -14,8 +14,8 @@ from pathlib import Path
 
 VERDICTS = ("holds", "holds in part", "fails", "cannot be judged", "not run")
 COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "is": operator.eq}
-CLASSES = 10  # of every data set shown: guessing costs ln 10 nats at each presentation
-SHOWN = "quick"  # stands in a source for the profile that the book shows
+SHOWN_CLASSES = 10  # of every data set shown: guessing costs ln 10 nats at each presentation
+SHOWN_PROFILE = "quick"  # stands in a source for the profile that the book shows
 FIELD = re.compile(r"\{([^{}:]+)(?::([^{}]*))?\}")
 
 Condition = Sequence[object]  # key, comparison, key or value, and maybe what is said if it is not met
@@ -68,7 +68,7 @@ class Claim:
     verdict: str
 
 
-def read(source: str, results: Path) -> dict[str, object]:
+def read_numbers(source: str, results: Path) -> dict[str, object]:
     """Return the numbers of a source under dotted keys, and the parameters of its run under ``@name``.
 
     Args:
@@ -84,7 +84,9 @@ def read(source: str, results: Path) -> dict[str, object]:
     numbers = json.loads((path / "numbers.json").read_text())
     given = json.loads((path / "manifest.json").read_text())["parameters"]
     found = numbers | {f"@{name}": value for name, value in given.items()}
-    return found | ({"@guess": given["epochs"] * math.log(CLASSES)} if isinstance(given.get("epochs"), int) else {})
+    return found | (
+        {"@guess": given["epochs"] * math.log(SHOWN_CLASSES)} if isinstance(given.get("epochs"), int) else {}
+    )
 
 
 def judge(rule: Mapping[str, object], numbers: Mapping[str, object], names: Mapping[str, str]) -> tuple[str, str]:
@@ -115,7 +117,7 @@ def met(condition: Condition, numbers: Mapping[str, object], names: Mapping[str,
     return bool(COMPARISONS[str(comparison)](*sides))
 
 
-def overall(results: Sequence[Result], data: Sequence[str]) -> str:
+def over_results(results: Sequence[Result], data: Sequence[str]) -> str:
     """Return the verdict of a claim over its results: the rule stands at the top of ``book/claims.toml``."""
     counted = [result for result in results if result.verdict is not None]
     judged = [result for result in counted if result.verdict != "cannot be judged"]
@@ -129,7 +131,11 @@ def overall(results: Sequence[Result], data: Sequence[str]) -> str:
 
 
 def fill(template: str, numbers: Mapping[str, object], origin: str, strict: bool = True) -> Iterator[str | Number]:
-    """Yield the words of a template and the numbers for its ``{key:format}``; a missing one is an error or a dash."""
+    """Yield the words of a template and the numbers for its ``{key:format}``; a missing one is an error or a dash.
+
+    Raises:
+        ValueError: if a number does not fit its format.
+    """
     end = 0
     for field in FIELD.finditer(template):
         yield template[end : field.start()]
@@ -153,11 +159,11 @@ def source(key: str, origin: str) -> str:
     """Return where a reader finds a number: the file and the key in it, or how it follows from them."""
     manifest = origin.replace("numbers.json", "manifest.json")
     if key == "@guess":
-        return f"{manifest}: epochs, times ln {CLASSES}"
+        return f"{manifest}: epochs, times ln {SHOWN_CLASSES}"
     return f"{manifest}: {key[1:]}" if key.startswith("@") else f"{origin}: {key}"
 
 
-def load(path: Path, results: Path, shown: Callable[[str], str] = lambda notebook: SHOWN) -> list[Claim]:
+def load_claims(path: Path, results: Path, shown: Callable[[str], str] = lambda notebook: SHOWN_PROFILE) -> list[Claim]:
     """Read the claims and judge each by what was run.
 
     Args:
@@ -175,15 +181,15 @@ def _claim(entry: Mapping[str, object], results: Path, shown: Callable[[str], st
     each = [_result(entry, evidence, results, shown) for evidence in entry.get("evidence", ())]
     found = tuple(sorted(each, key=lambda result: result.verdict is None))  # what carries no verdict comes last
     told = {name: str(entry.get(name, "")) for name in ("id", "short", "says", "place", "paper", "link")}
-    return Claim(**told, results=found, verdict=overall(found, entry.get("data", ())))
+    return Claim(**told, results=found, verdict=over_results(found, entry.get("data", ())))
 
 
 def _result(
     claim: Mapping[str, object], evidence: Mapping[str, object], results: Path, shown: Callable[[str], str]
 ) -> Result:
     first, _, rest = evidence["source"].partition("/")
-    source = f"{shown(rest) if first == SHOWN else first}/{rest}"
-    numbers = read(source, results)
+    source = f"{shown(rest) if first == SHOWN_PROFILE else first}/{rest}"
+    numbers = read_numbers(source, results)
     origin = f"results/{source}" + ("" if source.endswith(".json") else "/numbers.json")
     counts, withdrawn = evidence.get("counts", True), evidence.get("withdrawn", "")
     verdict, why = None, ""

@@ -12,9 +12,9 @@ def in_words(parameters: dict[str, object]) -> str:
     networks = "MLPs of many widths" if "widths" in parameters else NETWORKS.get(model, model)
     words = [DATA.get(dataset, Path(dataset).name), networks]
     options = parameters.get("options") or {}
-    detail = ", ".join(f"{name} {_plain(value)}" for name, value in options.items())
+    detail = ", ".join(f"{name} {_as_written(value)}" for name, value in options.items())
     return ", ".join(filter(None, words)) + (f" ({detail})" if detail and model else "")
 
 
-def _plain(value: object) -> str:
+def _as_written(value: object) -> str:
     return " x ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -177,3 +177,32 @@ def test_kinks_leave_the_order_of_the_mean_and_not_of_the_root_mean_square():
     order = lambda error: (error.log().diff() / lrs.log().diff()).mean()
     assert float(order(missed.mean(1))) == pytest.approx(2, abs=0.05)
     assert float(order(missed.square().mean(1).sqrt())) == pytest.approx(1.5, abs=0.05)
+
+
+def test_both_parts_bend_the_probabilities_as_the_page_says():
+    z, v, bend = torch.randn(3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    line = lambda t: (z + t * v + t**2 / 2 * bend).softmax(0)  # logits with a second derivative of their own
+    q, h = z.softmax(0), 1e-4
+    deviation = (v - q @ v).square()
+    want = q * (deviation - q @ deviation) + (q.diag() - q.outer(q)) @ bend
+    torch.testing.assert_close((line(h) - 2 * q + line(-h)) / h**2, want, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("k", [2, 3, 4, 10])
+def test_centred_signs_are_an_evenly_spread_error(k):
+    y, unit, one = 1, torch.eye(k, dtype=torch.float64)[1], torch.ones(k, dtype=torch.float64)
+    centred = forces(torch.zeros(1, k, dtype=torch.float64), torch.tensor([y]), "centred")[0] * k**0.5
+    torch.testing.assert_close(centred, (2 * unit - one) - (2 - k) / k * one)
+    torch.testing.assert_close(centred, 2 * (k - 1) / k * (unit - (one - unit) / (k - 1)))
+
+
+def test_the_mean_of_the_signs_counts_where_the_block_is_no_multiple_of_the_identity():
+    k, y, generator = 4, torch.tensor([2]), torch.Generator().manual_seed(0)
+    q = torch.randn(k, dtype=torch.float64, generator=generator).softmax(0)
+    a, one = q.diag() - q.outer(q), torch.ones(k, dtype=torch.float64)
+    label, centred = (forces(q.log()[None], y, force)[0] * k**0.5 for force in ("label", "centred"))
+    block = torch.randn(k, k, dtype=torch.float64, generator=generator)
+    torch.testing.assert_close(a @ block @ (label - centred), (2 - k) / k * a @ block @ one)
+    assert float((a @ block @ one).norm()) > 0.1
+    block -= block.mean(1).diag() @ torch.ones(k, k, dtype=torch.float64) - 1  # rows of one sum
+    torch.testing.assert_close(a @ block @ label, a @ block @ centred)

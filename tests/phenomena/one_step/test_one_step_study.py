@@ -1,6 +1,7 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,13 +11,13 @@ from lpntk.data.dataset import load
 from lpntk.keep.cache import Cache
 from lpntk.learn.campaign import Network
 from lpntk.learn.models import build
-from lpntk.phenomena.one_step import figures as one_step_plots
+from lpntk.phenomena.one_step import figures, verdicts
 from lpntk.phenomena.one_step import readings as told
 from lpntk.phenomena.one_step.kinks import local_slopes, switched, switches
-from lpntk.phenomena.one_step.numbers import at_moments, numbers, rows, slope_numbers, verdicts
 from lpntk.phenomena.one_step.step import FORCES, forces, logit_velocity, sgd_step, softmax_velocity
-from lpntk.phenomena.one_step.study import Kind, Study
-from lpntk.phenomena.one_step.summary import Along, Sweep, follow, learned, overall, seed_spread, spread, sweep
+from lpntk.phenomena.one_step.study import Kind, Study, follow, moments, restored, shown, sweep
+
+RULE = {"order": 2, "tolerance": 0.1, "small": 0.1, "roundings": 100, "kept": 0.9, "part": 0.5}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,6 @@ def test_readings_are_what_plain_formulas_give(case):
     q, change = z.softmax(1), after.softmax(1) - z.softmax(1)
     pick = torch.arange(30), y_test
     gain = (after.softmax(1)[pick] / q[pick]).log()
-    odds = lambda p: (p[pick] / (1 - p[pick])).log()
     for i, force in enumerate(FORCES):
         v = logit_velocity(net, x, y, forces(net(x), y, force)[None], x_test)[0]
         predicted = softmax_velocity(q, v)
@@ -46,10 +46,6 @@ def test_readings_are_what_plain_formulas_give(case):
         assert float(found["cosine"][i]) == pytest.approx(float(cosine), rel=1e-9)
         own = predicted[pick] / q[pick]
         assert float(found["rank"][i]) == pytest.approx(spearmanr(own, gain).statistic, abs=1e-12)
-        own_odds = own / (1 - q[pick])
-        rank = spearmanr(own_odds, odds(after.softmax(1)) - odds(q)).statistic
-        assert float(found["rank_odds"][i]) == pytest.approx(rank, abs=1e-12)
-        assert float(found["agree"][i]) == pytest.approx(float(((own > 0) == (gain > 0)).double().mean()))
     by = {force: logit_velocity(net, x, y, forces(net(x), y, force)[None], x_test)[0] for force in FORCES}
     missed = change - lr * softmax_velocity(q, by["error"])
     assert float(found["relative"]) == pytest.approx(float(missed.norm() / change.norm()))
@@ -90,43 +86,66 @@ def test_errors_by_learning_rate(case):
     assert (found["logits"] < found["error"] * 10).all()
 
 
-def test_a_planted_slope_is_found_through_the_fitted_points_alone():
-    lrs = torch.logspace(-6, 0, 13, dtype=torch.float64)
-    change, error = 2 * lrs, 3 * lrs**2
-    error[-3:] = 1.0  # not small
-    error[0] = 1e-16  # rounding
-    fitted = told.small_enough(error, change)
-    assert fitted.tolist() == [False] + [3 * lr < 0.2 for lr in lrs[1:10].tolist()] + [False] * 3
-    assert told.slope(lrs, error, fitted) == pytest.approx(2, abs=1e-9)
-    assert np.isnan(told.slope(lrs, error, torch.arange(13) < 2))
-
-
-@pytest.mark.parametrize(("order", "verdict"), [(2.0, "holds"), (1.5, "fails")])
-def test_the_verdict_of_a_planted_order(order, verdict):
+def planted(order=2.0, steps=4, kinks=True):
+    """The errors of single-sample steps as ``sweep`` gives them, at three moments."""
     lrs = torch.logspace(-6, 0, 13, dtype=torch.float64)
     missed = 1e-3 * lrs[:, None] ** order * torch.linspace(1, 2, 20, dtype=torch.float64)  # (l, m)
     kinked = torch.zeros(13, 20, dtype=torch.bool)
+    if kinks:
+        kinked[3:, 15:] = True
+        missed[3:, 15:] *= 100  # what kinks add
+    table = {"lr": lrs, "error": missed.mean(1), "rms": missed.mean(1), "change": lrs, "logits": 1e-3 * lrs**2}
+    table |= {"float32": lrs, "smooth": torch.cat([local_slopes(missed, lrs, kinked), torch.tensor([torch.nan])])}
+    return pd.concat(
+        [
+            pd.DataFrame({"moment": moment, "epoch": epoch, "seed": 0, "step": step, **table})
+            for moment, epoch in moments([0, 5, 9]).items()
+            for step in range(steps)
+        ],
+        ignore_index=True,
+    )
+
+
+def test_a_slope_is_fitted_where_the_step_is_small_and_the_error_no_rounding():
+    lrs = np.logspace(-6, 0, 13)
+    swept = pd.DataFrame({"lr": lrs, "error": 3 * lrs**2, "change": 2 * lrs, "rms": lrs, "smooth": 2.0})
+    swept = swept.assign(moment="first", epoch=0, seed=0, step=0)
+    swept.loc[10:, "error"] = 1.0  # not small
+    swept.loc[0, "error"] = 1e-16  # rounding
+    fitted = verdicts.small(swept, RULE)
+    assert fitted.tolist() == [False] + [3 * lr < 0.2 for lr in lrs[1:10]] + [False] * 3
+    found = verdicts.slopes(swept, fitted)
+    assert found[["error", "rms", "smooth"]].to_numpy() == pytest.approx(np.array([[2, 1, 2]]), abs=1e-9)
+    assert verdicts.slopes(swept, swept.index < 2)["error"].isna().all()
+
+
+@pytest.mark.parametrize(("order", "word"), [(2.0, "holds"), (1.5, "fails"), (float("nan"), "cannot be judged")])
+def test_the_verdict_of_a_planted_order(order, word):
+    swept = planted(2.0 if np.isnan(order) else order)
+    if np.isnan(order):
+        swept.loc[swept["moment"] == "middle", "smooth"] = np.nan
+    fitted = verdicts.small(swept, RULE)
+    found = verdicts.slopes(swept, fitted)
+    assert str(verdicts.order(found, RULE)) == word
+    at_first = found[found["moment"] == "first"]["smooth"]
+    np.testing.assert_allclose(at_first, 2.0 if np.isnan(order) else order)
+
+
+def test_a_slope_without_kinks_needs_samples():
+    missed, lrs = torch.ones(13, 20, dtype=torch.float64), torch.logspace(-6, 0, 13, dtype=torch.float64)
+    kinked = torch.zeros(13, 20, dtype=torch.bool)
     kinked[3:, 15:] = True
-    missed[3:, 15:] *= 100  # what kinks add
-    values = {"error": missed.mean(1), "change": lrs, "smooth": local_slopes(missed, lrs, kinked)}
-    found = Sweep(lrs, (0, 1, 2), {name: value.expand(3, 4, -1) for name, value in values.items()})
-    assert found.verdict == verdict
-    torch.testing.assert_close(found.smooth_slopes(), torch.full((3, 4), order, dtype=torch.float64))
-    assert local_slopes(missed, lrs, kinked, least=16).isnan().sum() == 10  # too few are left
+    assert local_slopes(missed, lrs, kinked, least=16).isnan().sum() == 10
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("steps", [1, 3])
-def test_one_step_has_no_spread_and_no_warning(steps):
-    lrs = torch.logspace(-6, -1, 11, dtype=torch.float64)
-    values = dict.fromkeys(("error", "rms", "logits", "float32", "kinked"), 1e-3 * lrs**2)
-    values |= {"change": lrs, "smooth": torch.full((10,), 2.0, dtype=torch.float64)}
-    found = Sweep(lrs, (0, 5, 9), {name: value.expand(3, steps, -1) for name, value in values.items()})
-    told_of = dict(slope_numbers(found))
-    assert told_of["slope.error.first"] == pytest.approx(2)
-    assert told_of["slope.error.first.sd"] == pytest.approx(torch.nan if steps == 1 else 0, abs=1e-9, nan_ok=True)
-    figure = one_step_plots.errors(found)
-    assert figure.axes[0].get_title() == f"epoch 0: slope 2.00 ± {'nan' if steps == 1 else '0.00'}"
+@pytest.mark.parametrize(("steps", "title"), [(1, "epoch 0: slope 2.00"), (3, "epoch 0: slope 2.00 ± 0.00")])
+def test_one_step_has_no_spread_and_no_warning(steps, title):
+    swept = planted(steps=steps, kinks=False)
+    figure = figures.errors(swept, verdicts.small(swept, RULE))
+    assert figure.axes[0].get_title() == title
+    assert len(figure.axes) == 3
+    assert len(figure.legends[0].get_texts()) == 4
 
 
 def test_switches_are_seen():
@@ -195,24 +214,24 @@ def test_a_kink_that_is_not_watched_is_an_error(kinked):
 
 
 @pytest.mark.parametrize(
-    ("cosine", "rank", "verdict"),
-    [(0.95, 0.92, "no"), (0.95, 0.6, "in part"), (0.3, 0.95, "yes"), (0.95, float("nan"), "cannot be judged")],
+    ("cosine", "rank", "word"),
+    [
+        (0.95, 0.92, "fails"),
+        (0.95, 0.6, "holds in part"),
+        (0.3, 0.95, "holds"),
+        (0.95, float("nan"), "cannot be judged"),
+    ],
 )
-def test_the_verdict_looks_at_the_worst_epoch(cosine, rank, verdict):
-    shape = (3, 2, 5, len(FORCES))  # epochs, seeds, steps, forces
-    values = {"cosine": torch.ones(shape), "rank": torch.ones(shape), "size": torch.ones(shape[:3])}
-    i = FORCES.index("label")
-    values["cosine"][1, ..., i], values["rank"][2, ..., i] = cosine, rank
-    along = Along(Kind("batch", 8, 0.1), (0, 1, 2), values)
-    assert along.verdict("label") == verdict
-    assert along.verdict("centred") == "no"
-
-
-def test_means_and_spreads_leave_unreadable_steps_out():
-    values = torch.tensor([[[1.0, 3.0], [float("nan"), 5.0]]])  # one epoch, two seeds, two steps
-    assert float(overall(values)) == pytest.approx(3)
-    assert float(spread(values)) == pytest.approx(2)
-    assert float(seed_spread(values)) == pytest.approx(np.std([2, 5], ddof=1))
+def test_the_verdict_looks_at_the_worst_epoch(cosine, rank, word):
+    steps = pd.DataFrame({"kind": "batch", "epoch": np.repeat([0, 1, 2], 10)})
+    steps[[f"{reading}.{force}" for reading in ("cosine", "rank") for force in FORCES]] = 1.0
+    steps.loc[steps["epoch"] == 1, "cosine.label"] = cosine
+    steps.loc[steps["epoch"] == 2, "rank.label"] = rank
+    kept = verdicts.kept(steps, [Kind("batch", 8, 0.1)])
+    words = dict(zip(kept["force"], verdicts.needed(kept, RULE), strict=True))
+    assert words == {"even": "fails", "centred": "fails", "label": word, "ones": "fails"}
+    least = kept.set_index("force").loc["label"]
+    assert [least["cosine"], least["rank"]] == pytest.approx([cosine, rank], nan_ok=True)
 
 
 @pytest.fixture
@@ -224,45 +243,74 @@ def study(tmp_path):
     return Study(network, small, 25, Cache(tmp_path), "cpu", training)
 
 
-def test_the_study_follows_the_same_steps_along_training_and_is_kept(study):
-    kinds = [Kind("single", 1, 0.01), Kind("batch", 16, 0.1)]
-    assert learned(study, [0, 1]) == [0, 1]
-    first = follow(study, [0, 1], kinds, 3)
-    assert first[0].told["cosine"].shape == (2, 2, 3, len(FORCES))
-    assert first[1].of("relative").shape == (2, 2, 3)
-    model = study.model(1, 2)
-    (x, y), *_ = study.batches(1, 16, 3)
-    again = told.readings(model, x, y, *study.test_samples(1), 0.1)
-    assert torch.equal(again["cosine"], first[1].told["cosine"][1, 1, 0])
-    assert not torch.equal(study.batches(0, 16, 3)[0][0], x)  # every seed has steps of its own
-    assert len(study.test_samples(0)[1]) == study.followed == 25
+KINDS = [Kind("single", 1, 0.01), Kind("batch", 16, 0.1)]
+
+
+def by_hand(study, seed, step, size):
+    """The samples of a step, and those that its seed follows."""
+    rows = np.random.default_rng([seed, step]).permutation(120)[:size]
+    seen = np.random.default_rng(seed).permutation(len(study.data.y_test))[: study.n_test]
+    x, x_test = study.data.x_train[rows].double(), study.data.x_test[seen].double()
+    return x, study.data.y_train[rows], x_test, study.data.y_test[seen]
+
+
+def test_the_study_follows_the_same_steps_along_training(study):
+    assert study.learned([0, 1]) == [0, 1]
+    steps = follow(study, [0, 1], KINDS, 3)
+    assert len(steps) == 2 * 2 * 2 * 3  # kinds, epochs, seeds, steps
+    (row,) = steps.query("kind == 'batch' and epoch == 2 and seed == 1 and step == 2").to_dict("records")
+    model, of = restored(study.network(1), study.states(1), 2), by_hand(study, 1, 2, 16)
+    again = told.readings(model, *of, 0.1)
+    assert [row[f"rank.{force}"] for force in FORCES] == again["rank"].tolist()
+    assert row["cosine.label"] == float(again["cosine"][FORCES.index("label")])
+    assert row["relative"] == float(again["relative"])
+    predicted, true = shown(study, 1, 2, KINDS[1])
+    change = told.changes(model, *by_hand(study, 1, 0, 16)[:3], [0.1])
+    torch.testing.assert_close(predicted, 0.1 * change.rate)
+    torch.testing.assert_close(true, change.true[0])
+
+
+def test_what_was_measured_is_not_measured_again(study):
+    first = follow(study, [0, 1], KINDS, 3)
     before = study.cache.hits
-    assert torch.equal(follow(study, [0, 1], kinds, 3)[0].told["rank"], first[0].told["rank"])
+    pd.testing.assert_frame_equal(follow(study, [0, 1], KINDS, 3), first)
     assert study.cache.hits == before + 8
-    keys = [key for key, _ in numbers(first[0])]
-    assert len(keys) == len(set(keys))
-    told_ = dict(numbers(first[1]))
-    (row,) = at_moments(told_, {"signs": "batch.cosine.label"}, ".3f")
-    mean, sd, seeds = (float(f(first[1].of("cosine", "label"))[-1]) for f in (overall, spread, seed_spread))
-    assert row["last epoch"] == f"{mean:.3f} ± {sd:.3f} ({seeds:.3f})"
-    assert rows(first[1], "cosine")[-1]["label"] == f"{mean:.2f} ± {sd:.2f} ({seeds:.2f})"
-    assert [r["what it leaves away is needed"] for r in verdicts(first[1:])] == [
-        first[1].verdict(force) for force in FORCES[1:]
-    ]
+    other = follow(study, [0], [Kind("batch", 16, 0.2)], 3)  # another learning rate is another step
+    assert not np.allclose(other["relative"], first.query("kind == 'batch' and seed == 0")["relative"])
+
+
+def test_a_sweep_has_a_row_for_every_learning_rate(study):
+    swept = sweep(study, [0, 1], 2, [-2, -1])
+    assert len(swept) == 3 * 2 * 2 * 3  # moments, seeds, steps, learning rates
+    one = swept.query("moment == 'last' and seed == 1 and step == 1").set_index("lr")
+    model, (x, y, x_test, _) = restored(study.network(1), study.states(1), 2), by_hand(study, 1, 1, 1)
+    want = told.errors(model, x, y, x_test, list(one.index))
+    np.testing.assert_array_equal(one["error"], want["error"])
+    np.testing.assert_array_equal(one["smooth"].iloc[:2], want["smooth"])
+    assert np.isnan(one["smooth"].iloc[2])
 
 
 def test_the_error_of_a_real_network_is_of_second_order(study):
-    found = sweep(dataclasses.replace(study, n_test=360), [0], 8, [-6, -1])
-    assert found.epochs == (0, 2, 2)
-    want = torch.full((3, 8), 2.0, dtype=torch.float64)
-    torch.testing.assert_close(found.smooth_slopes(), want, rtol=0, atol=0.02)
-    assert 0 < found.told["kinked"].mean() < 1
+    swept = sweep(dataclasses.replace(study, n_test=360), [0], 8, [-6, -1])
+    found = verdicts.slopes(swept, verdicts.small(swept, RULE))
+    np.testing.assert_allclose(found["smooth"], 2, atol=0.02)
+    assert len(found) == 24
+    assert 0 < swept["kinked"].mean() < 1
+
+
+def test_figures_of_steps(study):
+    steps = follow(study, [0, 1], KINDS, 2)
+    figure = figures.survival(steps, KINDS)
+    assert [ax.get_title() for ax in figure.axes[::2]] == ["one sample: direction", "batch of 16: direction"]
+    assert len(figure.legends[0].get_texts()) == len(FORCES)
+    panels = [("one", *shown(study, 0, 2, KINDS[0]))] * 3
+    assert [ax.get_title() for ax in figures.predicted_and_true(panels, columns=3).axes] == ["one"] * 3
 
 
 def test_diverged_networks_are_left_out(study):
     lost = dataclasses.replace(study, training={**study.training, "lr": 1e30})
     with pytest.warns(RuntimeWarning, match="diverged"), pytest.raises(FloatingPointError, match="all 1 networks"):
-        learned(lost, [0])
+        lost.learned([0])
 
 
 @pytest.mark.parametrize("wrong", ["step", "test"])

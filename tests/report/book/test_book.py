@@ -113,7 +113,7 @@ def test_the_name_of_a_data_set_is_no_markup(tmp_path):
     table = f"| data | device |\n|---|---|\n| {escape.markdown(name)} | cpu |\n"
     told = [
         extension.scale(made_by, Path("none")),
-        manifest.in_words(made_by, "1 s"),
+        manifest.origin(made_by, "1 s"),
         shown.data["text/markdown"],
         table,
     ]

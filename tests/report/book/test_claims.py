@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lpntk.report.book import claims
-from lpntk.report.book.claims import Number, Result, judge, load, overall, read
+from lpntk.report.book.claims import Number, Result, judge, load_claims, over_results, read_numbers
 
 ROOT = Path(__file__).resolve().parents[3]
 FILE, RESULTS = ROOT / "book/claims.toml", ROOT / "results"
@@ -67,12 +67,12 @@ def result(verdict, data="MNIST"):
     ],
 )
 def test_the_verdict_on_a_claim(verdicts, word):
-    assert overall(verdicts, ["MNIST", "CIFAR-10"]) == word
+    assert over_results(verdicts, ["MNIST", "CIFAR-10"]) == word
 
 
 @pytest.mark.parametrize(("entry", "evidence"), COMMITTED, ids=[f"{c['id']}-{e['source']}" for c, e in COMMITTED])
 def test_every_key_exists_and_every_rule_decides(entry, evidence):
-    numbers, names = read(evidence["source"], RESULTS), evidence.get("names", {})
+    numbers, names = read_numbers(evidence["source"], RESULTS), evidence.get("names", {})
     for text in (evidence["ours"], evidence["scale"]):
         assert all(isinstance(part, str | Number) for part in claims.fill(text, numbers, "")), text
     if evidence.get("withdrawn"):
@@ -96,7 +96,7 @@ def planted(tmp_path, changes):
         numbers = json.loads((RESULTS / known / "numbers.json").read_text()) | changes.get(source, {})
         (target / "numbers.json").write_text(json.dumps(numbers))
         (target / "manifest.json").write_text((RESULTS / known / "manifest.json").read_text())
-    return {claim.id: claim for claim in load(FILE, tmp_path)}
+    return {claim.id: claim for claim in load_claims(FILE, tmp_path)}
 
 
 def by_source(claim):
@@ -151,7 +151,7 @@ def test_a_page_shows_the_number_and_where_it_was_read(tmp_path):
     (tmp_path / "own/04-company").mkdir(parents=True)
     (tmp_path / "own/04-company/numbers.json").write_text('{"most.difficulty": 17.35}')
     (tmp_path / "own/04-company/manifest.json").write_text('{"parameters": {"epochs": 50}}')
-    numbers = read("own/04-company", tmp_path)
+    numbers = read_numbers("own/04-company", tmp_path)
     parts = list(claims.fill("{most.difficulty:.1f} nats of {@guess:.0f}", numbers, "results/own"))
     assert [p.text if isinstance(p, Number) else p for p in parts] == ["", "17.4", " nats of ", "115", ""]
     assert parts[1].origin == "results/own: most.difficulty"

@@ -24,6 +24,9 @@ def layer_for(call: Call, n: int, names: list[str]) -> Layer | None:
     """Return the layer that forms the gradients of a module's parameters ``names``, or None if nothing can.
 
     A subclass counts as its parent while it keeps the parent's ``forward`` and has no further parameters.
+
+    Raises:
+        UnsupportedLayerError: if the layer has no gradient of one sample.
     """
     parents = (t for t in type(call.module).__mro__ if t in TYPES and t.forward is type(call.module).forward)
     make = TYPES.get(next(parents, None), AnyLayer)

@@ -63,7 +63,11 @@ class Conv(PatchLayer):
         self.k = conv.out_channels // conv.groups
 
     def tensors(self, call: Call, n: int) -> Tensors:
-        """Return inputs (n, c, *size), padded unless with zeros, and output gradients (n, k, *out)."""
+        """Return inputs (n, c, *size), padded unless with zeros, and output gradients (n, k, *out).
+
+        Raises:
+            ValueError: if the first axis does not count the samples.
+        """
         conv, a, (d,) = call.module, call.input, call.grads
         if len(a) != n:
             raise ValueError("the first axis does not count the samples")
@@ -192,7 +196,11 @@ class Norm(Layer):
     trailing = (nn.LayerNorm, nn.RMSNorm)  # affine over the last axes; the others over axis 1
 
     def tensors(self, call: Call, n: int) -> Tensors:
-        """Return the input and the output gradient, (n, ...)."""
+        """Return the input and the output gradient, (n, ...).
+
+        Raises:
+            ValueError: if the first axis does not count the samples.
+        """
         a, (d,) = call.input, call.grads
         if len(a) != n:
             raise ValueError("the first axis does not count the samples")

@@ -1,0 +1,67 @@
+"""Which predictor is better, and does the kernel beat the margin? Runs compared in pairs, by the rule of the notebook.
+
+A rule is a mapping: with fewer ``runs`` or ``events`` nothing can be judged; at least a ``share`` of the runs must
+agree, and p must lie below a ``level``.
+"""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from lpntk.report.verdict import FAILS, HOLDS, UNDECIDED, UNJUDGED, Verdict, overall
+
+# comparison -> (predictor, measure), (the other, its measure)
+AGAINST = {
+    "margin": (("kernel", "f1"), ("margin", "f1")),
+    "hindsight": (("kernel", "f1"), ("margin", "best_f1")),  # the margin knows what no fit could
+    "ap": (("kernel", "ap"), ("margin", "ap")),
+    "cost": (("step", "f1"), ("kernel-logits", "f1")),
+}
+MEANS = {"better": HOLDS, "worse": FAILS, "undecided": UNDECIDED, UNJUDGED: UNJUDGED}  # for the claim
+
+
+def compare(frame: pd.DataFrame, rule: Mapping[str, float]) -> pd.DataFrame:
+    """Compare predictors run by run, in every setting.
+
+    Args:
+        frame: of ``judge``.
+        rule: as the notebook states it.
+
+    Returns:
+        A row per setting and name in ``AGAINST``, which are its index. ``runs`` have a value for both, ``events`` are
+        theirs, ``wins`` and ``losses`` the runs in which the first has the larger or the smaller value, ``difference``
+        is the mean of first minus second, ``p`` that of a two-sided Wilcoxon signed-rank test over runs, ``verdict``
+        one of ``better``, ``worse``, ``undecided`` and ``cannot be judged``.
+    """
+    from scipy.stats import wilcoxon  # slow to import
+
+    rows = []
+    for setting, runs in frame.groupby("setting", sort=False):
+        wide = runs.pivot(index="run", columns="predictor")
+        for name, ((first, a), (second, b)) in AGAINST.items():
+            gap = (wide[a, first] - wide[b, second]).dropna()
+            row = {"setting": setting, "comparison": name, "runs": len(gap), "wins": int((gap > 0).sum())}
+            row |= {"losses": int((gap < 0).sum()), "events": int(wide.loc[gap.index, ("events", first)].sum())}
+            row |= {"difference": gap.mean(), "p": float(wilcoxon(gap).pvalue) if gap.any() else 1.0}
+            rows.append(row | {"verdict": _word(row, rule)})
+    return pd.DataFrame(rows).set_index(["setting", "comparison"])
+
+
+def _word(row: Mapping[str, float], rule: Mapping[str, float]) -> str:
+    if row["runs"] < rule["runs"] or row["events"] < rule["events"]:
+        return UNJUDGED
+    if max(row["wins"], row["losses"]) < rule["share"] * row["runs"] or row["p"] >= rule["level"]:
+        return "undecided"
+    return "better" if row["wins"] > row["losses"] else "worse"
+
+
+def verdict(frame: pd.DataFrame, rule: Mapping[str, float]) -> Verdict:
+    """Return whether the kernel predicts forgetting better than the fitted margin in the settings of a frame.
+
+    It holds if the kernel is better in all that can be judged, holds in part if in some, fails if it is worse in all;
+    otherwise it is undecided, and if no setting can be judged, neither can the whole.
+    """
+    words = compare(frame, rule).xs("margin", level="comparison")["verdict"]
+    counted = words.value_counts()
+    because = ", ".join(f"{word} in {n}" for word, n in counted.items()) + f" of {len(words)} settings"
+    return Verdict(overall([MEANS[word] for word in words]), because)

@@ -70,8 +70,8 @@ class Asking:
 
 
 STUDIES = {
-    "width": lambda data, options: train_many(NETWORK, data.x_train, data.y_train, torch.arange(8)[None], seeds=[0],
-                                              epochs=1, lr=0.1, **options),
+    "history": lambda data, options: train_many(NETWORK, data.x_train, data.y_train, torch.arange(8)[None], seeds=[0],
+                                              epochs=1, lr=0.1, way=1, **options),
     "moments": lambda data, options: moments.train_moments(NETWORK, data, seed=0, moments=[1], lr=0.1, **options),
     "kernel": lambda data, options: reference.reference_kernel(NETWORK, data, torch.arange(4), seed=0, epochs=1, lr=0.1,
                                                                **options),

@@ -38,7 +38,7 @@ from lpntk.learn.models import build, count_parameters
 from lpntk.learn.training import accuracy, train
 from lpntk.machine.device import describe_device, resolve_device
 from lpntk.machine.precision import exact
-from lpntk.phenomena.relations.sweep import sweep
+from lpntk.phenomena.relations.readings import sweep
 
 K = 10
 

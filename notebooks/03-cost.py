@@ -80,6 +80,7 @@ from lpntk.report.results import Results
 
 plots.use_style()
 record = Results(results)
+RULE = {"rank": 0.99, "neighbours": 0.9, "share": 0.5}  # of a sketch: kept at least, and less than this of the time
 
 # %%
 samples = data.load(dataset)
@@ -92,8 +93,6 @@ for name, options in networks.items():
     net = models.build(name, samples.in_shape, samples.k, seed=seed, **options)
     train([net], samples.x_train, samples.y_train, everything, seeds=[seed], epochs=epochs, lr=0.05, device=device)
     nets[name] = net
-    record.number(f"{name}.parameters", models.count_parameters(net))
-record.number("threads", torch.get_num_threads())
 
 # %% [markdown]
 # ## Three of them, timed
@@ -109,10 +108,8 @@ timed = {}
 for name, net in nets.items():
     timed[name, n_timed] = cost.compare(net, x[:n_timed], y[:n_timed], repeats)
     timed[name, n] = cost.compare(net, x, y, repeats, few)
-for (name, count), ways in timed.items():
-    for way, measured in ways.items():
-        record.update(f"timed.{name}.{count}.{way.replace(' ', '-')}", measured)
-table = pd.concat({problem: pd.DataFrame(ways).T for problem, ways in timed.items()}, names=["network", "n", "way"])
+table = pd.concat(timed, names=["network", "n", "way"])
+record.frame("timed", table.reset_index())
 display(table.style.format({"ratio": "{:.2f}", "error": "{:.0e}"}, precision=4))
 Markdown(
     f"Measured on {describe_device(place)}. The layer-wise kernel first tries the model on four samples and compares itself "
@@ -127,12 +124,10 @@ Markdown(
 # parameters.
 
 # %%
-plans = {name: pd.DataFrame(cost.plan(net, x[:4], y[:4], n)).set_index("layer") for name, net in nets.items()}
-for name, plan in plans.items():
-    record.number(f"plan.{name}.macs_per_pair", int(plan["MACs per pair"].sum()))
-    record.number(f"plan.{name}.saved", record.numbers[f"{name}.parameters"] / plan["MACs per pair"].sum())
+for name, net in nets.items():
+    plan = cost.plan(net, x[:4], y[:4], n).set_index("layer")
     display(Markdown(f"**{name}**: {plan['MACs per pair'].sum():,} multiplications per entry, "
-                     f"{record.numbers[f'{name}.parameters']:,} parameters"))  # fmt: skip
+                     f"{models.count_parameters(net):,} parameters"))  # fmt: skip
     largest = plan.nlargest(12, "parameters", keep="all")
     display(plan.loc[plan.index.isin(largest.index)].style.format(thousands=","))
 
@@ -155,25 +150,29 @@ for name, plan in plans.items():
 #
 # **The rule**, stated before the numbers: a sketch is *faithful* if in every seed, and at every larger size too, the rows of
 # the matrix of cosines keep a rank correlation of at least 0.99 and at least 90 % of the ten nearest neighbours. It is
-# *worth it* if it takes less than half the time of the exact kernel.
+# *worth it* if it takes less than half the time of the exact kernel. That it is both holds, holds in part where it is faithful
+# alone, or fails.
 
 # %%
-verdicts = []
+verdicts, sketches = [], {}
 for name, net in nets.items():
     exact = kernel_matrix(net, x, y, device=device)
-    exact_seconds = cost.compare(net, x, y, 3, {"exact": cost.by_layers})["exact"]["seconds"]
+    exact_seconds = cost.compare(net, x, y, 3, {"exact": cost.by_layers}).seconds["exact"]
     trials = fidelity.sweep(net, x, y, exact, kinds, sizes, seeds)
     display(record.figure(f"sketch-{name}", cost_plots.sketch_panels(trials, exact_seconds, f"{name}, {n} samples")))
-    record.number(f"sketch.{name}.exact_seconds", exact_seconds)
-    for summary in fidelity.summaries(trials):
-        key = f"sketch.{name}.{summary['kind']}.{summary['size']}"
-        record.update(key, {k.replace(" ", "_"): v for k, v in summary.items() if k not in ("kind", "size")})
+    sketches[name] = trials.assign(exact_seconds=exact_seconds)
     display(Markdown(f"**{name}**, exact kernel in {exact_seconds:.3g} s; means over the seeds"))
-    display(pd.DataFrame(fidelity.summaries(trials)).style.format(precision=3).hide(axis="index"))
-    verdicts += [fidelity.verdict(name, trials, kind, exact_seconds) for kind in kinds]
+    means = trials.groupby(["kind", "size"], as_index=False).mean().drop(columns="seed")
+    display(means.style.format(precision=3).hide(axis="index"))
+    for kind in kinds:
+        judged = fidelity.verdict(trials[trials.kind == kind], exact_seconds, RULE)
+        verdicts.append(
+            f"- That a {kind} sketch of the {name} is faithful and worth it **{judged}**: {judged.because}."
+        )
+record.frame("sketches", pd.concat(sketches, names=["network"]).reset_index("network"))
 
 # %%
-Markdown("**Verdict.**\n\n" + "\n".join(f"- {line}" for line in verdicts))
+Markdown("**Verdict.**\n\n" + "\n".join(verdicts))
 
 # %% [markdown]
 # ## The full benchmark
@@ -184,17 +183,16 @@ Markdown("**Verdict.**\n\n" + "\n".join(f"- {line}" for line in verdicts))
 
 # %%
 reports = benchmarks.read(bench_records)
-record.number("bench.records", len(reports))
-for report in reports:
-    display(Markdown(f"**{report.name}**: {report.hardware}"))
-    display(record.figure(f"bench-{report.name}", cost_plots.benchmark(report.timings)))
+for (name, hardware), report in reports.groupby(["record", "hardware"]) if len(reports) else ():
+    timings, left_out = report[report.seconds.notna()], report[report.seconds.isna()]
+    display(Markdown(f"**{name}**: {hardware}"))
+    display(record.figure(f"bench-{name}", cost_plots.benchmark(timings)))
     display(Markdown("Seconds of ours; of the others, how many times as long."))
-    display(pd.DataFrame(benchmarks.ratios(report.timings)).fillna("-"))
-    if report.left_out:
-        display(
-            pd.DataFrame(report.left_out, columns=["not measured", "network", "n", "reason"]).style.hide(axis="index")
-        )
-if not reports:
+    display(benchmarks.ratios(timings))
+    if len(left_out):
+        columns = {"variant": "not measured", "network": "network", "n": "n", "reason": "reason"}
+        display(left_out.rename(columns=columns)[list(columns.values())].style.hide(axis="index"))
+if reports.empty:
     display(
         Markdown(
             "*The folder holds no record, so there is nothing to show here: `python bench/run.py --out` writes one.*"
@@ -210,15 +208,17 @@ if not reports:
 # that the whole process held, data and program included, and of all pairs also what the system kept of the mapped file.
 
 # %%
-rows = benchmarks.whole_mnist(bench_records)
-for row in rows:
-    record.update(f"mnist.{row['kernel']}", {k.replace(" ", "_"): v for k, v in row.items() if k != "kernel"})
-display(Markdown("; ".join(dict.fromkeys(row.pop("hardware") for row in rows)) or "*No record of it here.*"))
-if rows:
+whole = benchmarks.whole_mnist(bench_records)
+for row in whole.rename(columns=lambda name: name.replace(" ", "_")).to_dict("records"):
+    record.update(f"mnist.{row.pop('kernel')}", row)
+if len(whole):
+    display(Markdown("; ".join(whole.hardware.unique())))
     display(
-        pd.DataFrame(rows).style.format(precision=0).format("{:.0%}", subset="share of the GEMM peak")
+        whole.drop(columns="hardware").style.format(precision=0).format("{:.0%}", subset="share of the GEMM peak")
         .format("{:.1f}", subset="resident GiB").format("{:.0e}", subset="error").hide(axis="index")
     )  # fmt: skip
+else:
+    display(Markdown("*No record of it here.*"))
 
 # %% [markdown]
 # ## Hundreds of models at once
@@ -229,7 +229,8 @@ if rows:
 # models of each kind, medians of runs that take turns. Solid: the width by this rule; dotted: stacks of all 64.
 
 # %%
-if stacks := benchmarks.stacking(bench_records):
+stacks = benchmarks.stacking(bench_records)
+if len(stacks):
     display(record.figure("stacking", cost_plots.crossover(stacks)))
 else:
     display(Markdown("*No record of it here.*"))

@@ -29,9 +29,9 @@
 #    definition, so there only the share is a test.
 # 2. *Do flipped labels, once learned, make contradictions?* Judged at the end of training with the largest share of flipped
 #    labels, and only if every network has then learned at least 95 % of the labels it was given; otherwise it *cannot be judged*.
-#    Yes, if in every network contradictory pairs are at least twice as frequent between flipped samples and their true class as
-#    between clean samples of two labels. Whether contradictions are rare among all pairs is judged by the same 5 %.
-# 3. *Does centring the signs make different labels oppose?* It does if at initialisation at least half of the pairs of
+#    It holds if in every network contradictory pairs are at least twice as frequent between flipped samples and their true class
+#    as between clean samples of two labels. Whether contradictions are rare among all pairs is judged by the same 5 %.
+# 3. *Does centring the signs make different labels oppose?* It holds if at initialisation at least half of the pairs of
 #    different labels lie beyond a right angle with centred signs, and fewer than half without.
 # 4. *May the kernel be frozen?* From the first moment before the last on from which Pearson's and Spearman's correlations of its
 #    cosines with the final ones are at least 0.9, over pairs of one label and over pairs of two, each averaged over seeds. Asked twice,
@@ -66,27 +66,34 @@ from IPython.display import Markdown
 from lpntk.data import dataset as data
 from lpntk.keep.cache import Cache
 from lpntk.kernel import reading as relations
+from lpntk.learn.models import count_parameters
 from lpntk.phenomena.cost import records as benchmarks
-from lpntk.phenomena.relations import authors, tables, verdicts
-from lpntk.phenomena.relations import figures as relations_plots
-from lpntk.phenomena.relations import label_figures as label_plots
-from lpntk.phenomena.relations import study as relations_study
-from lpntk.phenomena.relations.drift import agreement as drift
-from lpntk.phenomena.relations.drift import figures as drift_plots
-from lpntk.report import plots
+from lpntk.phenomena.relations import authors, drift, drift_figures, figures, readings, study, verdicts
+from lpntk.phenomena.relations.law import by_classes, widest_gap
+from lpntk.report import panels, plots
 from lpntk.report.results import Results
 from lpntk.report.spread import numbers, words
 
 plots.use_style()
-record = Results(results)
-sgd = {
-    "lr": lr,
-    "batch_size": batch_size,
-    "momentum": momentum,
-    "weight_decay": weight_decay,
-    "schedule": schedule,
+record, cache = Results(results), Cache()
+RULE = {
+    "rare": 0.05,  # share of contradictory pairs, at most
+    "common": 0.5,  # the same, and of pairs beyond a right angle, at least
+    "close": 0.1,  # of the measured factor to 1 - 4/K
+    "times": 2,  # contradictions of flipped samples with their true class, over those of clean pairs of two labels
+    "learned": 0.95,  # share of the labels as given in every network before flips are judged
+    "frozen": 0.9,  # all four correlations with the final cosines
 }
-study = relations_study.Study(model, options, n, range(seed, seed + seeds), moments, Cache(), device, sgd)
+sgd = {"lr": lr, "batch_size": batch_size, "momentum": momentum, "weight_decay": weight_decay, "schedule": schedule}
+how = {
+    "model": model,
+    "options": options,
+    "n": n,
+    "drawn_by": seed,
+    "moments": moments,
+    "cache": cache,
+    "device": device,
+}
 
 # %% [markdown]
 # ## The networks
@@ -95,11 +102,12 @@ study = relations_study.Study(model, options, n, range(seed, seed + seeds), mome
 # and share of flipped labels. Each is kept at several moments of its training.
 
 # %%
-samples = relations_study.first_samples(data.load(dataset), n_train, seed)
-whole = study.plain(samples)
-few = study.few_classes(samples, [k for k in classes if k < samples.k])
-noisy = study.looked_at(flip_moments).flipped(samples, [0.0, *flips])
+samples, of = study.first_samples(data.load(dataset), n_train, seed), range(seed, seed + seeds)
+whole = study.plain(samples, of, **how, **sgd)
+few = study.few_classes(samples, [k for k in classes if k < samples.k], of, **how, **sgd)
+noisy = study.with_flips(samples, [0.0, *flips], of, **how | {"moments": flip_moments}, **sgd)
 x, y = whole[0].x, whole[0].y
+networks, diverged = len(whole + few + noisy), sum(trial.run.diverged for trial in whole + few + noisy)
 record.update(
     "scale",
     {
@@ -108,14 +116,13 @@ record.update(
         "seeds": seeds,
         "classes": samples.k,
         "epochs": max(moments),
-        "networks": len(whole + few + noisy),
-        "diverged": relations_study.diverged(whole, few, noisy),
-        "training_seconds": study.cache.seconds,
+        "training_seconds": cache.seconds,
     },
 )
-accuracy = relations_study.accuracies(whole)
-record.update("accuracy", numbers(accuracy, ["epoch"], ["train", "test"]))
-print(f"{record.numbers['scale.networks']} networks, {record.numbers['scale.diverged']} of them diverged")
+accuracy = study.accuracies(whole)
+record.frame("accuracy", accuracy)
+record.number("ours.test", accuracy[accuracy.epoch == max(moments)].test.mean())
+print(f"{networks} networks, {diverged} of them diverged")
 words(accuracy, ["epoch"], ["train", "test"])
 
 # %% [markdown]
@@ -127,18 +134,18 @@ words(accuracy, ["epoch"], ["train", "test"])
 # says what the pair is by the thresholds.
 
 # %%
-kernels = tables.kernels_over_training(whole)
+kernels = study.kernels_of(whole)
 first = next(iter(kernels))
 kappa = kernels[first][max(moments)]
 cosines = relations.cosine(kappa)
 anchors = relations.most_opposed(cosines, 5)
-record.figure("vectors", relations_plots.vectors(samples, x, y, kappa, anchors[0]))
+record.figure("vectors", figures.vectors(samples, x, y, kappa, anchors[0]))
 
 # %% [markdown]
 # The five samples that are opposed most, with their neighbours and the cosines above the images (blue: same label, vermilion: another).
 
 # %%
-record.figure("neighbours", plots.gallery(samples, x, y, cosines, anchors))
+record.figure("neighbours", panels.gallery(samples, x, y, cosines, anchors))
 
 # %% [markdown]
 # ## How many pairs are what
@@ -146,12 +153,14 @@ record.figure("neighbours", plots.gallery(samples, x, y, cosines, anchors))
 # All pairs of different samples of the kernel, over training; the figure shows means over networks, the table the spread too.
 
 # %%
-table = tables.relations_table(kernels, y)
+table = readings.over_training(kernels, y)
 RELATED = ["mean", "negative", "interchangeable", "weak", "unrelated", "contradictory"]
-record.update("share", numbers(table, ["epoch", "labels"], ["mean", "negative", "interchangeable", "contradictory"]))
-record.figure("shares", relations_plots.shares_over_training(table))
+final = table[(table.epoch == max(moments)) & (table.labels != "same")]
+record.frame("shares", table)
+record.update("final", numbers(final, ["labels"], ["negative", "contradictory"]))
+record.figure("shares", figures.shares_over_training(table))
 # %%
-words(table, ["labels", "epoch"], RELATED, tables.FORMS)
+words(table, ["labels", "epoch"], RELATED, readings.FORMS)
 
 # %% [markdown]
 # `negative` is the share beyond a right angle, `mean` the mean cosine.
@@ -163,20 +172,15 @@ words(table, ["labels", "epoch"], RELATED, tables.FORMS)
 # more samples, the more rivals: so that ratio depends on $n$, and ours is shown for several.
 
 # %%
-sizes = tables.halved(len(y))
-selves = tables.self_similarity_table(kernels, sizes, seed)
-record.update("self", numbers(selves, ["n"], ["share", "ratio"]))
-record.update(
-    "final", numbers(table[table.epoch == max(moments)], ["labels"], ["positive", "negative", "contradictory"])
-)
-ours = authors.ours(study, whole, selves)
+selves = readings.of_themselves(kernels, seed)
+record.frame("self-similarity", selves)
 record.update("authors", authors.AUTHORS)
-record.update("ours", ours)
-record.figure("self-similarity", relations_plots.self_similarity(selves, authors.AUTHORS))
+record.figure("self-similarity", figures.self_similarity(selves, authors.AUTHORS))
 # %%
+told = {**sgd, "parameters": f"{count_parameters(whole[0].run.network(seed)):,}",
+        "training samples": f"{len(samples.y_train):,}"}  # fmt: skip
 everything = benchmarks.all_pairs(bench_records)
-record.update("everything", everything or {})
-authors.beside_authors(table, ours, f"{model}, {dataset}, n = {len(y)}", everything)
+authors.beside_authors(table, selves, accuracy, told, f"{model}, {dataset}, n = {len(y)}", everything)
 
 # %% [markdown]
 # The authors' settings are those of their code for MNIST; the accuracy of the network behind their numbers is not known to us.
@@ -191,13 +195,13 @@ authors.beside_authors(table, ours, f"{model}, {dataset}, n = {len(y)}", everyth
 # (the bars in the right panel). Left: least squares over pairs.
 
 # %%
-law = tables.law_table([*few, *whole])
+law = by_classes([*few, *whole])
 LAW = ["factor", "law", "contradictory", "predicted", "negative", "all", "one_label_negative"]
-record.update("classes", numbers(law, ["moment", "classes"], [*LAW, "test_accuracy"]))
-record.update("whole", numbers(law[law.classes == samples.k], ["moment"], LAW))
-record.figure("classes", label_plots.by_classes(law))
+record.frame("classes", law)
+record.update("whole", numbers(law[law.classes == samples.k], ["moment"], ["factor", "law", "one_label_negative"]))
+record.figure("classes", figures.by_classes(law))
 # %%
-words(law, ["moment", "classes"], LAW, tables.FORMS)
+words(law, ["moment", "classes"], LAW, readings.FORMS)
 
 # %% [markdown]
 # `all` is the contradictory share of all pairs, those of one label included; `one_label_negative` the share of pairs that would
@@ -211,13 +215,12 @@ words(law, ["moment", "classes"], LAW, tables.FORMS)
 # `flip_moments`. Left: all pairs, over training. Right: at its end, by what the pair is.
 
 # %%
-flipped = tables.flips_table(noisy)
-at_end = flipped[flipped.epoch == max(flip_moments)]
-FLIPS = ["mean", "negative", "contradictory", "learned"]
-record.update("flips", numbers(at_end, ["percent", "group"], FLIPS))
-record.figure("flips", label_plots.flips(flipped))
+flipped = readings.by_flips(noisy)
+record.frame("flips", flipped)
+record.figure("flips", figures.flips(flipped))
 # %%
-words(at_end, ["percent", "group"], FLIPS, tables.FORMS)
+at_end = flipped[flipped.epoch == max(flip_moments)]
+words(at_end, ["percent", "group"], ["mean", "negative", "contradictory", "learned"], readings.FORMS)
 
 # %% [markdown]
 # `learned` is the training accuracy on the labels as given: below 100 % some flips are not memorised.
@@ -228,14 +231,12 @@ words(at_end, ["percent", "group"], FLIPS, tables.FORMS)
 # $e_y - q$ itself, which keeps sizes too. `separation` is the probability that a pair of one label has the larger cosine.
 
 # %%
-ends = {s: tables.kernels_over_training(whole, s, ends=True) for s in ("label", "ones", "centred", "error")}
-signs = tables.signs_table(ends, y)
-signs = signs[signs.labels != "all"]
-SIGNS = ["mean", "negative", "contradictory", "separation"]
-record.update("signs", numbers(signs, ["signs", "epoch", "labels"], SIGNS))
-record.figure("signs", relations_plots.by_signs(relations_plots.cosines_by_signs(ends, y, first)))
+ends = {s: study.kernels_of(whole, s, ends=True) for s in ("label", "ones", "centred", "error")}
+signs = readings.by_signs(ends, y)
+record.frame("signs", signs)
+record.figure("signs", figures.by_signs(ends, y, first))
 # %%
-words(signs, ["signs", "epoch", "labels"], SIGNS, tables.FORMS)
+words(signs, ["signs", "epoch", "labels"], ["mean", "negative", "contradictory", "separation"], readings.FORMS)
 
 # %% [markdown]
 # ## Drift: may the kernel be frozen?
@@ -245,13 +246,13 @@ words(signs, ["signs", "epoch", "labels"], SIGNS, tables.FORMS)
 # two networks that differ by their seed alone.
 
 # %%
-drifted, between = drift.drift_table(kernels, y), drift.between_seeds(kernels, y)
-MEASURES = ["pearson", "spearman", "neighbours"]
-record.update("drift", numbers(drifted[drifted.of == "cosine"], ["labels", "epoch"], MEASURES))
-record.update("between", numbers(between, ["labels"], MEASURES))
-record.figure("drift", drift_plots.agreement(drifted, between))
+drifted, between = drift.to_the_end(kernels, y), drift.between_seeds(kernels, y)
+record.frame("drift", drifted)
+record.frame("between", between)
+record.update("between", numbers(between[between.labels == "different"], ["labels"], ["pearson"]))
+record.figure("drift", drift_figures.agreement(drifted, between, RULE["frozen"]))
 # %%
-words(drifted, ["of", "labels", "epoch"], MEASURES, "{:.2f}")
+words(drifted, ["of", "labels", "epoch"], drift.MEASURES, "{:.2f}")
 
 # %% [markdown]
 # ### Is it the learning rate?
@@ -260,13 +261,11 @@ words(drifted, ["of", "labels", "epoch"], MEASURES, "{:.2f}")
 # smallest of the four correlations, averaged over seeds, that the rule looks at.
 
 # %%
-other = study.trained_with(schedule=other_schedule).plain(samples)
-other_drift = drift.drift_table(tables.kernels_over_training(other), y, of=["cosine"])
+other = study.plain(samples, of, **how, **sgd | {"schedule": other_schedule})
+other_drift = drift.to_the_end(study.kernels_of(other), y, of=["cosine"])
+record.frame("drift-other", other_drift)
 by_schedule = {schedule: drifted, other_schedule: other_drift}
-record.number("other.diverged", relations_study.diverged(other))
-record.figure(
-    "schedules", drift_plots.schedules({name: drift.least_correlations(t) for name, t in by_schedule.items()})
-)
+record.figure("schedules", drift_figures.schedules(by_schedule, RULE["frozen"]))
 
 # %% [markdown]
 # ### Its spectrum
@@ -275,25 +274,66 @@ record.figure(
 # with the signs of the label and with centred ones.
 
 # %%
-spectra = {
-    "label": drift.spectra(kernels),
-    "centred": drift.spectra(tables.kernels_over_training(whole, "centred")),
-}
-ranks = {name: drift.rank_table(found) for name, found in spectra.items()}
+spectra = {"label": drift.spectra(kernels), "centred": drift.spectra(study.kernels_of(whole, "centred"))}
+ranks = {name: drift.ranks(found) for name, found in spectra.items()}
 for name, ranked in ranks.items():
-    record.update(f"spectrum.{name}", numbers(ranked, ["epoch"], ["rank", "top"]))
-record.figure("spectrum", drift_plots.spectrum(spectra["label"], ranks))
+    record.frame(f"ranks-{name}", ranked)
+    record.update(f"spectrum.{name}", numbers(ranked[ranked.epoch == min(moments)], ["epoch"], ["top"]))
+record.figure("spectrum", drift_figures.spectrum(spectra["label"], ranks))
 
 # %% [markdown]
 # ## Verdicts
 
 # %%
-record.update("verdict.law", verdicts.law(law))
-record.update("verdict.flips", verdicts.flips(flipped))
-record.update("verdict.centred", verdicts.centring(signs))
-record.update("verdict.frozen", verdicts.freezing(drifted))
-record.update("verdict.other", {"schedule": other_schedule, **verdicts.freezing(other_drift)})
-Markdown(verdicts.in_words(record.numbers))
+judged = {
+    "law": verdicts.law(law, RULE),
+    "flips": verdicts.flips(flipped, RULE),
+    "centring": verdicts.centring(signs, RULE),
+    "cosines": verdicts.freezing(drifted, RULE),
+    "kernel": verdicts.freezing(drifted, RULE, of="kernel"),
+    "other": verdicts.freezing(other_drift, RULE),
+}
+worst, flip, centred = widest_gap(law), verdicts.flips_at_end(flipped), verdicts.beyond(signs)
+frozen, later = verdicts.frozen(drifted, RULE), verdicts.frozen(other_drift, RULE)
+common = verdicts.how_common(flip["all"], RULE)
+record.update("verdict.law", {"word": judged["law"].word, "failed": judged["law"].because})
+record.update("verdict.law.after", worst)
+record.update("verdict.flips", {"word": judged["flips"].word, "common": common, **flip})
+record.update("verdict.centred", centred)
+record.update("verdict.frozen", frozen)
+record.update("verdict.other", {"schedule": other_schedule, **later})
+
+# %%
+shares = law.groupby(["moment", "classes"]).contradictory.mean()
+contradictory = {
+    moment: ", ".join(f"{share:.2%} (K = {k})" for k, share in shares[moment].items())
+    for moment in ("initial", "trained")
+}
+of_all, themselves = final[final.labels == "all"].positive.mean(), selves[selves.n == len(y)].ratio.mean()
+first_moment, last_moment = (f"cosine.{frozen[name]}" for name in ("first", "last_but_one"))
+Markdown(f"""
+1. The law $1 - 4/K$ **{judged["law"]}** at initialisation (K at which it fails: {judged["law"].because}). Of the pairs of
+   different labels, contradictory are {contradictory["initial"]} before training, and {contradictory["trained"]} after it. There
+   it does worst at K = {worst["classes"]}: it would make {worst["predicted"]:.1%} contradictory, measured are
+   {worst["contradictory"]:.1%}.
+2. That flipped labels, once learned, make contradictions **{judged["flips"]}**. With {flip["percent"]} % flipped,
+   {flip["learned"]:.2%} of the labels as given are learned after {flip["epochs"]} epochs (in the worst network
+   {flip["learned_least"]:.1%}), and contradictory are {flip["true_class"]:.2%} of the pairs of a flipped sample with its true class,
+   against {flip["two_labels"]:.2%} of the clean pairs of two labels (the smallest ratio of a network: {flip["ratio"]:.1f}). Their
+   mean cosines are {flip["true_class_mean"]:.3f} and {flip["two_labels_mean"]:.3f}; beyond a right angle lie
+   {flip["true_class_opposed"]:.1%} and {flip["two_labels_opposed"]:.1%}. Among all pairs contradictions are **{common}**
+   ({flip["all"]:.2%}), and {flip["opposed"]:.1%} lie beyond a right angle ({flip["opposed_before"]:.1%} after
+   {flip["epochs_before"]} epochs; {flip["opposed_without"]:.1%} without flips).
+3. That centring the signs makes different labels oppose at initialisation **{judged["centring"]}**: beyond a right angle lie
+   {judged["centring"].because}. After training: {centred["centred.trained"]:.1%} and {centred["label.trained"]:.1%}.
+4. The cosines may be frozen **{judged["cosines"].because}**, the kernel itself {judged["kernel"].because}. The smallest correlation
+   with the final cosines is {frozen[first_moment]:.2f} at epoch {frozen["first"]} and {frozen[last_moment]:.2f}
+   at epoch {frozen["last_but_one"]}. With the learning rate schedule *{other_schedule}* the cosines may be frozen
+   **{judged["other"].because}**, and these two correlations are {later[first_moment]:.2f} and {later[last_moment]:.2f}.
+5. Of all pairs {of_all:.2%} have a positive kernel ({authors.AUTHORS["positive"]:.2%} in the authors' notebook). For each sample that
+   is not most similar to itself there are {themselves:.2f} that are ({authors.AUTHORS["self_similarity"]} there), among {len(y)}
+   samples here and {authors.AUTHORS["n"]} there.
+""")
 
 # %% [markdown]
 # ## Where it is computed
@@ -301,10 +341,10 @@ Markdown(verdicts.in_words(record.numbers))
 # | quantity | function, in lpntk/ | test, in tests/ |
 # |---|---|---|
 # | cosine, relations, shares | `cosine`, `reading:shares`, `trio` | `test_the_three_relations_of_hand_made_gradients`, `test_a_pair_has_one_relation`, `test_a_trio_of_hand_made_gradients` |
-# | shares over training, by signs, of themselves | `relations_table`, `signs_table`, `self_similarity_table` | `test_the_shares_of_planted_kernels`, `test_self_similarity_falls_with_rivals` |
-# | authors' numbers and ours | `ours`, `beside_authors` | `test_the_study_end_to_end` |
+# | shares over training, by signs, with flips, of themselves | `over_training`, `readings:by_signs`, `by_flips`, `of_themselves` | `test_the_shares_of_planted_kernels`, `test_self_similarity_falls_with_rivals` |
+# | authors' numbers and ours | `beside_authors` | `test_our_numbers_beside_the_authors` |
 # | the law, the kernel under one label | `as_one_label`, `measured_factor` | `test_the_kernel_under_one_label_against_the_definition`, `test_the_measured_factor_is_a_least_squares_slope` |
-# | fewer classes, flipped labels | `restrict`, `flip`, `flips_table` | `test_restricting_classes_renumbers_and_drops`, `test_flipping_changes_exactly_the_share_and_always_the_label`, `test_the_groups_of_pairs_that_flips_make` |
-# | drift, spectrum, effective rank | `agreement:agreement`, `agreement:spectrum`, `effective_rank`, `frozen_from` | `test_agreement_is_the_correlation_over_pairs_of_each_group`, `test_the_effective_rank_of_planted_spectra`, `test_frozen_from` |
+# | fewer classes, flipped labels | `restrict`, `flip` | `test_restricting_classes_renumbers_and_drops`, `test_flipping_changes_exactly_the_share_and_always_the_label`, `test_the_groups_of_pairs_that_flips_make` |
+# | drift, spectrum, effective rank | `drift:agreement`, `drift:spectrum`, `effective_rank`, `frozen_from` | `test_agreement_is_the_correlation_over_pairs_of_each_group`, `test_the_effective_rank_of_planted_spectra`, `test_frozen_from` |
 # | networks at several moments | `train_moments` | `test_a_network_is_kept_as_it_was_at_each_moment` |
 # | verdicts | `relations.verdicts:law`, `verdicts:flips`, `centring`, `freezing` | `test_the_rule_of_the_law`, `test_the_rule_of_the_flips`, `test_the_rule_of_centring` |

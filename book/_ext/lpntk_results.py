@@ -145,7 +145,8 @@ def recorded(name: str, root: Path) -> str:
     start, _, record = name.partition("bench-")
     if start or not record:
         return ""
-    hardware = next(report.hardware for report in read(root / "results" / "bench") if report.name == record)
+    reports = read(root / "results" / "bench")
+    hardware = reports.hardware[reports.record == record].iloc[0]
     return f"Measured by `bench/run.py`, {markdown(hardware)}. Drawn by {{page}}`03-cost`."
 
 

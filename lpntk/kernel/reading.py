@@ -79,6 +79,16 @@ def neighbours(matrix: Tensor, index: int, count: int, *, most: bool = True) -> 
     return row.topk(count, largest=most).indices
 
 
+def shared_neighbours(a: Tensor, b: Tensor, count: int = 10) -> float:
+    """Return the share of the ``count`` largest entries of a row, itself left out, that two matrices have in common."""
+    count = min(count, len(a) - 1)
+    near = []
+    for matrix in (a, b):
+        others = matrix.clone().fill_diagonal_(float("-inf"))
+        near.append(torch.zeros_like(matrix).scatter_(1, others.topk(count).indices, 1))
+    return float((near[0] * near[1]).sum(1).mean() / count)
+
+
 def separation(values: Pairs) -> float:
     """Return the probability that a pair of one label has the larger value than a pair of two labels (ties half).
 

@@ -1,120 +1,110 @@
 """What does it cost, drawn: a sketch's error and seconds by size, the benchmark's seconds by samples, stacks."""
 
 import itertools
-from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lpntk.phenomena.cost.fidelity import Trial
-from lpntk.phenomena.cost.records import Stacking, Timing, threads
+from lpntk.phenomena.cost.records import threads
+from lpntk.report.panels import legend_above
 from lpntk.report.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 
 COLORS = (BLUE, ORANGE, GREEN, VERMILION, GREY, SKY, PURPLE, "black", "tan", "#7F3B08", "#542788", "#4D9221")
+BELOW = {"loc": "outside lower center", "fontsize": 9}
 
 
-def sketch_panels(trials: Sequence[Trial], exact_seconds: float, title: str) -> Figure:
+def sketch_panels(trials: pd.DataFrame, exact_seconds: float, title: str) -> Figure:
     """Draw error, order, neighbours and seconds against the size of the sketch; bars span the seeds.
 
     Args:
-        trials: of one kernel, in any order.
+        trials: of one kernel, as ``fidelity.sweep`` gives them.
         exact_seconds: of the exact kernel, drawn as a line.
         title: of the figure.
     """
-    readings = (
-        ("relative error", lambda t: t.fidelity.off_diagonal, "-"),
-        ("relative error", lambda t: t.fidelity.whole, ":"),
-        ("rank correlation of rows", lambda t: t.fidelity.rank, "-"),
-        ("ten nearest neighbours shared", lambda t: t.fidelity.neighbours, "-"),
-        ("seconds", lambda t: t.seconds, "-"),
+    fig, ((error, rank), (near, seconds)) = plt.subplots(2, 2, figsize=(8, 6.4))
+    panels = (
+        (error, "error off diagonal", "relative error", "-"),
+        (error, "error", "relative error", ":"),
+        (rank, "rank", "rank correlation of rows", "-"),
+        (near, "neighbours", "ten nearest neighbours shared", "-"),
+        (seconds, "seconds", "seconds", "-"),
     )
-    fig, axes = plt.subplots(2, 2, figsize=(8, 6.4))
-    panels = dict(zip(dict.fromkeys(label for label, *_ in readings), axes.flat, strict=True))
-    sizes = sorted({t.size for t in trials})
-    colors = dict(zip(dict.fromkeys(t.kind for t in trials), (BLUE, VERMILION, GREEN), strict=False))
-    for label, value, style in readings:
-        for kind, color in colors.items():
-            groups = [[value(t) for t in trials if t.kind == kind and t.size == size] for size in sizes]
-            means = [sum(group) / len(group) for group in groups]
-            low = [mean - min(group) for mean, group in zip(means, groups, strict=True)]
-            high = [max(group) - mean for mean, group in zip(means, groups, strict=True)]
-            panels[label].errorbar(sizes, means, yerr=[low, high], fmt=f"o{style}", ms=4, color=color, capsize=3)
-    for label, ax in panels.items():
-        ax.set_xscale("log", base=2)
-        ax.set_xticks(sizes, [str(size) for size in sizes])
-        ax.minorticks_off()
-        ax.set_xlabel("numbers per sample")
-        ax.set_ylabel(label)
-    for label in ("relative error", "seconds"):
-        panels[label].set_yscale("log")
-    panels["seconds"].axhline(exact_seconds, color=GREY, ls="--")
-    panels["ten nearest neighbours shared"].set_ylim(0, 1.02)
-    fig.suptitle(title, fontsize=11)
-    handles = [plt.Line2D([], [], color=color, marker="o", ms=4, label=kind) for kind, color in colors.items()]
+    for (kind, group), color in zip(trials.groupby("kind", sort=False), (BLUE, VERMILION, GREEN), strict=False):
+        for ax, column, label, style in panels:
+            by_size = group.groupby("size")[column]
+            mean, ends = by_size.mean(), (by_size.mean() - by_size.min(), by_size.max() - by_size.mean())
+            ax.errorbar(mean.index, mean, yerr=ends, fmt=f"o{style}", ms=4, color=color, capsize=3)
+            _axis(ax, mean.index, "numbers per sample", label)
+        error.plot([], [], "o-", ms=4, color=color, label=kind)
     for style, name in (("-", "off the diagonal"), (":", "whole matrix"), ("--", "exact kernel")):
-        handles.append(plt.Line2D([], [], color=GREY, ls=style, label=name))
-    fig.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9)
+        error.plot([], [], ls=style, color=GREY, label=name)
+    for ax in (error, seconds):
+        ax.set_yscale("log")
+    seconds.axhline(exact_seconds, color=GREY, ls="--")
+    near.set_ylim(0, 1.02)
+    fig.suptitle(title, fontsize=11)
+    legend_above(fig, error, **BELOW)
     return fig
 
 
-def benchmark(timings: Sequence[Timing]) -> Figure:
-    """Draw seconds against the number of samples, a panel for each network and number of threads."""
-    problems: dict[tuple, list[Timing]] = {}
-    for t in sorted(timings, key=lambda t: (t.parameters, t.threads, t.n)):
-        problems.setdefault((t.network, t.parameters, t.threads), []).append(t)
-    variants = sorted({t.variant for t in timings}, key=lambda name: (name != "ours", name))
-    cycle = zip("osD^vP*X<>hp", COLORS, strict=True)
-    look = {
-        variant: {"marker": marker, "color": color, "ms": 5}
-        for variant, (marker, color) in zip(variants, itertools.cycle(cycle), strict=False)
-    }
+def benchmark(timings: pd.DataFrame) -> Figure:
+    """Draw seconds against the number of samples, a panel for each network and number of threads.
+
+    Args:
+        timings: of one record that ``records.read`` gives, those that ran.
+    """
+    problems = timings.sort_values(["p", "threads", "n"]).groupby(["p", "threads", "network"])
+    variants = sorted(timings.variant.unique(), key=lambda name: (name != "ours", name))
+    looks = dict(zip(variants, itertools.cycle(zip("osD^vP*X<>hp", COLORS, strict=True)), strict=False))
     columns = min(3, len(problems))
     rows = -(-len(problems) // columns)
     fig, axes = plt.subplots(rows, columns, figsize=(max(6.4, 4.2 * columns), 3.6 * rows + 0.6), squeeze=False)
     for ax in axes.flat[len(problems) :]:
         ax.axis("off")
-    for ax, ((network, parameters, count), group) in zip(axes.flat, problems.items(), strict=False):
-        for variant in variants:
-            line = [t for t in group if t.variant == variant]
-            ax.plot([t.n for t in line], [t.seconds for t in line], lw=2 if variant == "ours" else 1, **look[variant])
-            open_points = [(t.n, t.seconds) for t in line if t.extrapolated]
-            for point in open_points:
-                ax.plot(*point, ls="", mfc="white", **look[variant])
-        sizes = sorted({t.n for t in group})
-        ax.set_xscale("log", base=2)
+    for ax, ((parameters, count, network), group) in zip(axes.flat, problems, strict=False):
+        for variant, (marker, color) in looks.items():
+            look, line = {"marker": marker, "color": color, "ms": 5}, group[group.variant == variant]
+            ax.plot(line.n, line.seconds, lw=2 if variant == "ours" else 1, label=variant, **look)
+            part = line[line.extrapolated]
+            ax.plot(part.n, part.seconds, ls="", mfc="white", **look)
+        ax.plot([], [], color=GREY, marker="o", mfc="white", ls="", label="extrapolated")
         ax.set_yscale("log")
-        ax.set_xticks(sizes, [str(n) for n in sizes])
         ax.set_title(f"{network}, {parameters:,} parameters, {threads(count)}")
-        ax.set_xlabel("samples n")
-        ax.set_ylabel("seconds")
-    handles = [plt.Line2D([], [], label=variant, **style) for variant, style in look.items()]
-    handles.append(plt.Line2D([], [], color=GREY, marker="o", mfc="white", ls="", label="extrapolated"))
-    fig.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=9)
+        _axis(ax, sorted(group.n.unique()), "samples n", "seconds")
+    legend_above(fig, axes[0, 0], ncols=5, **BELOW)
     return fig
 
 
-def crossover(runs: Mapping[str, Stacking]) -> Figure:
-    """Draw how many times faster stacks are than one model at a time, against the batch size, a panel for each run."""
-    fig, axes = plt.subplots(1, len(runs), figsize=(max(5.0, 4.2 * len(runs)), 3.9), sharey=True, squeeze=False)
-    for ax, run in zip(axes.flat, runs.values(), strict=True):
-        models = dict.fromkeys(row["model"] for row in run.rows)
-        for model, color, marker in zip(models, (BLUE, SKY, VERMILION, GREEN), "osD^", strict=False):
-            rows = [row for row in run.rows if row["model"] == model]
-            batches = [row["batch"] for row in rows]
-            chosen = [row["single_ms"] / row["chosen_ms"] for row in rows]
-            ax.plot(batches, chosen, color=color, marker=marker, ms=5, label=model)
-            widest = [row["single_ms"] / row["stack_ms"] for row in rows]
-            ax.plot(batches, widest, color=color, ls=":", lw=1.2)
+def crossover(runs: pd.DataFrame) -> Figure:
+    """Draw how many times faster stacks are than one model at a time, against the batch size, a panel for each run.
+
+    Args:
+        runs: as ``records.stacking`` gives them.
+    """
+    records = runs.groupby("record")
+    fig, axes = plt.subplots(1, len(records), figsize=(max(5.0, 4.2 * len(records)), 3.9), sharey=True, squeeze=False)
+    for ax, (_, run) in zip(axes.flat, records, strict=True):
+        looks = zip((BLUE, SKY, VERMILION, GREEN), "osD^", strict=True)
+        for (model, rows), (color, marker) in zip(run.groupby("model", sort=False), looks, strict=False):
+            ax.plot(rows.batch, rows.single_ms / rows.chosen_ms, color=color, marker=marker, ms=5, label=model)
+            ax.plot(rows.batch, rows.single_ms / rows.stack_ms, color=color, ls=":", lw=1.2)
+        ax.plot([], [], color=GREY, ls=":", label="as wide as possible")
         ax.axhline(1, color=GREY, lw=1)
-        ax.set_xscale("log", base=2)
-        ax.set_yscale("log", base=2)
-        ax.set_xticks(batches, [str(batch) for batch in batches])
-        ax.set_title(threads(run.threads))
-        ax.set_xlabel("batch size")
+        ax.set_title(threads(run.threads.iloc[0]))
+        _axis(ax, sorted(run.batch.unique()), "batch size", "")
     ticks = [1, 2, 4, 8, 16, 32]
-    axes[0, 0].set_yticks(ticks, [str(tick) for tick in ticks])
+    axes[0, 0].set_yscale("log", base=2)
+    axes[0, 0].set_yticks(ticks, map(str, ticks))
     axes[0, 0].set_ylabel("times faster than one by one")
-    handles, _ = axes[0, 0].get_legend_handles_labels()
-    handles.append(plt.Line2D([], [], color=GREY, ls=":", label="as wide as possible"))
-    fig.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9)
+    legend_above(fig, axes[0, 0], **BELOW)
     return fig
+
+
+def _axis(ax: Axes, sizes: list[int], x: str, y: str) -> None:
+    """Let an axis show sizes as they are, at distances of their logarithms."""
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(sizes, map(str, sizes))
+    ax.minorticks_off()
+    ax.set(xlabel=x, ylabel=y)

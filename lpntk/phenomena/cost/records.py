@@ -1,101 +1,88 @@
-"""What did the full benchmark find? Its committed records, ``results/bench/*.json`` as written by ``bench/run.py``.
-
-A relative folder counts from the notebooks, wherever papermill was called. It does so under the name ``Path``: to read
-the same file is no other ``all_pairs``, and results that were made by it stay current.
-"""
+"""What did the full benchmark find? Its committed records, ``results/bench/*.json`` as written by ``bench/run.py``."""
 
 import json
 import os
-import pathlib
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 
-from lpntk.keep.files import as_notebooks_say as Path
+import pandas as pd
 
-
-@dataclass(frozen=True)
-class Timing:
-    """Seconds of one variant for the kernel of n samples, the median of its runs."""
-
-    network: str
-    parameters: int
-    threads: int
-    n: int
-    variant: str
-    seconds: float
-    ratio: float | None  # to ``ours`` at the same network, threads and n
-    extrapolated: bool  # from a part of the work
+from lpntk.keep.files import as_notebooks_say
 
 
-@dataclass(frozen=True)
-class Report:
-    """One file: where it was measured, and what.
+def read(folder: str | os.PathLike) -> pd.DataFrame:
+    """Return a row for each variant, network, number of threads and of samples in the records of ``bench/run.py``.
 
-    Attributes:
-        name: of the file, without its ending.
-        hardware: processor, cores, instruction set, versions and date, in words.
-        timings: of the variants that ran and gave the right matrix.
-        left_out: variant, network, n and reason of the others.
-    """
-
-    name: str
-    hardware: str
-    timings: list[Timing]
-    left_out: list[tuple[str, str, int, str]]
-
-
-def read(folder: str | os.PathLike) -> list[Report]:
-    """Return the reports in a folder, sorted by name; none if there is no such folder.
+    Columns: ``record`` (name of the file), ``hardware`` in words, ``network``, ``p`` (parameters), ``threads``, ``n``,
+    ``variant``, ``seconds`` (the median of its runs; NaN where it did not run or gave a wrong matrix), ``ratio`` (to
+    ``ours``), ``extrapolated`` (from a part of the work), and ``reason`` (why there are no seconds). Here and below a
+    relative folder counts from the notebooks, and what is not there gives no row.
 
     Raises:
         ValueError: if a file is no report of the benchmark.
     """
-    return [_report(path) for path in sorted(Path(folder).glob("*.json"))]
+
+    def rows(content: dict) -> Iterable[dict]:
+        for r in content["records"]:
+            told = {key: r[key] for key in ("network", "p", "threads", "n", "variant")}
+            ran = r["status"] == "ok" and r["seconds"] is not None
+            yield {**told, "seconds": r["seconds"] if ran else None, "ratio": r["ratio_to_ours"],
+                   "extrapolated": r["extrapolated_from"] is not None,
+                   "reason": "" if ran else r["reason"] or r["status"]}  # fmt: skip
+
+    return _records(folder, "*.json", "report of bench/run.py", rows)
 
 
-def _report(path: pathlib.Path) -> Report:
-    try:
-        content = json.loads(path.read_text())
-        records, environment = content["records"], content["environment"]
-        right = [r for r in records if r["status"] == "ok" and r["seconds"] is not None]
-        timings = [
-            Timing(
-                network=r["network"],
-                parameters=r["p"],
-                threads=r["threads"],
-                n=r["n"],
-                variant=r["variant"],
-                seconds=r["seconds"],
-                ratio=r["ratio_to_ours"],
-                extrapolated=r["extrapolated_from"] is not None,
-            )
-            for r in right
-        ]
-        left_out = [(r["variant"], r["network"], r["n"], r["reason"] or r["status"]) for r in records if r not in right]
-        return Report(path.stem, _hardware(environment), timings, left_out)
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path.name} is no report of bench/run.py ({error!r}); write it anew or remove it") from error
+def whole_mnist(folder: str | os.PathLike) -> pd.DataFrame:
+    """Return a row for every committed run of ``bench/mnist.py``, which measures the kernel of all of MNIST.
+
+    Raises:
+        ValueError: if a file is no such record.
+    """
+
+    def rows(content: dict) -> Iterable[dict]:
+        parts = content.get("blocks", [content])
+        seconds, flops = content["seconds"], sum(part["flops"] for part in parts)
+        sizes = [part["n"] for part in parts]
+        yield {
+            "samples": f"{sizes[0]:,}" if len(sizes) == 1 else f"{len(sizes)} x {min(sizes):,} to {max(sizes):,}",
+            "threads": content["threads"],
+            "seconds": seconds,
+            "GFLOP": flops / 1e9,
+            "share of the GEMM peak": flops / seconds / content["gemm_peak"],
+            "resident GiB": content["peak_resident_bytes"] / 2**30,
+            "error": max(part["error"] for part in parts),
+        }
+
+    return _records(folder, "mnist/*.json", "record of bench/mnist.py", rows).rename(columns={"record": "kernel"})
 
 
-def _hardware(environment: dict) -> str:
-    cores, torch = environment["cores"], environment["versions"]["torch"]
-    parts = (f"{cores} cores", environment["isa"], environment["system"], f"torch {torch}", environment["date"])
-    return ", ".join([environment["cpu"], *parts])
+def stacking(folder: str | os.PathLike) -> pd.DataFrame:
+    """Return a row for each model and batch size in the runs of ``bench/stacking.py``: milliseconds of each way.
+
+    Raises:
+        ValueError: if a file is no such record.
+    """
+    rows = lambda content: [{**row, "threads": content["threads"]} for row in content["rows"]]
+    return _records(folder, "stacking/*.json", "record of bench/stacking.py", rows)
 
 
-def ratios(timings: list[Timing]) -> dict[str, dict[str, str]]:
-    """Return the table of seconds relative to ours: problem by variant; ``~`` marks what is extrapolated."""
-    table: dict[str, dict[str, str]] = {}
-    for t in timings:
-        row = table.setdefault(f"{t.network}, {threads(t.threads)}, n = {t.n}", {})
-        shown = (
-            f"{t.seconds:.3g} s"
-            if t.variant == "ours"
-            else "-"
-            if t.ratio is None
-            else f"{t.ratio:,.{0 if t.ratio > 99 else 2}f}"
-        )
-        row[t.variant] = ("~" if t.extrapolated else "") + shown
-    return table
+def all_pairs(folder: str | os.PathLike) -> dict[str, float] | None:
+    """Return what all pairs of MNIST are to each other, as ``sweep`` read it; None if it was never measured."""
+    path = as_notebooks_say(folder) / "mnist" / "all-pairs.json"
+    return json.loads(path.read_text())["relations"] if path.exists() else None
+
+
+def ratios(timings: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of seconds relative to ours: variant by problem; ``~`` marks what is extrapolated."""
+
+    def shown(t: pd.Series) -> str:
+        told = f"{t.seconds:.3g} s" if t.variant == "ours" else f"{t.ratio:,.{0 if t.ratio > 99 else 2}f}"
+        return ("~" if t.extrapolated else "") + told.replace("nan", "-")
+
+    problem = timings.network + ", " + timings.threads.map(threads) + timings.n.map(", n = {}".format)
+    told = timings.assign(problem=problem, shown=timings.apply(shown, axis=1))
+    table = told.pivot(index="variant", columns="problem", values="shown").rename_axis(None).rename_axis(None, axis=1)
+    return table.loc[told.variant.unique(), problem.unique()].fillna("-")
 
 
 def threads(count: int) -> str:
@@ -103,73 +90,24 @@ def threads(count: int) -> str:
     return f"{count} thread{'s' if count > 1 else ''}"
 
 
-def whole_mnist(folder: str | os.PathLike) -> list[dict[str, object]]:
-    """Return a row for every committed run of ``bench/mnist.py``, which measures the kernel of all of MNIST.
-
-    Raises:
-        ValueError: if a file is no such record.
-    """
-    return [_row(path) for path in sorted((Path(folder) / "mnist").glob("*.json"))]
-
-
-def _row(path: pathlib.Path) -> dict[str, object]:
-    try:
-        record = json.loads(path.read_text())
-        parts = record.get("blocks", [record])
-        seconds, flops = record["seconds"], sum(part["flops"] for part in parts)
-        sizes = [part["n"] for part in parts]
-        return {
-            "kernel": path.stem,
-            "samples": f"{sizes[0]:,}" if len(sizes) == 1 else f"{len(sizes)} x {min(sizes):,} to {max(sizes):,}",
-            "threads": record["threads"],
-            "seconds": seconds,
-            "GFLOP": flops / 1e9,
-            "share of the GEMM peak": flops / seconds / record["gemm_peak"],
-            "resident GiB": record["peak_resident_bytes"] / 2**30,
-            "error": max(part["error"] for part in parts),
-            "hardware": _hardware(record["environment"]),
-        }
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"{path.name} is no record of bench/mnist.py ({error!r}); write it anew or remove it"
-        ) from error
-
-
-@dataclass(frozen=True)
-class Stacking:
-    """A committed run of ``bench/stacking.py``.
-
-    Attributes:
-        hardware: in words.
-        threads: of torch.
-        rows: for a model and a batch size, milliseconds per model and step of each way, and their ratios.
-    """
-
-    hardware: str
-    threads: int
-    rows: list[dict[str, object]]
-
-
-def stacking(folder: str | os.PathLike) -> dict[str, Stacking]:
-    """Return the runs of ``bench/stacking.py``, which measures many models trained as one, by name of the file.
-
-    Raises:
-        ValueError: if a file is no such record.
-    """
-    return {path.stem: _stacking(path) for path in sorted((Path(folder) / "stacking").glob("*.json"))}
-
-
-def _stacking(path: pathlib.Path) -> Stacking:
-    try:
-        record = json.loads(path.read_text())
-        return Stacking(_hardware(record["environment"]), record["threads"], record["rows"])
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"{path.name} is no record of bench/stacking.py ({error!r}); write it anew or remove it"
-        ) from error
-
-
-def all_pairs(folder: str | os.PathLike) -> dict[str, float] | None:
-    """Return what all pairs of MNIST are to each other, as ``sweep`` read it; None if it was never measured."""
-    path = Path(folder) / "mnist" / "all-pairs.json"
-    return json.loads(path.read_text())["relations"] if path.exists() else None
+def _records(
+    folder: str | os.PathLike, pattern: str, what: str, rows: Callable[[dict], Iterable[dict]]
+) -> pd.DataFrame:
+    """Return the rows of all files together, each with the name of its file and the hardware in words."""
+    found: list[dict] = []
+    for path in sorted(as_notebooks_say(folder).glob(pattern)):
+        try:
+            content = json.loads(path.read_text())
+            e = content["environment"]
+            words = (
+                e["cpu"],
+                f"{e['cores']} cores",
+                e["isa"],
+                e["system"],
+                f"torch {e['versions']['torch']}",
+                e["date"],
+            )
+            found += [{"record": path.stem, **row, "hardware": ", ".join(words)} for row in rows(content)]
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{path.name} is no {what} ({error!r}); write it anew or remove it") from error
+    return pd.DataFrame(found)

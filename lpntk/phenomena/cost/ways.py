@@ -1,10 +1,10 @@
 """What does the kernel cost? The same matrix in three ways, timed in turns, and the plan of the fastest as a table."""
 
-import statistics
 import time
 from collections.abc import Callable
 from functools import partial
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
@@ -49,7 +49,7 @@ WAYS = {"layer by layer": by_layers, "one gradient per sample": by_gradients, "f
 
 def compare(
     model: nn.Module, x: Tensor, y: Tensor, repeats: int, ways: dict[str, Callable[..., Tensor]] = WAYS
-) -> dict[str, dict[str, float]]:
+) -> pd.DataFrame:
     """Time the ways in turns, so that a slow moment of the machine meets all of them, after one untimed turn.
 
     Args:
@@ -60,46 +60,33 @@ def compare(
         ways: functions of (model, x, y) by name; the first is the measure of the others.
 
     Returns:
-        By name: ``seconds`` (median), ``least``, ``most``, ``ratio`` of the median to the first way's, and ``error``,
-        the relative Frobenius distance to the first way's matrix.
+        A row for each way: ``seconds`` (median), ``least``, ``most``, ``ratio`` of the median to the first way's, and
+        ``error``, the relative Frobenius distance to the first way's matrix.
     """
     matrices = {name: way(model, x, y).cpu() for name, way in ways.items()}
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(repeats):
-        for name, way in ways.items():
-            taken[name].append(seconds(partial(way, model, x, y)))
-    first = next(iter(ways))
-    return {
-        name: {
-            "seconds": statistics.median(times),
-            "least": min(times),
-            "most": max(times),
-            "ratio": statistics.median(times) / statistics.median(taken[first]),
-            "error": float((matrices[name] - matrices[first]).norm() / matrices[first].norm()),
-        }
-        for name, times in taken.items()
-    }
+    turns = pd.DataFrame({name: timed(way, model, x, y)[1] for name, way in ways.items()} for _ in range(repeats))
+    told = turns.agg(["median", "min", "max"]).T.set_axis(["seconds", "least", "most"], axis=1)
+    first = matrices[next(iter(ways))]
+    error = {name: float((matrix - first).norm() / first.norm()) for name, matrix in matrices.items()}
+    return told.assign(ratio=told.seconds / told.seconds.iloc[0], error=pd.Series(error))
 
 
-def seconds(call: Callable[[], Tensor]) -> float:
-    """Return how long a call takes, until its result has reached the CPU."""
+def timed(way: Callable[..., Tensor], *args: object, **options: object) -> tuple[Tensor, float]:
+    """Return what a call returns, and the seconds until it had reached the CPU."""
     start = time.perf_counter()
-    call().cpu()
-    return time.perf_counter() - start
+    found = way(*args, **options).cpu()
+    return found, time.perf_counter() - start
 
 
 @exact
-def plan(model: nn.Module, x: Tensor, y: Tensor, n: int) -> list[dict[str, object]]:
+def plan(model: nn.Module, x: Tensor, y: Tensor, n: int) -> pd.DataFrame:
     """Return a row for every layer: parameters, form chosen for n samples, multiplications per pair and per sample."""
-    rows: dict[tuple[str, str], dict[str, object]] = {}
     sizes = {name: p.numel() for name, p in trainable(model).items()}
-    for row in LayerwiseGram(model, LABEL, x, y, samples=n).plan():
-        entry = rows.setdefault(
-            (row.layer, row.form),
-            {"layer": row.layer, "form": row.form, "parameters": 0, "MACs per pair": 0, "MACs per sample": 0},
-        )
-        entry["parameters"] += sum(sizes[name] for name in row.parameters)
-        entry["MACs per pair"] += row.macs_per_pair
-        entry["MACs per sample"] += row.macs_per_sample
+    rows = [
+        (row.layer, row.form, sum(sizes[name] for name in row.parameters), row.macs_per_pair, row.macs_per_sample)
+        for row in LayerwiseGram(model, LABEL, x, y, samples=n).plan()
+    ]
+    table = pd.DataFrame(rows, columns=["layer", "form", "parameters", "MACs per pair", "MACs per sample"])
+    table = table.groupby(["layer", "form"], sort=False, as_index=False).sum()
     order = {name: i for i, (name, _) in enumerate(model.named_modules())}
-    return sorted(rows.values(), key=lambda row: order.get(row["layer"], -1))
+    return table.sort_values("layer", key=lambda layers: layers.map(order).fillna(-1), kind="stable")

@@ -1,4 +1,4 @@
-"""How do the relations look? Updates as arrows, shares over training, angles by signs, self-similarity by size."""
+"""How do the relations look? Updates as arrows, shares over training, angles by signs, what labels change."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,8 +11,11 @@ from matplotlib.ticker import PercentFormatter
 from torch import Tensor
 
 from lpntk.data.dataset import Dataset
-from lpntk.kernel.reading import Pairs, cosine, pairs, relation, trio
-from lpntk.report.plots import BLUE, GREY, SKY, VERMILION
+from lpntk.kernel.reading import cosine, pairs, relation, trio
+from lpntk.phenomena.relations.study import Kernels
+from lpntk.report.panels import by_label, legend_above, over
+from lpntk.report.plots import BLUE, GREEN, GREY, ORANGE, SKY, VERMILION
+from lpntk.report.spread import over_seeds
 
 RELATIONS = {"interchangeable": BLUE, "weak": SKY, "unrelated": "#BBBBBB", "contradictory": VERMILION}
 SIGNS = {
@@ -20,6 +23,13 @@ SIGNS = {
     "ones": "ones: pNTK",
     "centred": "centred: lpNTK, mean removed",
     "error": "error: loss gradients",
+}
+MOMENTS = {"initial": ("at initialisation", BLUE, "o", -0.12), "trained": ("trained", VERMILION, "s", 0.12)}
+GROUPS = {
+    "one_label": ("clean, one label", BLUE),
+    "given_class": ("flipped, given class", GREEN),
+    "two_labels": ("clean, two labels", ORANGE),
+    "true_class": ("flipped, true class", VERMILION),
 }
 
 
@@ -53,69 +63,86 @@ def shares_over_training(table: pd.DataFrame) -> Figure:
     """Draw the shares of the relations by epoch, for pairs of one label and of two: means over seeds, stacked."""
     fig, axes = plt.subplots(1, 2, figsize=(8.4, 3.6), sharey=True)
     for ax, (labels, title) in zip(axes, (("same", "one label"), ("different", "two labels")), strict=True):
-        mean = table[table.labels == labels].groupby("epoch")[list(RELATIONS)].mean()
-        bottom = np.zeros(len(mean))
-        for name, color in RELATIONS.items():
-            ax.bar(range(len(mean)), mean[name], 0.85, bottom=bottom, color=color, label=name)
-            bottom += mean[name].to_numpy()
-        ax.set_xticks(range(len(mean)), mean.index.astype(str))
-        ax.set_title(f"pairs of {title}")
-        ax.set_xlabel("epochs trained")
-    axes[0].set_ylabel("share of the pairs")
-    axes[0].yaxis.set_major_formatter(PercentFormatter(1))
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+        mean, _ = over_seeds(table[table.labels == labels], ["epoch"], list(RELATIONS))
+        mean.plot.bar(ax=ax, stacked=True, width=0.85, color=RELATIONS, legend=False, rot=0)
+        ax.set(title=f"pairs of {title}", xlabel="epochs trained", ylabel="share of the pairs")
+        ax.yaxis.set_major_formatter(PercentFormatter(1))
+    legend_above(fig, axes[0])
     return fig
 
 
-def by_signs(cosines: Mapping[str, Mapping[str, Pairs]]) -> Figure:
-    """Draw histograms of the cosine, a column per choice of signs and a row per moment.
-
-    Args:
-        cosines: moment -> signs -> cosines of the pairs.
-    """
-    names = list(next(iter(cosines.values())))
-    size = (2.9 * len(names), 2.4 * len(cosines) + 0.5)
-    fig, axes = plt.subplots(len(cosines), len(names), figsize=size, sharex=True, squeeze=False)
-    bins = np.linspace(-1, 1, 81)
-    for row, (moment, by_name) in zip(axes, cosines.items(), strict=True):
-        for ax, (signs, values) in zip(row, by_name.items(), strict=True):
-            for part, color, name in ((values.different, VERMILION, "two labels"), (values.same, BLUE, "one label")):
-                ax.hist(part.numpy(), bins, histtype="stepfilled", density=True, color=color, alpha=0.6, label=name)
-            ax.axvline(0, color="black", lw=0.8, ls="--")
+def by_signs(kernels: Mapping[str, Kernels], y: Tensor, seed: int) -> Figure:
+    """Draw histograms of one network's cosines, a column per choice of signs, at its first moment and at its last."""
+    fig, axes = plt.subplots(2, len(kernels), figsize=(2.9 * len(kernels), 5.3), sharex=True, squeeze=False)
+    for row, end, moment in zip(axes, (min, max), ("at initialisation", "trained"), strict=True):
+        for ax, (signs, found) in zip(row, kernels.items(), strict=True):
+            by_label(ax, pairs(cosine(found[seed][end(found[seed])]), y), np.linspace(-1, 1, 81))
             ax.set_yticks([])
             ax.set_title(f"{SIGNS[signs]}\n{moment}", fontsize=10)
         row[0].set_ylabel("density")
     for ax in axes[-1]:
         ax.set_xlabel("cosine")
-    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    legend_above(fig, axes[0, 0])
     return fig
 
 
 def self_similarity(table: pd.DataFrame, authors: Mapping[str, float]) -> Figure:
     """Draw the share of samples most similar to themselves against n, and the authors' value at theirs."""
-    rows = table.groupby("n").share
+    mean, sd = (by_n.share for by_n in over_seeds(table, ["n"], ["share"]))
     fig, ax = plt.subplots(figsize=(5.4, 3.6))
-    ax.errorbar(
-        rows.mean().index, rows.mean(), yerr=rows.std().fillna(0), fmt="o-", color=BLUE, capsize=3, label="ours"
-    )
+    ax.errorbar(mean.index, mean, yerr=sd.fillna(0), fmt="o-", color=BLUE, capsize=3, label="ours")
     theirs = authors["self_similarity"]
     ax.plot([authors["n"]], [theirs / (1 + theirs)], "*", ms=13, color=VERMILION, label="authors: LeNet, MNIST")
-    ax.set_xscale("log")
-    ax.set_ylim(0, 1.02)
+    ax.set(xscale="log", ylim=(0, 1.02), xlabel="samples in the kernel", ylabel="most similar to themselves")
     ax.yaxis.set_major_formatter(PercentFormatter(1))
-    ax.set_xlabel("samples in the kernel")
-    ax.set_ylabel("most similar to themselves")
     ax.legend()
     return fig
 
 
-def cosines_by_signs(kernels: Mapping[str, Mapping[int, Mapping[int, Tensor]]], y: Tensor, seed: int):
-    """Return what ``by_signs`` draws, of one network: its first and last kernels by signs."""
-    ends = {"at initialisation": min, "trained": max}
-    return {
-        moment: {signs: pairs(cosine(by[seed][end(by[seed])]), y) for signs, by in kernels.items()}
-        for moment, end in ends.items()
-    }
+def by_classes(table: pd.DataFrame) -> Figure:
+    """Draw factor and contradiction between different labels against the number of classes; a dot is a network."""
+    fig, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.7))
+    law = table.groupby("classes").law.first()
+    place = {k: i for i, k in enumerate(law.index)}
+    for moment, (name, color, marker, shift) in MOMENTS.items():
+        rows = table[table.moment == moment]
+        for ax, column in ((left, "factor"), (right, "contradictory")):
+            at = rows.classes.map(place) + shift
+            ax.plot(at, rows[column], marker, ms=6, alpha=0.7, color=color, label=name)
+        mean = rows.groupby("classes").predicted.mean()
+        right.plot(mean.index.map(place) + shift, mean, "_", ms=22, mew=2, color=color)
+    left.plot(range(len(law)), law, "k_", ms=34, mew=1.5, zorder=0)
+    left.plot([], [], "k_", ms=16, mew=2, label="law (right: from the kernel under one label)")
+    left.axhline(0, color=GREY, lw=0.6)
+    left.set_ylabel("kernel over kernel under one label")
+    right.set_ylabel("contradictory share")
+    right.yaxis.set_major_formatter(PercentFormatter(1))
+    for ax in (left, right):
+        ax.set_xticks(range(len(law)), law.index.astype(str))
+        ax.set(xlabel="classes K", title="pairs of two labels")
+    legend_above(fig, left)
+    return fig
+
+
+def flips(table: pd.DataFrame) -> Figure:
+    """Draw the share beyond a right angle by epoch and share of flipped labels, and who is contradictory at the end."""
+    fig, (left, right) = plt.subplots(1, 2, figsize=(9.4, 3.8))
+    percents = sorted(table.percent.unique())
+    for percent, color in zip(percents, plt.cm.viridis(np.linspace(0, 0.85, len(percents))), strict=True):
+        rows = table[(table.percent == percent) & (table.group == "all")]
+        over(left, rows, "epoch", "negative", color=color, label=f"{percent} % flipped")
+    left.set(xlabel="epochs trained", ylabel="share beyond a right angle", title="all pairs")
+    last = table[table.epoch == table.epoch.max()]
+    mean, sd = (by.contradictory.unstack() for by in over_seeds(last, ["percent", "group"], ["contradictory"]))
+    colors, names = ({group: look[i] for group, look in GROUPS.items()} for i in (1, 0))
+    mean[list(GROUPS)].plot.bar(ax=right, yerr=sd[list(GROUPS)], width=0.76, color=colors, capsize=2, rot=0)
+    right.set_xticks(range(len(percents)), [f"{percent} %" for percent in percents])
+    right.set(xlabel="flipped labels", ylabel="contradictory share", title="trained, by group")
+    for ax in (left, right):
+        ax.yaxis.set_major_formatter(PercentFormatter(1))
+    left.legend()
+    right.legend(names.values(), fontsize=9, loc="upper left")
+    return fig
 
 
 def _unit(angle: float | np.ndarray) -> np.ndarray:

@@ -5,17 +5,17 @@
 The counterpart of theta in a network of finite width is the kernel that the same two inputs would have under one label.
 """
 
+from collections.abc import Sequence
+
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from lpntk.kernel.matrix import kernel_matrix
-from lpntk.kernel.reading import UNRELATED, Pairs
+from lpntk.kernel.reading import UNRELATED, Pairs, cosine, pairs
 from lpntk.kernel.signs import factor
-
-
-def centred_factor(k: int) -> float:
-    """Return ``identity.factor`` for centred signs, relative to a pair of one label: -1/(K - 1) (book/relations)."""
-    return -1 / (k - 1)
+from lpntk.phenomena.relations.readings import read
+from lpntk.phenomena.relations.study import Trial, finished
 
 
 def as_one_label(model: nn.Module, x: Tensor, y: Tensor, **options: object) -> Tensor:
@@ -53,3 +53,38 @@ def predicted_contradiction(one_label: Pairs, k: int, threshold: float = UNRELAT
         threshold: a pair is contradictory if its cosine is at most minus this.
     """
     return float((factor(k) * one_label.different <= -threshold).float().mean())
+
+
+def by_classes(trials: Sequence[Trial]) -> pd.DataFrame:
+    """Read factor and contradiction of pairs of different labels, before and after training, by number of classes.
+
+    ``all`` is the contradictory share of all pairs, ``one_label_negative`` that of pairs of different labels that would
+    oppose each other even under one label, ``predicted`` what the law makes contradictory.
+    """
+    rows = []
+    for trial in finished(trials):
+        for moment, epoch in (("initial", trial.run.epochs[0]), ("trained", trial.run.epochs[-1])):
+            kappa, k = trial.kernel(epoch), trial.data.k
+            one = as_one_label(trial.run.model(epoch), trial.x, trial.y, device=trial.run.device)
+            norm = kappa.diagonal().clamp_min(torch.finfo(kappa.dtype).tiny).sqrt()
+            under_one, split = pairs(one, trial.y), pairs(cosine(kappa), trial.y)
+            cosines = pairs(one / norm[:, None] / norm[None, :], trial.y)
+            everything = read(torch.cat([split.same, split.different]))
+            rows.append(
+                {
+                    "classes": k, "moment": moment, "seed": trial.run.seed,
+                    "factor": measured_factor(pairs(kappa, trial.y), under_one), "law": factor(k),
+                    "one_label_negative": read(under_one.different)["negative"],
+                    "predicted": predicted_contradiction(cosines, k),
+                    **read(split.different), "all": everything["contradictory"],
+                    "test_accuracy": trial.run.test_accuracy[epoch],
+                }
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def widest_gap(table: pd.DataFrame) -> dict[str, float]:
+    """Return where, after training, the contradictory share is farthest from what the law makes of ``by_classes``."""
+    mean = table[table.moment == "trained"].groupby("classes")[["contradictory", "predicted"]].mean()
+    worst = (mean.contradictory - mean.predicted).abs().idxmax()
+    return {"classes": int(worst), **mean.loc[worst].to_dict()}

@@ -1,16 +1,17 @@
 """Whom do we ask about the three relations? One network per seed and task, with all, with few or with wrong labels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import pandas as pd
 from torch import Tensor
 
 from lpntk.data.dataset import Dataset
 from lpntk.data.tasks import flip, part, random_classes, restrict
-from lpntk.keep.cache import Cache
 from lpntk.learn.campaign import Network
 from lpntk.phenomena.relations.moments import Moments, train_moments
+
+Kernels = dict[int, dict[int, Tensor]]  # seed -> epoch -> (n, n)
 
 
 @dataclass(frozen=True)
@@ -22,14 +23,14 @@ class Trial:
         truth: (n_train,) labels before any was flipped.
         rows: (n,) training samples of the kernel.
         run: the network.
-        setting: what tells tasks apart: the number of classes, or the share of flipped labels.
+        flipped: share of the labels that were.
     """
 
     data: Dataset
     truth: Tensor
     rows: Tensor
     run: Moments
-    setting: float
+    flipped: float = 0.0
 
     @property
     def x(self) -> Tensor:
@@ -46,87 +47,46 @@ class Trial:
         return self.run.kernel(epoch, self.x, self.y, signs)
 
 
-@dataclass(frozen=True)
-class Study:
-    """What all trials share.
+def trial(data: Dataset, seed: int, truth: Tensor | None = None, flipped: float = 0.0, *, model: str, options: dict,
+          n: int, drawn_by: int, **training) -> Trial:  # fmt: skip
+    """Train one network on a task.
 
-    Attributes:
+    Args:
+        data: the task.
+        seed: of the network.
+        truth: (n_train,) labels before any was flipped; those of the task if None.
+        flipped: share of them that were.
         model: name of the architecture.
         options: of the architecture.
         n: samples of the kernel, at most.
-        seeds: one network each. The kernel's samples are the same for all, so that networks can be compared.
-        moments: numbers of finished epochs at which the network is looked at.
-        cache: keeps the networks.
-        device: as in ``train``.
-        training: lr, batch_size, ...
+        drawn_by: the seed that draws them, the same for all networks, so that these can be compared.
+        **training: passed to ``train_moments``: moments, cache, device, lr, ...
     """
+    run = train_moments(Network(model, data.in_shape, data.k, options), data, seed=seed, **training)
+    rows = data.sample(min(n, len(data.y_train)), drawn_by)
+    return Trial(data, data.y_train if truth is None else truth, rows, run, flipped)
 
-    model: str
-    options: dict[str, object]
-    n: int
-    seeds: Sequence[int]
-    moments: Sequence[int]
-    cache: Cache
-    device: str = "auto"
-    training: dict[str, object] = field(default_factory=dict)
 
-    def trial(self, data: Dataset, seed: int, setting: float, truth: Tensor | None = None) -> Trial:
-        """Train one network on a task."""
-        network = Network(self.model, data.in_shape, data.k, self.options)
-        run = train_moments(
-            network, data, seed=seed, moments=self.moments, cache=self.cache, device=self.device, **self.training
-        )
-        rows = data.sample(min(self.n, len(data.y_train)), self.seeds[0])
-        return Trial(data, data.y_train if truth is None else truth, rows, run, setting)
+def plain(data: Dataset, seeds: Sequence[int], **how) -> list[Trial]:
+    """Train one network per seed on the task as it is; ``how`` as ``trial`` takes it, here and below."""
+    return [trial(data, seed, **how) for seed in seeds]
 
-    def trained_with(self, **changes: object) -> "Study":
-        """Return the same study with some options of the training changed, such as ``schedule="step"``."""
-        return replace(self, training={**self.training, **changes})
 
-    def looked_at(self, moments: Sequence[int]) -> "Study":
-        """Return the same study with networks trained until, and looked at, other moments."""
-        return replace(self, moments=moments)
+def few_classes(data: Dataset, counts: Sequence[int], seeds: Sequence[int], **how) -> list[Trial]:
+    """Train one network per number of classes, its outputs as many, and seed; each seed draws its own classes."""
+    tasks = [(restrict(data, random_classes(data.k, count, seed)), seed) for count in counts for seed in seeds]
+    return [trial(task, seed, **how) for task, seed in tasks]
 
-    def plain(self, data: Dataset) -> list[Trial]:
-        """Train one network per seed on the task as it is."""
-        return [self.trial(data, seed, data.k) for seed in self.seeds]
 
-    def few_classes(self, data: Dataset, counts: Sequence[int]) -> list[Trial]:
-        """Train one network per number of classes, its outputs as many, and seed; each seed draws its own classes."""
-        return [
-            self.trial(restrict(data, random_classes(data.k, count, seed)), seed, count)
-            for count in counts
-            for seed in self.seeds
-        ]
-
-    def flipped(self, data: Dataset, shares: Sequence[float]) -> list[Trial]:
-        """Train one network per share of flipped training labels and seed, each seed with flips of its own."""
-        trials = []
-        for share in shares:
-            for seed in self.seeds:
-                y = flip(data.y_train, share, data.k, seed)
-                noisy = Dataset(**{**vars(data), "y_train": y})
-                trials.append(self.trial(noisy, seed, share, truth=data.y_train))
-        return trials
+def with_flips(data: Dataset, shares: Sequence[float], seeds: Sequence[int], **how) -> list[Trial]:
+    """Train one network per share of flipped training labels and seed, each seed with flips of its own."""
+    noisy = lambda share, seed: replace(data, y_train=flip(data.y_train, share, data.k, seed))
+    return [trial(noisy(share, seed), seed, data.y_train, share, **how) for share in shares for seed in seeds]
 
 
 def first_samples(data: Dataset, n_train: int | None, seed: int) -> Dataset:
     """Return the data set with ``n_train`` of its training samples, drawn by the seed; all if it is None."""
     return data if n_train is None or n_train >= len(data.y_train) else part(data, data.sample(n_train, seed))
-
-
-def diverged(*groups: Sequence[Trial]) -> int:
-    """Return how many networks of several groups diverged."""
-    return sum(trial.run.diverged for group in groups for trial in group)
-
-
-def accuracies(trials: Sequence[Trial]) -> pd.DataFrame:
-    """Return training and test accuracy by seed and epoch."""
-    return pd.DataFrame(
-        {"seed": t.run.seed, "epoch": e, "train": t.run.train_accuracy[e], "test": t.run.test_accuracy[e]}
-        for t in finished(trials)
-        for e in t.run.epochs
-    )
 
 
 def finished(trials: Sequence[Trial]) -> list[Trial]:
@@ -139,3 +99,20 @@ def finished(trials: Sequence[Trial]) -> list[Trial]:
     if not kept:
         raise FloatingPointError(f"all {len(trials)} networks diverged, so there is nothing to measure; lower lr")
     return kept
+
+
+def accuracies(trials: Sequence[Trial]) -> pd.DataFrame:
+    """Return training and test accuracy, a row per seed and epoch."""
+    rows = [(t.run.seed, e, t.run.train_accuracy[e], t.run.test_accuracy[e]) for t in finished(trials)
+            for e in t.run.epochs]  # fmt: skip
+    return pd.DataFrame(rows, columns=["seed", "epoch", "train", "test"])
+
+
+def kernels_of(trials: Sequence[Trial], signs: str = "label", *, ends: bool = False) -> Kernels:
+    """Return the kernels of trials at all their moments, or at the first and last alone."""
+    found: Kernels = {}
+    for trial in finished(trials):
+        epochs = trial.run.epochs
+        chosen = (epochs[0], epochs[-1]) if ends else epochs
+        found[trial.run.seed] = {epoch: trial.kernel(epoch, signs) for epoch in chosen}
+    return found

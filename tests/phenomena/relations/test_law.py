@@ -8,7 +8,7 @@ from lpntk.kernel.matrix import kernel_matrix
 from lpntk.kernel.reading import Pairs, pairs
 from lpntk.kernel.signs import factor
 from lpntk.learn.models import build
-from lpntk.phenomena.relations.law import as_one_label, centred_factor, measured_factor, predicted_contradiction
+from lpntk.phenomena.relations.law import as_one_label, measured_factor, predicted_contradiction
 
 
 def small(k, n=6):
@@ -24,7 +24,7 @@ def test_the_factors_are_products_of_sign_vectors(k):
     s, t = (sign_vector(logits, label, "label") for label in (0, 1))
     assert float(s @ t / (s @ s)) == pytest.approx(factor(k))
     s, t = (sign_vector(logits, label, "centred") for label in (0, 1))
-    assert float(s @ t / (s @ s)) == pytest.approx(centred_factor(k))
+    assert float(s @ t / (s @ s)) == pytest.approx(-1 / (k - 1))
     assert float(s @ s) == pytest.approx(4 * (k - 1) / k**2)
     assert float(s @ t) == pytest.approx(-4 / k**2)
 

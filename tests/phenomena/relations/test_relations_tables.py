@@ -8,35 +8,42 @@ from lpntk.data import dataset as data
 from lpntk.data.tasks import part
 from lpntk.keep.cache import Cache
 from lpntk.kernel.signs import factor
-from lpntk.phenomena.relations import authors as relations_authors
+from lpntk.learn.training import DivergenceWarning
+from lpntk.phenomena.relations import authors, readings, verdicts
 from lpntk.phenomena.relations import study as relations_study
-from lpntk.phenomena.relations import tables
-from lpntk.phenomena.relations import verdicts as relations_verdicts
-from lpntk.phenomena.relations.study import Study
+from lpntk.phenomena.relations.law import by_classes, widest_gap
 from lpntk.report import spread
 
 Y = torch.tensor([0, 0, 1, 1])
 # alike, at a right angle, opposed: of the six pairs (0, 1) is interchangeable, (2, 3) unrelated, (0, 3) contradictory
 PHI = torch.tensor([[1.0, 0.0], [0.96, 0.28], [0.0, 1.0], [-2.0, 0.0]])
+RULE = {"rare": 0.05, "common": 0.5, "close": 0.1, "times": 2, "learned": 0.95, "frozen": 0.9}
 
 
 def test_the_shares_of_planted_kernels():
-    table = tables.relations_table({5: {0: PHI @ PHI.T, 3: torch.ones(4, 4)}}, Y)
+    table = readings.over_training({5: {0: PHI @ PHI.T, 3: torch.ones(4, 4)}}, Y)
     row = table.set_index(["epoch", "labels"]).loc[(0, "different")]
     assert row.seed == 5
     assert row.pairs == 4  # cosines 0, -1, 0.28, -0.96
     assert (row.negative, row.positive, row.contradictory, row.unrelated, row.weak) == (0.5, 0.25, 0.5, 0.25, 0.25)
     assert row["mean"] == pytest.approx((0 - 1 + 0.28 - 0.96) / 4)
+    assert row.separation == pytest.approx(6.5 / 8)  # 0.96 is above all four, 0 above two and equal to one
     everything = table.set_index(["epoch", "labels"]).loc[(0, "all")]
     assert everything.pairs == 6
     assert everything.interchangeable == pytest.approx(1 / 6)
     assert (table[table.epoch == 3].interchangeable == 1).all()
 
 
+def test_what_no_pair_says_is_no_number():
+    none = readings.read(torch.empty(0))
+    assert none.pop("pairs") == 0
+    assert all(map(math.isnan, none.values()))
+
+
 def test_the_groups_of_pairs_that_flips_make():
     truth = torch.tensor([0, 0, 0, 1, 1, 2])
     given = torch.tensor([0, 0, 1, 1, 2, 2])  # the third and the fifth were flipped
-    groups = tables.pair_groups(given, truth)
+    groups = readings.pair_groups(given, truth)
     found = {name: [tuple(pair) for pair in mask.nonzero().tolist()] for name, mask in groups.items()}
     assert found["one_label"] == [(0, 1)]
     assert found["two_labels"] == [(0, 3), (0, 5), (1, 3), (1, 5), (3, 5)]
@@ -47,11 +54,13 @@ def test_the_groups_of_pairs_that_flips_make():
 
 def test_self_similarity_falls_with_rivals():
     phi = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [0.1, 3.0]])
-    table = tables.self_similarity_table({0: {0: torch.eye(4), 9: phi @ phi.T}}, [1, 4], seed=0)
-    assert table.set_index("n").share.to_dict() == {1: 1.0, 4: 0.5}
-    assert table.set_index("n").ratio.to_dict() == {1: math.inf, 4: 1.0}
-    assert tables.halved(600) == [75, 150, 300, 600]
-    assert tables.halved(60) == [60]
+    kernels = {0: {0: torch.eye(4), 9: phi @ phi.T}}
+    table = readings.of_themselves(kernels, seed=0, smallest=1).set_index("n")
+    assert table.share.drop(2).to_dict() == {1: 1.0, 4: 0.5}
+    assert table.ratio.drop(2).to_dict() == {1: math.inf, 4: 1.0}
+    sizes = lambda n: readings.of_themselves({0: {0: torch.eye(n)}}, seed=0).n.tolist()
+    assert sizes(600) == [75, 150, 300, 600]
+    assert sizes(40) == [40]
 
 
 def test_mean_and_spread_over_seeds():
@@ -94,22 +103,15 @@ def law_frame(**changed):
     ],
 )
 def test_the_rule_of_the_law(changed, word, failed):
-    found = relations_verdicts.law(law_frame(**changed))
-    assert (found["word"], found["failed"]) == (word, failed)
-    assert (found["after.classes"], found["after.contradictory"]) == (10, 0.0)  # the widest gap
-    assert found["after.predicted"] == pytest.approx(-0.1)
+    found = verdicts.law(law_frame(**changed), RULE)
+    assert (found.word, found.because) == (word, failed)
 
 
-@pytest.mark.parametrize(
-    ("clean", "wrong", "everything", "learned", "word", "common"),
-    [
-        ([0.01, 0.02], [0.02, 0.05], 0.03, [0.95, 1.0], "yes", "rare"),
-        ([0.01, 0.02], [0.02, 0.05], 0.03, [0.94, 1.0], "cannot be judged", "rare"),  # one network is enough
-        ([0.01, 0.02], [0.019, 0.9], 0.2, [1.0, 1.0], "no", "neither"),
-        ([0.0, 0.0], [0.0, 0.5], 0.6, [1.0, 1.0], "no", "common"),  # 0/0 is no ratio
-    ],
-)
-def test_the_rule_of_the_flips(clean, wrong, everything, learned, word, common):
+def test_where_the_law_is_farthest_off_after_training():
+    assert widest_gap(law_frame()) == {"classes": 10, "contradictory": 0.0, "predicted": pytest.approx(-0.1)}
+
+
+def flips_frame(clean, wrong, everything, learned):
     rows = []
     for percent in (0, 30):
         for epoch in (0, 5, 9):
@@ -122,83 +124,137 @@ def test_the_rule_of_the_flips(clean, wrong, everything, learned, word, common):
                      "negative": 0.3 if last else 0.1 + epoch / 50, "mean": share / 2}
                     for group, share in shares.items()
                 ]  # fmt: skip
-    found = relations_verdicts.flips(pd.DataFrame(rows))
-    assert (found["word"], found["common"], found["percent"]) == (word, common, 30)
-    assert found["opposed"] == pytest.approx(0.3)
-    assert found["opposed_without"] == pytest.approx(0.28)
-    assert (found["opposed_before"], found["epochs_before"], found["epochs"]) == (pytest.approx(0.2), 5, 9)
-    assert found["learned"] == pytest.approx(sum(learned) / 2)
-    assert found["true_class_mean"] == pytest.approx(sum(wrong) / 4)
+    return pd.DataFrame(rows)
 
 
-def test_the_rule_of_centring():
-    def frame(centred, label):
-        shares = {"centred": centred, "label": label}
-        return pd.DataFrame(
-            {"signs": s, "epoch": e, "labels": "different", "negative": v if e == 0 else 0.5}
-            for s, v in shares.items()
-            for e in (0, 7)
-        )
+@pytest.mark.parametrize(
+    ("clean", "wrong", "everything", "learned", "word", "common"),
+    [
+        ([0.01, 0.02], [0.02, 0.05], 0.03, [0.95, 1.0], "holds", "rare"),
+        ([0.01, 0.02], [0.02, 0.05], 0.03, [0.94, 1.0], "cannot be judged", "rare"),  # one network is enough
+        ([0.01, 0.02], [0.019, 0.9], 0.2, [1.0, 1.0], "fails", "neither"),
+        ([0.0, 0.0], [0.0, 0.5], 0.6, [1.0, 1.0], "fails", "common"),  # 0/0 is no ratio
+    ],
+)
+def test_the_rule_of_the_flips(clean, wrong, everything, learned, word, common):
+    table = flips_frame(clean, wrong, everything, learned)
+    assert verdicts.flips(table, RULE).word == word
+    assert verdicts.how_common(verdicts.flips_at_end(table)["all"], RULE) == common
 
-    assert relations_verdicts.centring(frame(0.9, 0.1))["word"] == "does"
-    assert relations_verdicts.centring(frame(0.4, 0.1))["word"] == "does not"
-    assert relations_verdicts.centring(frame(0.9, 0.6))["word"] == "does not"
+
+def test_what_is_told_of_flips():
+    found = verdicts.flips_at_end(flips_frame([0.01, 0.02], [0.02, 0.05], 0.03, [0.95, 1.0]))
+    assert (found["percent"], found["epochs_before"], found["epochs"]) == (30, 5, 9)
+    places = ("opposed", "opposed_without", "opposed_before", "true_class_opposed")
+    assert [found[name] for name in places] == pytest.approx([0.3, 0.28, 0.2, 0.3])
+    assert (found["ratio"], found["learned"], found["learned_least"]) == pytest.approx((2, 0.975, 0.95))
+    assert (found["true_class"], found["two_labels"], found["all"]) == pytest.approx((0.035, 0.015, 0.03))
+    assert found["true_class_mean"] == pytest.approx(0.0175)
+
+
+@pytest.mark.parametrize(("centred", "label", "word"), [(0.9, 0.1, "holds"), (0.4, 0.1, "fails"), (0.9, 0.6, "fails")])
+def test_the_rule_of_centring(centred, label, word):
+    frame = pd.DataFrame(
+        {"signs": s, "epoch": e, "labels": "different", "negative": v if e == 0 else 0.5}
+        for s, v in {"centred": centred, "label": label}.items()
+        for e in (0, 7)
+    )
+    assert verdicts.centring(frame, RULE).word == word
+    assert verdicts.beyond(frame)["centred.trained"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("least", "word", "because", "moment"),
+    [
+        ([0.2, 0.95, 1.0], "holds", "from epoch 4 of 9 on", 4),
+        ([0.95, 0.2, 1.0], "fails", "at no moment looked at before epoch 9", "never"),
+    ],
+)
+def test_the_rule_of_freezing(least, word, because, moment):
+    frame = pd.DataFrame({"epoch": [0, 4, 9], "of": "cosine", "labels": "same", "pearson": least, "spearman": 1.0})
+    judged = verdicts.freezing(frame, RULE)
+    assert (judged.word, judged.because) == (word, because)
+    told = {"cosine": moment, "first": 0, "last_but_one": 4, "end": 9, "cosine.0": least[0], "cosine.4": least[1]}
+    assert verdicts.frozen(frame, RULE) == told
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
+def how(tmp_path_factory):
     cache = Cache(tmp_path_factory.mktemp("cache"))
-    return Study("mlp", {"hidden": [16]}, 50, (0, 1), (0, 3), cache, "cpu", {"lr": 0.1, "batch_size": 32})
+    return {"model": "mlp", "options": {"hidden": [16]}, "n": 50, "drawn_by": 0, "moments": (0, 3), "cache": cache,
+            "device": "cpu", "lr": 0.1, "batch_size": 32}  # fmt: skip
 
 
-def test_the_study_end_to_end(study):
-    digits = data.load("digits")
-    digits = relations_study.first_samples(digits, 300, 0)
+@pytest.fixture(scope="module")
+def digits():
+    return relations_study.first_samples(data.load("digits"), 300, 0)
+
+
+@pytest.fixture(scope="module")
+def whole(digits, how):
+    return relations_study.plain(digits, [0, 1], **how)
+
+
+def test_networks_share_their_samples(digits, whole):
     assert len(digits.y_train) == 300
-    whole, few = study.plain(digits), study.few_classes(digits, [3])
     assert [t.run.seed for t in whole] == [0, 1]
-    assert all(t.data.k == 3 and t.run.network.k == 3 for t in few)
     assert torch.equal(whole[0].rows, whole[1].rows)  # one set of pairs for all networks
-    hits = study.cache.hits
-    noisy = study.flipped(digits, [0.0, 0.5])
-    assert study.cache.hits == hits + 2  # nothing flipped is the plain network
-    assert study.trained_with(schedule="step").training == {**study.training, "schedule": "step"}
-    assert int((noisy[2].data.y_train != digits.y_train).sum()) == 150
-    assert relations_study.diverged(whole, few, noisy) == 0
 
-    law = tables.law_table([*few, *whole])
-    assert sorted(law.classes.unique()) == [3, 10]
-    assert set(law.moment) == {"initial", "trained"}
-    flips = tables.flips_table(noisy)
-    none = flips[(flips.percent == 0) & (flips.group == "true_class")]
+
+def test_fewer_classes_are_a_task_of_their_own(digits, whole, how):
+    few = relations_study.few_classes(digits, [3], [0, 1], **how)
+    assert all(t.data.k == 3 and t.run.network.k == 3 for t in few)
+    table = by_classes([*few, *whole])
+    assert sorted(table.classes.unique()) == [3, 10]
+    assert set(table.moment) == {"initial", "trained"}
+
+
+def test_flips_are_told_apart_from_what_is_clean(digits, whole, how):
+    hits = how["cache"].hits
+    noisy = relations_study.with_flips(digits, [0.0, 0.5], [0, 1], **how)
+    assert how["cache"].hits == hits + 2  # nothing flipped is the plain network
+    assert int((noisy[2].data.y_train != digits.y_train).sum()) == 150
+    table = readings.by_flips(noisy)
+    none = table[(table.percent == 0) & (table.group == "true_class")]
     assert none.contradictory.isna().all()  # no flipped sample, no share
-    ends = {signs: tables.kernels_over_training(whole, signs, ends=True) for signs in ("label", "centred")}
-    signs = tables.signs_table(ends, whole[0].y)
-    assert signs.separation.between(0, 1).all()
-    kernels = tables.kernels_over_training(whole)
-    ours = relations_authors.ours(study, whole, tables.self_similarity_table(kernels, [50], 0))
-    assert (ours["lr"], ours["epochs"], ours["n_train"]) == (0.1, 3, 300)
-    assert ours["parameters"] == 64 * 16 + 16 + 16 * 10 + 10
-    assert ours["test"] == pytest.approx(sum(t.run.test_accuracy[3] for t in whole) / 2)
-    beside = relations_authors.beside_authors(
-        tables.relations_table(kernels, whole[0].y),
-        ours,
+    assert sorted(table.percent.unique()) == [0, 50]
+
+
+def test_signs_are_read_apart(whole):
+    ends = {signs: relations_study.kernels_of(whole, signs, ends=True) for signs in ("label", "centred")}
+    table = readings.by_signs(ends, whole[0].y)
+    assert len(table) == 2 * 2 * 2 * 2  # signs, seeds, moments, labels
+    assert table.separation.between(0, 1).all()
+
+
+def test_our_numbers_beside_the_authors(whole):
+    kernels = relations_study.kernels_of(whole)
+    accuracy = relations_study.accuracies(whole)
+    assert accuracy.test.tolist() == [t.run.test_accuracy[e] for t in whole for e in (0, 3)]
+    beside = authors.beside_authors(
+        readings.over_training(kernels, whole[0].y),
+        readings.of_themselves(kernels, 0),
+        accuracy,
+        {"lr": 0.1, "training samples": "300"},
         "mlp",
         {"positive": 0.5, "negative": 0.25, "own_nearest": 1.5},
     )
     assert beside.iloc[:3, 0].tolist() == ["99.74%", "0.257%", "0.883"]
     assert beside.iloc[:3, 2].tolist() == ["50.00%", "25.000%", "1.500"]
+    assert beside.iloc[0, 1].count("±") == 1
     assert beside.loc[["lr", "momentum", "epochs", "training samples"]].iloc[:, 1].tolist() == ["0.1", "-", "3", "300"]
-    assert list(beside.index[3:]) == list(relations_authors.SETTINGS)
+    last = accuracy[accuracy.epoch == 3].test
+    assert beside.loc["test accuracy"].tolist() == ["-", f"{last.mean():.1%} ± {last.std():.1%}", "-"]
+    assert list(beside.index[3:]) == list(authors.SETTINGS)
 
 
-def test_diverged_networks_are_counted_and_left_out(study):
+def test_diverged_networks_are_left_out(how):
     digits = data.load("digits")
-    wild = Study("mlp", {"hidden": [16]}, 20, (0,), (0, 20), study.cache, "cpu", {"lr": 1e12, "batch_size": 8})
-    with pytest.warns(RuntimeWarning, match="diverged"):
-        lost = wild.plain(part(digits, digits.sample(64)))
-    kept = study.plain(part(digits, digits.sample(64)))
-    assert relations_study.diverged(lost, kept) == 1
-    assert set(tables.kernels_over_training([*lost, kept[1]])) == {1}
+    task = part(digits, digits.sample(64))
+    with pytest.warns(DivergenceWarning, match="diverged"):
+        lost = relations_study.plain(task, [0], **how | {"moments": (0, 20), "lr": 1e12, "batch_size": 8})
+    assert lost[0].run.diverged
+    kept = relations_study.plain(task, [1], **how)
+    assert set(relations_study.kernels_of([*lost, *kept])) == {1}
     with pytest.raises(FloatingPointError, match="all 1 networks diverged"):
-        tables.kernels_over_training(lost)
+        relations_study.kernels_of(lost)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lpntk.kernel.reading import cosine, pairs, shares
-from lpntk.phenomena.relations.sweep import sweep
+from lpntk.phenomena.relations.readings import sweep
 
 
 def test_a_sweep_over_rows_counts_what_the_whole_matrix_shows():

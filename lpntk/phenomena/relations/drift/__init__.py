@@ -1,1 +1,0 @@
-"""Does the kernel drift in training, and when may it be frozen?"""

@@ -10,5 +10,6 @@ matplotlib.use("Agg")
 
 
 def pytest_collection_modifyitems(items):
-    """The book first: it takes longest, and two files run at a time."""
-    items.sort(key=lambda item: "report/book" not in item.path.as_posix())
+    """Two files run at a time: those that start notebooks come first, for they take longest."""
+    long = ("tests/report/book", "tests/regenerate")
+    items.sort(key=lambda item: not any(room in item.path.as_posix() for room in long))

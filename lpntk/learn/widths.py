@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lpntk.learn.models import count_parameters
 from lpntk.learn.stacks import stackable
+from lpntk.machine.precision import exact
 
 GIB = 2**30
 WIDTHS = (1, 4, 16, 64)
@@ -58,6 +59,7 @@ def _bytes_per_model(model: nn.Module, numbers: list[int], batch_size: int) -> i
     return next(model.parameters()).element_size() * (4 * p + activations)
 
 
+@exact
 def sizes(model: nn.Module, x: Tensor) -> list[int]:
     """Return how many numbers a sample (1, ...) and each of its activations hold."""
     seen = [x.numel()]

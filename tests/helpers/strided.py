@@ -16,7 +16,7 @@ from torch import nn
 from lpntk.kernel.layerwise.gradients import per_sample_gradients
 from lpntk.kernel.matrix import kernel_matrix
 from lpntk.learn.models import build
-from lpntk.learn.stacks import Stack
+from lpntk.learn.stacks import Stack, stackable
 from lpntk.learn.training import train
 from lpntk.machine import strides
 from lpntk.phenomena.cost.ways import by_jacobians
@@ -29,7 +29,7 @@ HEAD = (nn.AdaptiveAvgPool2d(2), nn.Flatten())
 
 
 class Shortcut(nn.Module):
-    """A residual block, which no chain is: left to ``vmap`` in a stack."""
+    """A residual block, which no chain is: trained one by one."""
 
     def __init__(self, c):
         super().__init__()
@@ -69,10 +69,11 @@ def flat(tensors):
 
 
 def trained(models, x, y):
-    """What a step of all networks at once changes."""
+    """What a step changes: of all networks at once, where they are chains."""
+    way = "stack" if len(models) == 1 or stackable(models[0]) else "single"
     models, before = [copy.deepcopy(model) for model in models], flat(p for m in models for p in m.parameters())
     rows = torch.arange(len(y)).expand(len(models), -1)
-    train(models, x, y, rows, seeds=range(len(models)), epochs=1, lr=0.5, shuffle=False, way="stack", device="cpu")
+    train(models, x, y, rows, seeds=range(len(models)), epochs=1, lr=0.5, shuffle=False, way=way, device="cpu")
     return flat(p for m in models for p in m.parameters()) - before
 
 

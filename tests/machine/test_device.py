@@ -70,7 +70,7 @@ class Asking:
 
 
 STUDIES = {
-    "width": lambda data, options: train_many(NETWORK, data.x_train, data.y_train, torch.arange(8)[None], seeds=[0],
+    "history": lambda data, options: train_many(NETWORK, data.x_train, data.y_train, torch.arange(8)[None], seeds=[0],
                                               epochs=1, lr=0.1, **options),
     "moments": lambda data, options: moments.train_moments(NETWORK, data, seed=0, moments=[1], lr=0.1, **options),
     "kernel": lambda data, options: reference.reference_kernel(NETWORK, data, torch.arange(4), seed=0, epochs=1, lr=0.1,
@@ -88,6 +88,8 @@ STUDIES = {
 @pytest.mark.parametrize("name", STUDIES)
 def test_what_a_cpu_trained_is_not_taken_for_what_a_cuda_device_would(name, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for kind in (torch.Tensor, torch.nn.Module):  # nothing can be moved to a device that nobody has
+        monkeypatch.setattr(kind, "to", lambda self, *_, **__: self)
     keys = {}
     for device in ("cpu", "cuda:0", "cuda:1"):
         with pytest.raises(Asked) as asked:

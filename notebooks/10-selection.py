@@ -27,7 +27,8 @@
 # 0.05) lies above the margin, **fails** if it lies below, and **is undecided** otherwise. The verdict joins the shares of at least 50 % for
 # the heads of clusters by the kernel. *The kernel deserves the credit* **holds** at a share if these heads are better than each of
 # three rivals (random by class, heads by pixels, heads at initialisation; paired t tests, corrected after Holm over shares and
-# rivals) and **fails** if they are worse than one of them. Nothing **can be judged** with fewer than 5 repeats, if a network diverged, or if
+# rivals) and **fails** if they are worse than one of them. Shares are joined: a claim holds or fails if it does at all of them, holds in part
+# if it holds at some, and is undecided otherwise. Nothing **can be judged** with fewer than 5 repeats, if a network diverged, or if
 # all samples give a test accuracy below 90 %.
 
 # %% tags=["parameters"]

@@ -1,0 +1,42 @@
+"""Figures of selection: accuracy against what is kept, and what single methods keep."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from lpntk.phenomena.less_data.selection.arms import ARMS
+from lpntk.phenomena.less_data.selection.study import NODE, NODE_RANDOM, WHOLE
+from lpntk.report.panels import band, grid
+from lpntk.report.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
+
+GROUPS = {"paper": "by lpNTK", "control": "controls", "usual": "other methods", "random": "by chance"}
+COLORS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, "black")
+
+
+def accuracy(frame: pd.DataFrame, count: str = "epochs") -> Figure:
+    """Draw test accuracy against the share kept, one panel for each group of arms: mean and one standard deviation.
+
+    Args:
+        frame: of ``study``.
+        count: ``epochs`` or ``steps``, of which all arms get equally many.
+    """
+    seen = frame[(frame["count"] == count) & ~frame["arm"].isin([NODE, NODE_RANDOM])]
+    whole = frame.loc[frame["arm"] == WHOLE, "last"].mean()
+    fig, axes = grid(len(GROUPS), 2, (4.0, 3.3), sharex=True, sharey=True)
+    for ax, (group, title) in zip(axes, GROUPS.items(), strict=True):
+        ax.axhline(whole, color=GREY, ls="--", lw=1)
+        arms = [name for name, (_, of, _) in ARMS.items() if of == group and name in set(seen["arm"])]
+        drawn = [*zip(arms, COLORS, strict=False), *([] if "balanced" in arms else [("balanced", GREY)])]
+        for name, color in drawn:
+            groups = seen[seen["arm"] == name].groupby("share")["last"]
+            mean, sd = groups.mean(), groups.std().fillna(0)
+            band(ax, mean.index, mean - sd, mean, mean + sd, color=color, label=ARMS[name][0], marker="o", ms=3)
+        ax.set_title(title)
+        ax.legend(fontsize=8, loc="lower right")
+        ax.xaxis.set_major_formatter(PercentFormatter(1))
+        ax.yaxis.set_major_formatter(PercentFormatter(1))
+    for ax in axes[2:]:
+        ax.set_xlabel("samples kept")
+    for ax in axes[::2]:
+        ax.set_ylabel("test accuracy")
+    return fig

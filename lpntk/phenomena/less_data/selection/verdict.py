@@ -1,0 +1,107 @@
+"""Does leaving samples out hurt, and does the kernel deserve the credit? Paired over repeats, by handed rules."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from lpntk.phenomena.less_data.selection.study import WHOLE
+from lpntk.report.slopes import mean_interval
+from lpntk.report.verdict import FAILS, HOLDS, UNDECIDED, UNJUDGED, Verdict, overall
+
+Rule = Mapping[str, float]
+
+
+def against_all(frame: pd.DataFrame, rule: Rule) -> pd.DataFrame:
+    """Compare every arm with all samples, repeat by repeat.
+
+    Args:
+        frame: of ``study``.
+        rule: ``margin`` of test accuracy that counts as none, ``level`` of each of two one-sided tests.
+
+    Returns:
+        A row for each arm, share and count: ``kept``, ``last`` (mean accuracy), ``difference`` to all samples with the
+        ends ``low`` and ``high`` of its interval at 1 - 2 level, ``by_best`` (what the best epoch, chosen on the test
+        set, would add), ``word``: ``holds`` if leaving out does not hurt by more than the margin, ``fails`` if it does.
+    """
+    whole = frame[frame["arm"] == WHOLE].set_index("repeat")["last"]
+    rows = []
+    for (count, arm, share), part in frame[frame["arm"] != WHOLE].groupby(["count", "arm", "share"], sort=False):
+        apart = part.set_index("repeat")["last"] - whole
+        mean, low, high = mean_interval(apart.to_numpy(), 1 - 2 * rule["level"])
+        word = HOLDS if low > -rule["margin"] else FAILS if high < -rule["margin"] else UNDECIDED
+        of = {"count": count, "arm": arm, "share": share, "kept": part["kept"].mean(), "last": part["last"].mean()}
+        by_best = (part["best"] - part["last"]).mean()
+        rows.append({**of, "difference": mean, "low": low, "high": high, "by_best": by_best, "word": word})
+    return pd.DataFrame(rows)
+
+
+def hurts_not(frame: pd.DataFrame, compared: pd.DataFrame, rule: Rule, arm: str) -> Verdict:
+    """Judge whether an arm does not hurt at any share of at least ``least``, with equal epochs.
+
+    Args:
+        frame: of ``study``.
+        compared: of ``against_all``.
+        rule: ``repeats`` and ``test`` accuracy of all samples below which nothing can be judged, ``least`` share.
+        arm: which.
+    """
+    if reason := unjudged(frame, rule):
+        return Verdict(UNJUDGED, reason)
+    seen = compared[(compared["arm"] == arm) & (compared["count"] == "epochs") & (compared["share"] >= rule["least"])]
+    each = [
+        f"at {share:.0%} {difference:+.2%} ({low:+.2%} to {high:+.2%})"
+        for share, difference, low, high in seen[["share", "difference", "low", "high"]].itertuples(index=False)
+    ]
+    return Verdict(overall(list(seen["word"])), "difference to all samples " + ", ".join(each) + ".")
+
+
+def rivals(frame: pd.DataFrame, arm: str, others: Sequence[str], rule: Rule) -> pd.DataFrame:
+    """Compare one arm with others at every share, with equal epochs: paired t tests, corrected after Holm.
+
+    Returns:
+        A row for each share and other arm: ``difference`` (mean, positive where the arm is better), ``p`` (corrected
+        over all rows), ``word``: ``holds`` if it is better, ``fails`` if worse.
+    """
+    table = frame[frame["count"] == "epochs"].pivot(index="repeat", columns=["share", "arm"], values="last")
+    rows = []
+    for share in sorted(set(frame.loc[frame["arm"] == arm, "share"]), reverse=True):
+        for other in others:
+            apart = (table[share, arm] - table[share, other]).to_numpy()
+            p = float(stats.ttest_1samp(apart, 0).pvalue) if apart.std() > 0 else float(apart.mean() == 0)
+            rows.append({"share": share, "other": other, "difference": apart.mean(), "p": p})
+    found = pd.DataFrame(rows)
+    found["p"] = holm(found["p"].to_numpy())
+    better = np.where(found["difference"] > 0, HOLDS, FAILS)
+    found["word"] = np.where(found["p"] < rule["level"], better, UNDECIDED)
+    return found
+
+
+def credit(frame: pd.DataFrame, found: pd.DataFrame, rule: Rule) -> Verdict:
+    """Judge whether the arm is better than every rival: at a share it fails if it is worse than one of them."""
+    if reason := unjudged(frame, rule):
+        return Verdict(UNJUDGED, reason)
+    words = []
+    for _, part in found.groupby("share"):
+        told = set(part["word"])
+        words.append(FAILS if FAILS in told else HOLDS if told == {HOLDS} else UNDECIDED)
+    better, worse = ((found["word"] == word).sum() for word in (HOLDS, FAILS))
+    return Verdict(overall(words), f"better in {better} and worse in {worse} of {len(found)} comparisons.")
+
+
+def unjudged(frame: pd.DataFrame, rule: Rule) -> str:
+    """Return why nothing can be judged; empty if it can."""
+    whole = frame[frame["arm"] == WHOLE]
+    if len(whole) < rule["repeats"]:
+        return f"{len(whole)} repeats are fewer than {rule['repeats']}."
+    if whole["last"].mean() < rule["test"]:
+        return f"with all samples the test accuracy is {whole['last'].mean():.1%}, below {rule['test']:.0%}."
+    return f"{int(frame['diverged'].sum())} networks diverged." if frame["diverged"].any() else ""
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Return p values corrected for their number after Holm."""
+    order = np.argsort(p)
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(1, np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p)))))
+    return corrected

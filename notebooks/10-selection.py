@@ -1,0 +1,168 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Less data
+#
+# The paper's title promises better generalisation with less data: leave out what the clusters show to be interchangeable, and the network is
+# no worse, or even better ([theory](../book/questions/less-data.md)). We leave out by the paper's ways, by other methods, and by controls that decide whether
+# the kernel deserves the credit: the same clustering on raw pixels, on the kernel before training, and on the kernel without labels.
+#
+# **Fair play.** Networks that score are never those that are judged. Every score is the mean over the same number of networks. In every repeat the
+# training set, the scoring networks and the judged network are drawn anew; within a repeat all methods start from the same weights.
+# Every method keeps as many samples. What is left is learned for as many *epochs* as all samples are, and once more for as many *steps*. The last
+# epoch counts. What choosing the best epoch on the test set would add is shown beside it.
+#
+# **The rules.** *Leaving out does not hurt* **holds** at a share if the interval of the paired difference to all samples (two one-sided tests at the level
+# 0.05) lies above the margin, **fails** if it lies below, and **is undecided** otherwise. The verdict joins the shares of at least 50 % for
+# the heads of clusters by the kernel. *The kernel deserves the credit* **holds** at a share if these heads are better than each of
+# three rivals (random by class, heads by pixels, heads at initialisation; paired t tests, corrected after Holm over shares and
+# rivals) and **fails** if they are worse than one of them. Shares are joined: a claim holds or fails if it does at all of them, holds in part
+# if it holds at some, and is undecided otherwise. Nothing **can be judged** with fewer than 5 repeats, if a network diverged, or if
+# all samples give a test accuracy below 90 %.
+
+# %% tags=["parameters"]
+dataset = "digits"  # or "mnist", "cifar10", or the path of your own .npz
+model = "mlp"  # or "lenet5", "lenet", "resnet18"
+options = {"hidden": [128]}  # of the architecture
+n = 1437  # training samples before any is left out
+shares = [0.9, 0.7, 0.5, 0.3, 0.1]  # of them that are kept
+repeats = 5
+scorers = 3  # networks behind every score
+epochs = 30
+early = 3  # epochs after which EL2N and GraNd are taken
+ratio = 0.1  # clusters per sample where half of the largest one is dropped
+margin = 0.01  # of test accuracy that counts as none
+lr = 0.05
+batch_size = 64
+momentum = 0.9
+weight_decay = 0.0005
+seed = 0
+device = "auto"
+results = "../results/interactive/10-selection"
+
+# %%
+RULE = {"margin": margin, "level": 0.05, "least": 0.5, "repeats": 5, "test": 0.9}
+
+# %%
+from IPython.display import Markdown
+
+from lpntk.data import dataset as data
+from lpntk.keep.cache import Cache
+from lpntk.learn.campaign import Network
+from lpntk.phenomena.less_data.selection import figures
+from lpntk.phenomena.less_data.selection.arms import ARMS
+from lpntk.phenomena.less_data.selection.study import study
+from lpntk.phenomena.less_data.selection.verdict import against_all, credit, hurts_not, rivals
+from lpntk.report import plots
+from lpntk.report.results import Results
+from lpntk.report.spread import keyed, words
+
+plots.use_style()
+record = Results(results)
+cache = Cache()  # what was trained before is not trained again
+
+# %% [markdown]
+# ## Score, keep, train, test
+
+# %%
+samples = data.load(dataset)
+network = Network(model, samples.in_shape, samples.k, options)
+frame = study(
+    network,
+    samples,
+    n=n,
+    shares=shares,
+    repeats=repeats,
+    scorers=scorers,
+    epochs=epochs,
+    early=early,
+    ratio=ratio,
+    seed=seed,
+    cache=cache,
+    device=device,
+    lr=lr,
+    batch_size=batch_size,
+    momentum=momentum,
+    weight_decay=weight_decay,
+)
+record.frame("selection", frame)
+whole = frame[frame["arm"] == "all"]["last"]
+record.update("scale", {"n": n, "repeats": repeats, "networks": len(frame), "training_seconds": cache.seconds})
+record.update("all", {"mean": whole.mean(), "sd": whole.std()})
+
+# %% [markdown]
+# ## As many epochs
+#
+# Dashed: all samples. Shaded: one standard deviation over repeats. Random by class is drawn in grey in every panel.
+
+# %%
+record.figure("epochs", figures.accuracy(frame, "epochs"))
+
+# %% [markdown]
+# ## As many steps
+
+# %%
+record.figure("steps", figures.accuracy(frame, "steps"))
+
+# %% [markdown]
+# ## In numbers
+#
+# Test accuracy at the last epoch, equal epochs, mean ± standard deviation over repeats.
+
+# %%
+seen = frame[(frame["count"] == "epochs") & frame["arm"].isin(ARMS)]
+table = words(seen, ["arm", "share"], ["last"], "{:.1%}")["last"].unstack("share")[shares]
+table.columns = [f"{share:.0%}" for share in shares]
+table.loc[list(ARMS)].rename(index={name: told for name, (told, _, _) in ARMS.items()})
+
+# %% [markdown]
+# Half of the largest cluster of each class dropped (*node*, the authors' third way) keeps what it keeps; beside it as many at random:
+
+# %%
+compared = against_all(frame, RULE)
+record.frame("compared", compared)
+for name in ("node", "node-random"):
+    (row,) = compared[(compared["arm"] == name) & (compared["count"] == "epochs")].to_dict("records")
+    record.update(name, {"kept": row["kept"] / n, "last": row["last"], "difference": row["difference"]})
+record.number("by_best", compared["by_best"].mean())
+Markdown(
+    f"*Node* keeps {record.text('node.kept', '.0%')} of the samples and reaches {record.text('node.last', '.1%')}; as many at random reach "
+    f"{record.text('node-random.last', '.1%')}. Choosing the best epoch on the test set would add {record.text('by_best', '.1%')} in the mean "
+    "over all methods."
+)
+
+# %% [markdown]
+# ## Verdict
+
+# %%
+beaten = rivals(frame, "heads", ["balanced", "pixels", "initial"], RULE)
+record.frame("rivals", beaten)
+hurt, deserved = hurts_not(frame, compared, RULE, "heads"), credit(frame, beaten, RULE)
+record.update("verdict", {"hurts_not": hurt.word, "credit": deserved.word})
+told = compared[compared["count"] == "epochs"].assign(share=lambda f: (100 * f["share"]).round().astype(int))
+told = told[told["arm"].isin(["heads", "heads-cosine", "balanced", "pixels", "initial", "el2n", "forgetting"])]
+record.update("at", keyed(told, "{arm}.{share}.{column}", ["last", "difference", "low", "high"]))
+Markdown(
+    f"*Leaving out does not hurt* **{hurt}**: {hurt.because}\n\n*The kernel deserves the credit* **{deserved}**: {deserved.because}"
+)
+
+# %% [markdown]
+# ## Where it is computed
+#
+# | quantity | function, in lpntk/ | test, in tests/ |
+# |---|---|---|
+# | scores of samples | `less_data.scores:scores` | `test_scores_are_what_their_definitions_say` |
+# | what each method keeps | `ARMS`, `members`, `node` | `test_every_arm_keeps_as_many_samples`, `test_a_member_of_each_cluster_and_half_of_the_largest` |
+# | trainings | `selection.study:study` | `test_every_arm_is_trained_at_every_share_by_epochs_and_steps` |
+# | comparisons, verdicts | `against_all`, `rivals`, `hurts_not`, `credit`, `holm` | `test_planted_accuracies_are_judged_by_the_rule`, `test_the_kernel_is_given_credit_only_against_every_rival` |

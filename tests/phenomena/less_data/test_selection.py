@@ -1,0 +1,147 @@
+"""Does every method keep what it should, and is what it keeps judged by the rule?"""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lpntk.data.dataset import load
+from lpntk.keep.cache import Cache
+from lpntk.kernel.matrix import kernel_matrix
+from lpntk.learn.campaign import Network
+from lpntk.learn.moments import train_moments
+from lpntk.phenomena.less_data.farthest import Clusters, clusters
+from lpntk.phenomena.less_data.scores import scores
+from lpntk.phenomena.less_data.selection.arms import ARMS, counts, members, node
+from lpntk.phenomena.less_data.selection.study import study
+from lpntk.phenomena.less_data.selection.verdict import against_all, credit, holm, hurts_not, rivals
+from lpntk.report.verdict import FAILS, HOLDS, UNDECIDED, UNJUDGED
+
+RULE = {"margin": 0.01, "level": 0.05, "least": 0.5, "repeats": 5, "test": 0.9}
+NETWORK, SGD = Network("mlp", (1, 8, 8), 10, {"hidden": [8]}), {"lr": 0.1, "batch_size": 32, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory):
+    data, rows = load("digits"), load("digits").sample(90, 1)
+    cache = Cache(tmp_path_factory.mktemp("cache"))
+    return scores(NETWORK, data, rows, seeds=[3, 4], epochs=4, early=1, cache=cache, **SGD), data, rows, cache
+
+
+def test_scores_are_what_their_definitions_say(asked):
+    s, data, rows, cache = asked
+    x, y = data.x_train[rows], data.y_train[rows]
+    part = replace(data, x_train=x, y_train=y)
+    runs = [train_moments(NETWORK, part, seed=i, moments=[0, 1, 4], cache=cache, **SGD) for i in (3, 4)]
+    close = lambda a, b: torch.testing.assert_close(a, b.to(a.dtype), rtol=1e-4, atol=1e-4)
+    close(s.kernel, sum(kernel_matrix(run.model(4), x, y, device="cpu") for run in runs))
+    close(s.initial, sum(kernel_matrix(run.model(0), x, y, device="cpu") for run in runs))
+    close(s.blind, sum(kernel_matrix(run.model(4), x, y, signs="ones", device="cpu") for run in runs))
+    errors = [(F.one_hot(y, 10) - run.model(1)(x).softmax(1)).norm(dim=1).detach() for run in runs]
+    close(s.el2n, sum(errors))
+    own = []
+    for run in runs:
+        model = run.model(1)
+        own.append(
+            [
+                torch.cat(
+                    [
+                        g.flatten()
+                        for g in torch.autograd.grad(
+                            F.cross_entropy(model(x[i : i + 1]), y[i : i + 1]), model.parameters()
+                        )
+                    ]
+                ).norm()
+                for i in range(5)
+            ]
+        )
+    close(s.grand[:5], torch.tensor(own).sum(dim=0))
+    assert s.features.shape == (90, 16)
+    assert s.forgetting.min() >= 0
+
+
+@pytest.mark.parametrize("share", [0.5, 0.1])
+@pytest.mark.parametrize("name", ARMS)
+def test_every_arm_keeps_as_many_samples(asked, name, share):
+    s = asked[0]
+    kept = ARMS[name][2](s, share, torch.Generator().manual_seed(0))
+    assert len(set(kept.tolist())) == len(kept) == sum(counts(s.y, share).values())
+
+
+def test_a_member_of_each_cluster_and_half_of_the_largest():
+    found = Clusters(heads=torch.tensor([0, 4, 6]), of=torch.tensor([0, 0, 0, 0, 1, 1, 2, 2]))
+    y, draw = torch.tensor([0, 0, 0, 0, 0, 0, 1, 1]), torch.Generator().manual_seed(0)
+    drawn = torch.stack([members(found, draw) for _ in range(60)])
+    assert (found.of[drawn] == torch.arange(3)).all()
+    assert len(drawn.unique()) == 8  # every sample is drawn at times
+    kept = node(found, y, draw)
+    assert [int((found.of[kept] == c).sum()) for c in range(3)] == [2, 2, 1]
+
+
+def test_every_arm_is_trained_at_every_share_by_epochs_and_steps(tmp_path):
+    arms = ["heads", "balanced", "el2n"]
+    frame = study(NETWORK, load("digits"), n=80, shares=[0.5, 0.25], repeats=2, scorers=1, epochs=3, early=1, ratio=0.2,
+                  seed=0, cache=Cache(tmp_path), arms=arms, **SGD)  # fmt: skip
+    counted = frame.groupby(["arm", "share", "count"]).size()
+    assert (counted == 2).all()
+    assert {name for name, *_ in counted.index} == {*arms, "all", "node", "node-random"}
+    assert len(counted) == 3 * 2 * 2 + 1 + 2 * 2
+    assert (frame["best"] >= frame["last"]).all()
+    assert not frame["diverged"].any()
+
+
+def planted(differences, whole=0.95, repeats=6, sd=0.001):
+    rng = np.random.default_rng(0)
+    rows = []
+    for r, noise in enumerate(rng.normal(0, 0.01, repeats)):
+        rows.append({"repeat": r, "arm": "all", "share": 1.0, "count": "epochs", "kept": 100, "last": whole + noise})
+        for (arm, share), d in differences.items():
+            rows.append({"repeat": r, "arm": arm, "share": share, "count": "epochs", "kept": 100 * share,
+                         "last": whole + noise + d + rng.normal(0, sd)})  # fmt: skip
+    return pd.DataFrame(rows).assign(best=lambda f: f["last"], diverged=False)
+
+
+@pytest.mark.parametrize(
+    ("at", "sd", "word"),
+    [
+        ({0.7: 0.0, 0.5: -0.005}, 0.001, HOLDS),
+        ({0.7: 0.0, 0.5: -0.02}, 0.001, "holds in part"),
+        ({0.7: -0.02, 0.5: -0.03}, 0.001, FAILS),
+        ({0.7: -0.01, 0.5: -0.01}, 0.01, UNDECIDED),
+        ({0.7: 0.0, 0.5: 0.0, 0.1: -0.2}, 0.001, HOLDS),  # smaller shares are not asked
+    ],
+)
+def test_planted_accuracies_are_judged_by_the_rule(at, sd, word):
+    frame = planted({("heads", share): d for share, d in at.items()}, sd=sd)
+    assert hurts_not(frame, against_all(frame, RULE), RULE, "heads").word == word
+
+
+def test_nothing_is_judged_of_few_or_bad_networks():
+    for frame in (planted({("heads", 0.5): 0.0}, repeats=4), planted({("heads", 0.5): 0.0}, whole=0.7),
+                  planted({("heads", 0.5): 0.0}).assign(diverged=True)):  # fmt: skip
+        assert hurts_not(frame, against_all(frame, RULE), RULE, "heads").word == UNJUDGED
+
+
+@pytest.mark.parametrize(
+    ("rival", "word"), [((-0.02, -0.02), HOLDS), ((-0.02, 0.0), UNDECIDED), ((-0.02, 0.02), FAILS)]
+)
+def test_the_kernel_is_given_credit_only_against_every_rival(rival, word):
+    frame = planted({("heads", 0.5): 0.0, ("balanced", 0.5): rival[0], ("pixels", 0.5): rival[1]})
+    assert credit(frame, rivals(frame, "heads", ["balanced", "pixels"], RULE), RULE).word == word
+
+
+def test_holm_multiplies_the_smallest_by_their_number():
+    assert holm(np.array([0.01, 0.04, 0.03])) == pytest.approx([0.03, 0.06, 0.06])
+
+
+def test_k_center_begins_with_the_longest_features(asked):
+    s = asked[0]
+    kept = ARMS["k-center"][2](s, 0.1, torch.Generator())
+    longest = [
+        int(i) for c in s.y.unique() for i in [(s.y == c).nonzero()[:, 0][s.features[s.y == c].norm(dim=1).argmax()]]
+    ]
+    assert set(longest) <= set(kept.tolist())
+    assert not torch.equal(kept, clusters(s.kernel, s.y, 0.1).heads)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lpntk.data.dataset import load
+from lpntk.learn import moments
 from lpntk.learn.campaign import Network, train_many
 from lpntk.learn.models import build
 from lpntk.machine.device import seeded
@@ -11,7 +12,6 @@ from lpntk.phenomena.company import reference
 from lpntk.phenomena.forgetting import study as forgetting_study
 from lpntk.phenomena.forgetting.walk import Setting
 from lpntk.phenomena.one_step.study import Study
-from lpntk.phenomena.relations import moments
 from lpntk.phenomena.width import training as width_training
 
 NETWORK = Network("mlp", (1, 8, 8), 10, {"hidden": (8,)})

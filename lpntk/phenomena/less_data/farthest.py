@@ -4,7 +4,8 @@ The first head of a class is the head of its most similar pair, a sample with it
 matrix exceeds the largest of its diagonal, so that is the sample with the largest gradient. Then, again and again, the
 sample that is least similar to the head of its cluster becomes a head, and every sample that is strictly more similar
 to it than to its present head moves to it; heads stay. Of equals the first in order is taken. One row of the kernel is
-read for each head, so m heads of n samples cost O(n m), from memory or from a file.
+read for each head, so m heads of n samples cost O(n m), from memory or from a file. By the cosine all samples are
+equally similar to themselves; there the first head is the one with the largest mean cosine to its class.
 """
 
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ def clusters(
         rows = (y == label).nonzero()[:, 0]
         count = max(1, round(ratio * len(rows)))
         given = rows[first[rows]] if first is not None else rows[:0]
-        begin = given if 0 < len(given) <= count else rows[own[rows].argmax()][None]
+        begin = given if 0 < len(given) <= count else _first(kappa, rows, own, scale if cosine else None)[None]
         found, placed = _cluster(kappa, rows, scale, count, begin.tolist())
         of[rows] = placed + sum(map(len, heads))
         heads.append(found)
@@ -110,6 +111,14 @@ def _cluster(
     return torch.tensor(heads), of
 
 
+def _first(kappa: Tensor | np.ndarray, rows: Tensor, own: Tensor, scale: Tensor | None, block: int = 512) -> Tensor:
+    """Return the first head among ``rows``: the largest of ``own``, or by the cosine the most like all others."""
+    if scale is None:
+        return rows[own[rows].argmax()]
+    means = [(_read(kappa[part.numpy()])[:, rows] * scale[rows]).sum(dim=1) * scale[part] for part in rows.split(block)]
+    return rows[torch.cat(means).argmax()]
+
+
 def own_nearest(kappa: Tensor | np.ndarray, y: Tensor, block: int = 512) -> Tensor:
     """Return (n,) bool: whether no other sample of its class is more similar to a sample than it is to itself.
 
@@ -153,6 +162,12 @@ def hierarchical(kappa: Tensor, y: Tensor, ratio: float) -> Clusters:
             of[rows[members]] = len(heads)
             heads.append(int(rows[members[block[members][:, members].sum(dim=1).argmax()]]))
     return Clusters(torch.tensor(heads), of)
+
+
+def cosine_of_inputs(x: Tensor) -> Tensor:
+    """Return the cosines (n, n) of raw inputs (n, ...): a kernel that knows no network."""
+    flat = torch.nn.functional.normalize(x.flatten(1).double())
+    return (flat @ flat.T).fill_diagonal_(1)
 
 
 def _read(part: Tensor | np.ndarray) -> Tensor:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lpntk.data.dataset import Dataset
@@ -12,6 +11,7 @@ from lpntk.keep.cache import Cache
 from lpntk.kernel.signs import residual
 from lpntk.learn.campaign import Network, train_many
 from lpntk.learn.moments import Moments, train_moments
+from lpntk.phenomena.less_data.farthest import cosine_of_inputs
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,12 @@ def scores(
     ).correct  # fmt: skip  (networks, epochs, n)
     lost = (seen[:, :-1] & ~seen[:, 1:]).sum(dim=1) + epochs * ~seen.any(dim=1)
     total = lambda epoch, signs: sum(run.kernel(epoch, x, y, signs).cpu() for run in runs)
-    flat = F.normalize(x.flatten(1).double())
     return Scores(
         y=y,
         kernel=total(epochs, "label"),
         initial=total(0, "label"),
         blind=total(epochs, "ones"),
-        pixels=flat @ flat.T,
+        pixels=cosine_of_inputs(x),
         features=torch.cat([_features(run.model(epochs), x) for run in runs], dim=1),
         el2n=sum(_error(run, early, x, y) for run in runs),
         grand=sum(run.kernel(early, x, y, "error").diagonal().clamp_min(0).sqrt().cpu() for run in runs),

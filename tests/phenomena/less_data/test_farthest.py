@@ -71,6 +71,14 @@ def test_the_farthest_point_is_within_twice_the_best_radius(seed):
     assert radius <= 2 * best + 1e-12
 
 
+def test_by_the_cosine_the_length_of_a_gradient_decides_nothing():
+    kappa, y = gram(30), torch.arange(30) % 2
+    longer = 1 + torch.arange(30.0)
+    scaled = kappa * longer[:, None] * longer
+    assert told(clusters(kappa, y, 0.2, cosine=True)) == told(clusters(scaled, y, 0.2, cosine=True))
+    assert told(clusters(kappa, y, 0.2)) != told(clusters(scaled, y, 0.2))
+
+
 def test_a_kernel_in_a_file_is_clustered_as_one_in_memory(tmp_path):
     kappa, y = gram(50), torch.arange(50) % 2
     np.save(tmp_path / "k.npy", kappa.numpy())

@@ -17,8 +17,8 @@ from lpntk.phenomena.less_data.farthest import Clusters, clusters
 from lpntk.phenomena.less_data.scores import scores
 from lpntk.phenomena.less_data.selection.arms import ARMS, counts, members, node
 from lpntk.phenomena.less_data.selection.study import study
-from lpntk.phenomena.less_data.selection.verdict import against_all, credit, holm, hurts_not, rivals
-from lpntk.report.verdict import FAILS, HOLDS, UNDECIDED, UNJUDGED
+from lpntk.phenomena.less_data.selection.verdict import against_all, credit, holm, hurts_not, rivals, title
+from lpntk.report.verdict import FAILS, HOLDS, UNDECIDED, UNJUDGED, Verdict
 
 RULE = {"margin": 0.01, "level": 0.05, "least": 0.5, "repeats": 5, "test": 0.9}
 NETWORK, SGD = Network("mlp", (1, 8, 8), 10, {"hidden": [8]}), {"lr": 0.1, "batch_size": 32, "device": "cpu"}
@@ -131,6 +131,15 @@ def test_nothing_is_judged_of_few_or_bad_networks():
 def test_the_kernel_is_given_credit_only_against_every_rival(rival, word):
     frame = planted({("heads", 0.5): 0.0, ("balanced", 0.5): rival[0], ("pixels", 0.5): rival[1]})
     assert credit(frame, rivals(frame, "heads", ["balanced", "pixels"], RULE), RULE).word == word
+
+
+@pytest.mark.parametrize(
+    ("hurt", "deserved", "word"),
+    [(HOLDS, HOLDS, HOLDS), (HOLDS, UNDECIDED, "holds in part"), ("holds in part", FAILS, "holds in part"),
+     (FAILS, HOLDS, FAILS), (UNDECIDED, HOLDS, UNDECIDED), (UNJUDGED, UNJUDGED, UNJUDGED)],
+)  # fmt: skip
+def test_the_title_asks_for_both(hurt, deserved, word):
+    assert title(Verdict(hurt), Verdict(deserved)).word == word
 
 
 def test_holm_multiplies_the_smallest_by_their_number():

@@ -12,7 +12,7 @@ from lpntk.data.dataset import Dataset
 from lpntk.keep.cache import Cache
 from lpntk.learn.campaign import Network
 from lpntk.learn.moments import train_moments
-from lpntk.phenomena.less_data.farthest import Clusters, clusters, hierarchical, own_nearest
+from lpntk.phenomena.less_data.farthest import Clusters, clusters, cosine_of_inputs, hierarchical, own_nearest
 
 KINDS = {
     "kernel": "kernel",
@@ -58,8 +58,8 @@ def study(
             "head": rows[head].numpy(), "own": kappa.diagonal().numpy(), "alike": kappa[torch.arange(n), head].numpy(),
         }))  # fmt: skip
 
-    flat = torch.nn.functional.normalize(x.flatten(1).double())
-    add(clusters(flat @ flat.T, y, ratio), flat @ flat.T, seed=-1, epoch=-1, kind="pixels")
+    pixels = cosine_of_inputs(x)
+    add(clusters(pixels, y, ratio, cosine=True), pixels, seed=-1, epoch=-1, kind="pixels")
     for seed in tqdm(seeds, desc="clusters", leave=False):
         run = train_moments(network, data, seed=seed, moments=moments, cache=cache, device=device, **training)
         for epoch in run.epochs:
@@ -91,7 +91,8 @@ def shape(found: pd.DataFrame) -> pd.DataFrame:
     Returns:
         A row for each: ``gini`` of the sizes (0 all equal, near 1 all in one), ``largest`` cluster's mean share of its
         class, ``top`` share of all samples in the largest tenth of the clusters, ``singletons`` (share of clusters),
-        ``norm`` (rank correlation of a head's kernel with itself and the size of its cluster).
+        ``norm`` (rank correlation of a head's kernel with itself and the size of its cluster; NaN for pixels, which
+        are all equally long).
     """
     rows = []
     for setting, part in found.groupby(SETTING):

@@ -29,9 +29,10 @@ def by_class(score: Tensor, y: Tensor, share: float) -> Tensor:
     return torch.cat(kept)
 
 
-def overall(score: Tensor, y: Tensor, share: float) -> Tensor:
-    """Return as many samples with the largest scores (n,), whatever their class."""
-    return score.argsort(descending=True, stable=True)[: sum(counts(y, share).values())]
+def overall(score: Tensor, y: Tensor, share: float, draw: torch.Generator) -> Tensor:
+    """Return as many samples with the largest scores (n,), whatever their class; of equals random ones."""
+    order = torch.randperm(len(y), generator=draw)
+    return order[score[order].argsort(descending=True, stable=True)[: sum(counts(y, share).values())]]
 
 
 def members(found: Clusters, draw: torch.Generator) -> Tensor:
@@ -52,8 +53,8 @@ def node(found: Clusters, y: Tensor, draw: torch.Generator) -> Tensor:
     return kept.nonzero()[:, 0]
 
 
-def _random(s: Scores, share: float, draw: torch.Generator, pick: Callable = by_class) -> Tensor:
-    return pick(torch.rand(len(s.y), generator=draw), s.y, share)
+def _random(s: Scores, share: float, draw: torch.Generator) -> Tensor:
+    return by_class(torch.rand(len(s.y), generator=draw), s.y, share)
 
 
 def _selfmax(s: Scores, share: float, draw: torch.Generator) -> Tensor:
@@ -89,12 +90,12 @@ ARMS: dict[str, tuple[str, str, Arm]] = {
     "mean-large": ("largest mean kernel", "paper", _mean_kernel),
     "tree": ("heads of a tree", "paper", lambda s, f, _: hierarchical(s.kernel, s.y, f).heads),
     "initial": ("heads, at initialisation", "control", partial(_heads, kernel="initial")),
-    "pixels": ("heads, by pixels", "control", partial(_heads, kernel="pixels")),
+    "pixels": ("heads, by pixels", "control", partial(_heads, kernel="pixels", cosine=True)),
     "blind": ("heads, kernel without labels", "control", partial(_heads, kernel="blind")),
     "balanced": ("random, by class", "random", _random),
-    "random": ("random", "random", partial(_random, pick=overall)),
-    "el2n": ("largest EL2N", "usual", lambda s, f, _: overall(s.el2n, s.y, f)),
-    "grand": ("largest GraNd", "usual", lambda s, f, _: overall(s.grand, s.y, f)),
-    "forgetting": ("most forgotten", "usual", lambda s, f, _: overall(s.forgetting.float(), s.y, f)),
+    "random": ("random", "random", lambda s, f, g: overall(torch.zeros(len(s.y)), s.y, f, g)),
+    "el2n": ("largest EL2N", "usual", lambda s, f, g: overall(s.el2n, s.y, f, g)),
+    "grand": ("largest GraNd", "usual", lambda s, f, g: overall(s.grand, s.y, f, g)),
+    "forgetting": ("most forgotten", "usual", lambda s, f, g: overall(s.forgetting.float(), s.y, f, g)),
     "k-center": ("k-center on features", "usual", _k_center),
 }

@@ -28,7 +28,7 @@ def study(
     Args:
         network: to build from each seed.
         data: its training samples are drawn from, its test samples judge.
-        n: training samples before any is left out, drawn anew in every repeat.
+        n: training samples before any is left out, drawn anew in every repeat (the same if these are all).
         shares: of them that are kept.
         repeats: of everything; in each, all arms start from the same weights.
         scorers: networks that every score is the mean of.
@@ -43,7 +43,7 @@ def study(
 
     Returns:
         A row for each repeat, arm, share and count (``epochs``: as many passes over what is left; ``steps``: as many
-        steps as with all samples, and so more passes): ``kept`` samples, ``last`` test accuracy, ``best`` over the
+        steps as with all samples, to the nearest pass): ``kept`` samples, ``last`` test accuracy, ``best`` over the
         epochs, ``diverged``. The arm ``all`` keeps everything.
     """
     kept: list[tuple[dict[str, object], Tensor, int]] = []  # what a training is of, its samples, its seed
@@ -64,7 +64,9 @@ def study(
     told = []
     for size in sorted({len(part) for _, part, _ in kept}):
         group = [one for one in kept if len(one[1]) == size]
-        for count, passes in {"epochs": epochs, "steps": round(epochs * n / size)}.items():
+        batch = int(training.get("batch_size", 128))
+        steps = epochs * -(-n // batch)  # of all samples; a last smaller batch is a step
+        for count, passes in {"epochs": epochs, "steps": max(1, round(steps / -(-size // batch)))}.items():
             if count == "steps" and size == n:
                 continue
             history = train_many(

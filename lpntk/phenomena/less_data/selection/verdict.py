@@ -8,7 +8,7 @@ from scipy import stats
 
 from lpntk.phenomena.less_data.selection.study import WHOLE
 from lpntk.report.slopes import mean_interval
-from lpntk.report.verdict import FAILS, HOLDS, UNDECIDED, UNJUDGED, Verdict, overall
+from lpntk.report.verdict import FAILS, HOLDS, IN_PART, UNDECIDED, UNJUDGED, Verdict, overall
 
 Rule = Mapping[str, float]
 
@@ -18,7 +18,7 @@ def against_all(frame: pd.DataFrame, rule: Rule) -> pd.DataFrame:
 
     Args:
         frame: of ``study``.
-        rule: ``margin`` of test accuracy that counts as none, ``level`` of each of two one-sided tests.
+        rule: ``margin`` of test accuracy that counts as none, ``level`` of a one-sided test.
 
     Returns:
         A row for each arm, share and count: ``kept``, ``last`` (mean accuracy), ``difference`` to all samples with the
@@ -87,6 +87,13 @@ def credit(frame: pd.DataFrame, found: pd.DataFrame, rule: Rule) -> Verdict:
         words.append(FAILS if FAILS in told else HOLDS if told == {HOLDS} else UNDECIDED)
     better, worse = ((found["word"] == word).sum() for word in (HOLDS, FAILS))
     return Verdict(overall(words), f"better in {better} and worse in {worse} of {len(found)} comparisons.")
+
+
+def title(hurt: Verdict, deserved: Verdict) -> Verdict:
+    """Join both: it holds if both hold, in part if leaving out does not hurt somewhere, and fails if it hurts."""
+    if hurt.word == HOLDS == deserved.word:
+        return Verdict(HOLDS)
+    return Verdict(IN_PART if hurt.word in (HOLDS, IN_PART) else hurt.word)
 
 
 def unjudged(frame: pd.DataFrame, rule: Rule) -> str:

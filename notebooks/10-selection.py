@@ -143,7 +143,7 @@ record.number("by_best.all", best.mean() - whole.mean())
 Markdown(
     f"*Node* keeps {record.text('node.kept', '.0%')} of the samples and reaches {record.text('node.last', '.1%')}; as many at random reach "
     f"{record.text('node-random.last', '.1%')}. Choosing the best epoch on the test set would add {record.text('by_best.all', '.2%')} to all "
-    f"samples and, in the mean over the methods, {record.text('by_best.least', '.2%')} to the smallest share: it flatters small sets."
+    f"samples and, in the mean over the methods, {record.text('by_best.least', '.2%')} to the smallest share."
 )
 
 # %% [markdown]

@@ -56,7 +56,7 @@ from lpntk.data import dataset as data
 from lpntk.keep.cache import Cache
 from lpntk.learn.campaign import Network
 from lpntk.phenomena.less_data.clusters import figures
-from lpntk.phenomena.less_data.clusters.study import agreement, by_cluster, shape, study
+from lpntk.phenomena.less_data.clusters.study import agreement, at_end, by_cluster, shape, study
 from lpntk.phenomena.less_data.clusters.verdict import power_laws, verdict
 from lpntk.report import plots
 from lpntk.report.results import Results
@@ -108,7 +108,7 @@ record.figure("sizes", figures.sizes(clusters))
 # head's kernel with itself and the size of its cluster.
 
 # %%
-last = shapes[(shapes["epoch"] == shapes["epoch"].max()) | (shapes["kind"] == "pixels")]
+last = at_end(shapes)
 columns = ["gini", "largest", "top", "singletons", "norm"]
 record.update("shape", numbers(last, ["kind"], columns))
 table = words(last, ["kind"], columns, "{:.2f}")

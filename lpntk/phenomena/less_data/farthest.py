@@ -33,6 +33,11 @@ class Clusters:
         return torch.bincount(self.of[self.of >= 0], minlength=len(self.heads))
 
 
+def head_count(size: int, ratio: float) -> int:
+    """Return how many clusters a class of this size is cut into: at least one."""
+    return max(1, round(ratio * size))
+
+
 def clusters(
     kappa: Tensor | np.ndarray, y: Tensor, ratio: float, *, cosine: bool = False, first: Tensor | None = None
 ) -> Clusters:
@@ -62,7 +67,7 @@ def clusters(
     heads, of = [], torch.full((n,), -1)
     for label in y.unique().tolist():
         rows = (y == label).nonzero()[:, 0]
-        count = max(1, round(ratio * len(rows)))
+        count = head_count(len(rows), ratio)
         given = rows[first[rows]] if first is not None else rows[:0]
         begin = given if 0 < len(given) <= count else _first(kappa, rows, own, scale if cosine else None)[None]
         found, placed = _cluster(kappa, rows, scale, count, begin.tolist())
@@ -154,7 +159,7 @@ def hierarchical(kappa: Tensor, y: Tensor, ratio: float) -> Clusters:
         rows = (y == label).nonzero()[:, 0]
         block = _read(kappa[rows.numpy()])[:, rows].double()
         apart = (block.max() - block).fill_diagonal_(0)
-        count = max(1, round(ratio * len(rows)))
+        count = head_count(len(rows), ratio)
         tree = linkage(squareform(apart.numpy(), checks=False), "average") if len(rows) > 1 else np.empty((0, 4))
         placed = torch.as_tensor(fcluster(tree, count, "maxclust") if len(rows) > 1 else [1]).long() - 1
         for c in range(int(placed.max()) + 1):

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lpntk.data.dataset import Dataset
-from lpntk.phenomena.less_data.clusters.study import KINDS
+from lpntk.phenomena.less_data.clusters.study import KINDS, at_end
 from lpntk.report.panels import band, images, legend_above
 from lpntk.report.plots import BLUE, GREEN, GREY, ORANGE, PURPLE
 
@@ -19,9 +19,8 @@ def sizes(found: pd.DataFrame) -> Figure:
     Args:
         found: of ``by_cluster``.
     """
-    last = found[(found["epoch"] == found["epoch"].max()) | (found["kind"] == "pixels")]
     fig, ax = plt.subplots(figsize=(6.4, 4))
-    for kind, part in last.groupby("kind", sort=False):
+    for kind, part in at_end(found).groupby("kind", sort=False):
         table = part.pivot(index="rank", columns="seed", values="size").fillna(0)
         low, middle, high = table.min(axis=1), table.mean(axis=1), table.max(axis=1)
         band(

@@ -85,6 +85,11 @@ def by_cluster(samples: pd.DataFrame) -> pd.DataFrame:
     return found
 
 
+def at_end(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the last moment, and those of the pixels, which know no moment."""
+    return frame[(frame["epoch"] == frame["epoch"].max()) | (frame["kind"] == "pixels")]
+
+
 def shape(found: pd.DataFrame) -> pd.DataFrame:
     """Return how unequal the clusters of each setting are.
 

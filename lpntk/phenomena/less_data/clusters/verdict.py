@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from lpntk.phenomena.less_data.clusters.power_law import power_law
-from lpntk.phenomena.less_data.clusters.study import SETTING
+from lpntk.phenomena.less_data.clusters.study import SETTING, at_end
 from lpntk.report.verdict import FAILS, HOLDS, IN_PART, UNJUDGED, Verdict
 
 
@@ -17,9 +17,8 @@ def power_laws(found: pd.DataFrame, *, draws: int, seed: int) -> pd.DataFrame:
         draws: see ``power_law``.
         seed: of these.
     """
-    last = found[(found["epoch"] == found["epoch"].max()) | (found["kind"] == "pixels")]
     rows = []
-    for setting, part in last.groupby(SETTING):
+    for setting, part in at_end(found).groupby(SETTING):
         alpha, p = power_law(part["size"].to_numpy(), draws=draws, seed=seed)
         rows.append({**dict(zip(SETTING, setting, strict=True)), "alpha": alpha, "p": p})
     return pd.DataFrame(rows)

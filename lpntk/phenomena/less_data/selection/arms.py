@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from lpntk.phenomena.less_data.farthest import Clusters, clusters, hierarchical, own_nearest
+from lpntk.phenomena.less_data.farthest import Clusters, clusters, head_count, hierarchical, own_nearest
 from lpntk.phenomena.less_data.scores import Scores
 
 Arm = Callable[[Scores, float, torch.Generator], Tensor]
@@ -17,7 +17,7 @@ Arm = Callable[[Scores, float, torch.Generator], Tensor]
 
 def counts(y: Tensor, share: float) -> dict[int, int]:
     """Return how many samples of each class are kept: at least one."""
-    return {int(c): max(1, round(share * int(m))) for c, m in zip(*y.unique(return_counts=True), strict=True)}
+    return {int(c): head_count(int(m), share) for c, m in zip(*y.unique(return_counts=True), strict=True)}
 
 
 def by_class(score: Tensor, y: Tensor, share: float) -> Tensor:

@@ -156,6 +156,8 @@ def _fields(node: ast.AST) -> Iterator[tuple[str, object]]:
             value = [item for item in value if not isinstance(item, ast.Import | ast.ImportFrom)]
             if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
                 value = value[1:]
+        if isinstance(node, ast.JoinedStr):  # Python 3.12 ends a nested format with an empty string
+            value = [item for item in value if not (isinstance(item, ast.Constant) and item.value == "")]
         if name not in IGNORED and value is not None and value != []:
             yield name, value
 

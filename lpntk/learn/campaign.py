@@ -101,5 +101,5 @@ def train_many(
 
             decided = {**key, "subsets": digest(subsets[part]), "seeds": list(map(int, seeds[part]))}
             parts.append(History(**cache.artefact("history", decided, run)))
-            bar.update(len(parts[-1].loss))
+            bar.update(len(parts[-1].diverged))
     return History.join(parts)

@@ -15,7 +15,7 @@ class History:
     """What each of m models showed on each of its samples, at every presentation, before the update it took part in.
 
     Attributes:
-        loss: (m, epochs, size) cross-entropy, nats.
+        loss: (m, epochs, size) cross-entropy, nats; None, as the next two, if presentations were not kept.
         distance: (m, epochs, size) L2 distance between softmax and one-hot target.
         correct: (m, epochs, size) bool, whether the largest logit was the label's.
         diverged: (m,) bool, whether a loss or a parameter stopped being finite.
@@ -25,9 +25,9 @@ class History:
         checkpoints: number of finished epochs -> m states.
     """
 
-    loss: Tensor
-    distance: Tensor
-    correct: Tensor
+    loss: Tensor | None = None
+    distance: Tensor | None = None
+    correct: Tensor | None = None
     diverged: Tensor = None
     train_accuracy: Tensor | None = None
     test_accuracy: Tensor | None = None
@@ -39,7 +39,13 @@ class History:
 
     @property
     def unstable(self) -> Tensor:
-        """(m,) bool: diverged, or gave a sample a loss above 100 nats; such numbers would rule every mean."""
+        """(m,) bool: diverged, or gave a sample a loss above 100 nats; such numbers would rule every mean.
+
+        Raises:
+            ValueError: if presentations were not kept.
+        """
+        if self.loss is None:
+            raise ValueError("presentations were not kept: train with presentations=True")
         return self.diverged | (self.loss > EXPLODED).flatten(1).any(dim=1)
 
     def difficulty(self, measure: str = "loss") -> Tensor:
@@ -48,12 +54,12 @@ class History:
         The rows of unstable models are NaN, so that no average takes them in unseen.
 
         Raises:
-            ValueError: if the measure is unknown.
+            ValueError: if the measure is unknown, or presentations were not kept.
         """
         if measure not in ("loss", "distance"):
             raise ValueError(f"measure must be 'loss' or 'distance'; got {measure!r}")
-        total = getattr(self, measure).sum(dim=1)
-        return total.masked_fill(self.unstable[:, None], torch.nan)
+        unstable = self.unstable
+        return getattr(self, measure).sum(dim=1).masked_fill(unstable[:, None], torch.nan)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the record as named tensors, checkpoints left out: what is stored."""

@@ -44,6 +44,7 @@ class Recipe:
     shuffle: bool
     amp: bool
     train_accuracy: bool | str
+    presentations: bool
     checkpoints: tuple[int, ...]
     evaluated: int  # samples in one forward pass of a stack, when accuracies are taken
 
@@ -65,6 +66,7 @@ def train(
     dropout: bool = True,
     shuffle: bool = True,
     train_accuracy: bool | str = False,
+    presentations: bool = True,
     test: tuple[Tensor, Tensor] | None = None,
     checkpoints: Sequence[int] = (),
     way: str | int = "auto",
@@ -93,6 +95,8 @@ def train(
         shuffle: a new order in every epoch; otherwise that of the subset.
         train_accuracy: record after each epoch (``True``), or after the last one (``"last"``), each model's accuracy
             on its subset.
+        presentations: keep what every sample showed whenever it was presented; thousands of models on large sets would
+            fill a disk with it.
         test: (x, y) to record each model's accuracy on after each epoch.
         checkpoints: numbers of finished epochs at which to keep the state of each model; 0 is before the first step.
         way: ``auto``, ``single`` (one by one), ``stack`` (as wide as memory allows) or the width itself.
@@ -117,9 +121,10 @@ def train(
     test = tuple(t.to(device) for t in test) if test is not None else None
     models = [model.to(device) for model in models]
     keep_freed_memory(device)
-    evaluated = max(1, min(4096, memory_budget // bytes_per_input(models[0], x[:1])))
+    most = 4096 if device.type == "cpu" else 65536
+    evaluated = max(1, min(most, memory_budget // bytes_per_input(models[0], x[:1])))
     recipe = Recipe(epochs, lr, min(batch_size, size), momentum, weight_decay, schedule, dropout, shuffle, amp,
-                    train_accuracy, tuple(checkpoints), evaluated)  # fmt: skip
+                    train_accuracy, presentations, tuple(checkpoints), evaluated)  # fmt: skip
     width = choose_width(models[0], x, recipe.batch_size, way=way, memory_budget=memory_budget)
     parts = []
     cuts = range(0, m, width)
@@ -144,7 +149,7 @@ def _train_stack(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[
         stack.trained, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=fused
     )
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    shape = (m, recipe.epochs, size)
+    shape = (m, recipe.epochs, size if recipe.presentations else 0)
     records = [torch.full(shape, torch.nan), torch.full(shape, torch.nan), torch.zeros(shape, dtype=torch.bool)]
     accuracies = {"train": torch.full(shape[:2], torch.nan), "test": torch.full(shape[:2], torch.nan)}
     kept = {0: stack.snapshot()} if 0 in recipe.checkpoints else {}
@@ -157,10 +162,14 @@ def _train_stack(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[
                 order = torch.stack([torch.randperm(size, generator=g) for g in generators]).to(device)  # (m, size)
             else:
                 order = torch.arange(size, device=device).expand(m, size)
-            seen = [torch.empty(m, size, dtype=r.dtype, device=device) for r in records]
+            seen = [torch.empty(*shape[::2], dtype=r.dtype, device=device) for r in records]
+            lost = torch.zeros(m, dtype=torch.bool, device=device)
             for part in order.split(recipe.batch_size, dim=1):
                 rows = subsets.gather(1, part)  # (m, b) indices into x
                 logits = step(stack, optimizer, x[rows], y[rows], dropout=recipe.dropout, amp=recipe.amp)
+                if not recipe.presentations:
+                    lost |= ~logits.isfinite().flatten(1).all(dim=1)
+                    continue
                 for record, value in zip(seen, measure(logits, y[rows]), strict=True):
                     record.scatter_(1, part, value.to(record.dtype))
             for record, value in zip(records, seen, strict=True):
@@ -173,13 +182,13 @@ def _train_stack(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[
             if epoch + 1 in recipe.checkpoints:
                 kept[epoch + 1] = stack.snapshot()
             bar.update()
-            diverged |= ~records[0][:, epoch].isfinite().all(dim=1)
+            diverged |= lost.cpu() | ~records[0][:, epoch].isfinite().all(dim=1)
             if diverged.all() and epoch + 1 >= max(recipe.checkpoints, default=0):
                 break
     diverged |= ~stack.finite()
     stack.write_back()
     return History(
-        *records,
+        *(records if recipe.presentations else ()),
         diverged=diverged,
         train_accuracy=accuracies["train"] if recipe.train_accuracy else None,
         test_accuracy=accuracies["test"] if test is not None else None,
@@ -247,12 +256,13 @@ def _check_labels(model: nn.Module, x: Tensor, y: Tensor) -> None:
 
 
 def _report(history: History, lr: float, on_divergence: str) -> None:
-    lost, last = history.diverged, history.loss.shape[1]
-    epochs = history.loss.isfinite().all(dim=2)[lost].sum(dim=1)  # (lost,) epochs that stayed finite
+    lost, when = history.diverged, ""
+    if history.loss is not None:
+        finite, last = history.loss.isfinite().all(dim=2)[lost].sum(dim=1), history.loss.shape[1]  # (lost,) epochs
+        when = f" in epoch {min(int(finite.min()) + 1, last)} of {last} or later"
     words = (
-        f"{int(lost.sum())} of {len(lost)} models diverged in epoch {min(int(epochs.min()) + 1, last)} of {last} "
-        f"or later (the loss or a parameter is NaN or infinite, first in model {int(lost.nonzero()[0])}); lower lr, "
-        f"now {lr}"
+        f"{int(lost.sum())} of {len(lost)} models diverged{when} (the loss or a parameter is NaN or infinite, first in "
+        f"model {int(lost.nonzero()[0])}); lower lr, now {lr}"
     )
     if lost.all() and on_divergence == "raise":
         raise FloatingPointError(words)

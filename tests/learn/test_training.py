@@ -540,3 +540,22 @@ def test_labels_without_a_logit_are_refused_before_anything_is_moved(wrong, monk
     assert not moved
     monkeypatch.undo()
     train([net(0)], x, y, torch.arange(6, 24)[None], seeds=[0], epochs=1, lr=0.1, device="cpu")  # not among these
+
+
+@pytest.mark.parametrize("lr", [0.05, 1e38])
+def test_without_presentations_the_same_is_learned_and_divergence_is_seen(lr):
+    x, y = torch.randn(2, 30, 4, generator=torch.Generator().manual_seed(0))[0], torch.arange(30) % 3
+    told = {}
+    for kept in (True, False):
+        models = [nn.Sequential(nn.Linear(4, 3)) for _ in range(2)]
+        for i, model in enumerate(models):
+            nn.init.constant_(model[0].weight, 0.1 * i)
+            nn.init.zeros_(model[0].bias)
+        told[kept] = train(models, x, y, torch.arange(30).expand(2, -1), seeds=[0, 1], epochs=3, lr=lr, batch_size=8,
+                           test=(x, y), presentations=kept, on_divergence="mark", device="cpu")  # fmt: skip
+    assert torch.equal(told[True].test_accuracy, told[False].test_accuracy)
+    assert torch.equal(told[True].diverged, told[False].diverged)
+    assert told[True].diverged.any() == (lr > 1)
+    assert told[False].loss is None
+    with pytest.raises(ValueError, match="presentations were not kept"):
+        told[False].difficulty()

@@ -53,7 +53,9 @@ def test_the_order_of_the_samples_does_not_matter(seed, cosine):
 @pytest.mark.parametrize("way", ["raw", "cosine", "hierarchical"])
 def test_each_sample_is_in_one_cluster_of_its_class_and_heads_in_their_own(way):
     kappa, y = gram(40), torch.tensor([0] * 30 + [2] * 9 + [5])
-    found = hierarchical(kappa, y, 0.3) if way == "hierarchical" else clusters(kappa, y, 0.3, cosine=way == "cosine")
+    found = (
+        hierarchical(kappa, y, [0.3])[0] if way == "hierarchical" else clusters(kappa, y, 0.3, cosine=way == "cosine")
+    )
     assert torch.equal(found.of[found.heads], torch.arange(len(found.heads)))
     assert torch.equal(y, y[found.heads][found.of])
     assert [int((y[found.heads] == c).sum()) for c in (0, 2, 5)] == [9, 3, 1]
@@ -84,7 +86,7 @@ def test_a_kernel_in_a_file_is_clustered_as_one_in_memory(tmp_path):
     np.save(tmp_path / "k.npy", kappa.numpy())
     mapped = np.load(tmp_path / "k.npy", mmap_mode="r")
     assert told(clusters(mapped, y, 0.2)) == told(clusters(kappa, y, 0.2))
-    assert torch.equal(own_nearest(mapped, y, block=7), own_nearest(kappa, y))
+    assert torch.equal(own_nearest(mapped, y), own_nearest(kappa, y))
 
 
 def test_samples_more_like_another_than_themselves_are_known_and_the_others_can_come_first():

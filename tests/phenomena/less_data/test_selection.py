@@ -15,7 +15,7 @@ from lpntk.learn.campaign import Network
 from lpntk.learn.moments import train_moments
 from lpntk.phenomena.less_data.farthest import Clusters, clusters
 from lpntk.phenomena.less_data.scores import scores
-from lpntk.phenomena.less_data.selection.arms import ARMS, counts, members, node
+from lpntk.phenomena.less_data.selection.arms import ARMS, Asked, counts, members, node
 from lpntk.phenomena.less_data.selection.study import study
 from lpntk.phenomena.less_data.selection.verdict import against_all, credit, holm, hurts_not, rivals, title
 from lpntk.report.verdict import FAILS, HOLDS, UNDECIDED, UNJUDGED, Verdict
@@ -28,18 +28,27 @@ NETWORK, SGD = Network("mlp", (1, 8, 8), 10, {"hidden": [8]}), {"lr": 0.1, "batc
 def asked(tmp_path_factory):
     data, rows = load("digits"), load("digits").sample(90, 1)
     cache = Cache(tmp_path_factory.mktemp("cache"))
-    return scores(NETWORK, data, rows, seeds=[3, 4], epochs=4, early=1, cache=cache, **SGD), data, rows, cache
+    x, y = data.x_train[rows], data.y_train[rows]
+    return scores(NETWORK, x, y, seeds=[3, 4], epochs=4, early=1, cache=cache, **SGD), data, rows, cache
+
+
+def whole(within, n=90):
+    """The blocks in one matrix, zero elsewhere."""
+    kappa = torch.zeros(n, n)
+    for c, rows in enumerate(within.rows):
+        kappa[rows[:, None], rows] = within.block(c).to(kappa)
+    return kappa
 
 
 def test_scores_are_what_their_definitions_say(asked):
     s, data, rows, cache = asked
     x, y = data.x_train[rows], data.y_train[rows]
-    part = replace(data, x_train=x, y_train=y)
+    part, same = replace(data, x_train=x, y_train=y), y[:, None] == y
     runs = [train_moments(NETWORK, part, seed=i, moments=[0, 1, 4], cache=cache, **SGD) for i in (3, 4)]
     close = lambda a, b: torch.testing.assert_close(a, b.to(a.dtype), rtol=1e-4, atol=1e-4)
-    close(s.kernel, sum(kernel_matrix(run.model(4), x, y, device="cpu") for run in runs))
-    close(s.initial, sum(kernel_matrix(run.model(0), x, y, device="cpu") for run in runs))
-    close(s.blind, sum(kernel_matrix(run.model(4), x, y, signs="ones", device="cpu") for run in runs))
+    close(whole(s.kernel), same * sum(kernel_matrix(run.model(4), x, y, device="cpu") for run in runs))
+    close(whole(s.initial), same * sum(kernel_matrix(run.model(0), x, y, device="cpu") for run in runs))
+    close(whole(s.blind), same * sum(kernel_matrix(run.model(4), x, y, signs="ones", device="cpu") for run in runs))
     errors = [(F.one_hot(y, 10) - run.model(1)(x).softmax(1)).norm(dim=1).detach() for run in runs]
     close(s.el2n, sum(errors))
     own = []
@@ -67,7 +76,7 @@ def test_scores_are_what_their_definitions_say(asked):
 @pytest.mark.parametrize("name", ARMS)
 def test_every_arm_keeps_as_many_samples(asked, name, share):
     s = asked[0]
-    kept = ARMS[name][2](s, share, torch.Generator().manual_seed(0))
+    kept = ARMS[name][2](Asked(s, [0.1, share]), share, torch.Generator().manual_seed(0))
     assert len(set(kept.tolist())) == len(kept) == sum(counts(s.y, share).values())
 
 
@@ -148,7 +157,7 @@ def test_holm_multiplies_the_smallest_by_their_number():
 
 def test_k_center_begins_with_the_longest_features(asked):
     s = asked[0]
-    kept = ARMS["k-center"][2](s, 0.1, torch.Generator())
+    kept = ARMS["k-center"][2](Asked(s, [0.1]), 0.1, torch.Generator())
     longest = [
         int(i) for c in s.y.unique() for i in [(s.y == c).nonzero()[:, 0][s.features[s.y == c].norm(dim=1).argmax()]]
     ]

@@ -12,7 +12,8 @@ from lpntk.data.dataset import Dataset
 from lpntk.keep.cache import Cache
 from lpntk.learn.campaign import Network
 from lpntk.learn.moments import train_moments
-from lpntk.phenomena.less_data.farthest import Clusters, clusters, cosine_of_inputs, hierarchical, own_nearest
+from lpntk.phenomena.less_data.farthest import Clusters, clusters, hierarchical, own_nearest
+from lpntk.phenomena.less_data.within import cosine_of_inputs
 
 KINDS = {
     "kernel": "kernel",
@@ -70,7 +71,7 @@ def study(
             add(clusters(kappa, y, ratio), kappa, **at, kind="kernel")
             add(clusters(kappa, y, ratio, cosine=True), kappa, **at, kind="cosine")
             add(clusters(kappa, y, ratio, first=own), kappa, **at, kind="selfmax")
-            add(hierarchical(kappa, y, ratio), kappa, **at, kind="hierarchical")
+            add(hierarchical(kappa, y, [ratio])[0], kappa, **at, kind="hierarchical")
     return pd.concat(parts, ignore_index=True), pd.DataFrame(networks)
 
 

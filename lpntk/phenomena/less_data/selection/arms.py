@@ -3,16 +3,51 @@
 All arms keep equally many samples. Those by class keep as many of each class as farthest-point clustering has heads.
 """
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
 
-from lpntk.phenomena.less_data.farthest import Clusters, clusters, head_count, hierarchical, own_nearest
+from lpntk.phenomena.less_data.farthest import Clusters, head_count, hierarchical, nested, own_nearest
 from lpntk.phenomena.less_data.scores import Scores
+from lpntk.phenomena.less_data.within import Within
 
-Arm = Callable[[Scores, float, torch.Generator], Tensor]
+
+class Asked:
+    """Scores, and the clusters that follow from them, each found once for all shares.
+
+    Args:
+        scores: of the samples.
+        shares: clusters per sample.
+    """
+
+    def __init__(self, scores: Scores, shares: Sequence[float]):
+        self.scores, self.y, self._shares = scores, scores.y, sorted(set(shares))
+        self._all = cache(self._found)
+
+    def clusters(self, kind: str, share: float) -> Clusters:
+        """Return the clusters by a kernel of the scores, ``cosine``, ``tree`` or ``features`` at one of the shares."""
+        return self._all(kind)[self._shares.index(share)]
+
+    def _found(self, kind: str) -> list[Clusters]:
+        if kind == "tree":
+            return hierarchical(self.scores.kernel, self.y, self._shares)
+        if kind == "features":
+            return self._k_center()
+        kappa = self.scores.kernel if kind == "cosine" else getattr(self.scores, kind)
+        return nested(kappa, self.y, self._shares, cosine=kind in ("cosine", "pixels"))
+
+    def _k_center(self) -> list[Clusters]:
+        """Farthest points in the space of the last layer; of each class the first has the longest features."""
+        points, rows = self.scores.features, self.scores.kernel.rows
+        first = torch.zeros(len(self.y), dtype=torch.bool)
+        first[by_class(torch.linalg.vector_norm(points, dim=1), self.y, 1e-9)] = True
+        apart = Within(rows, lambda c: -torch.cdist(points[rows[c]], points[rows[c]]))
+        return nested(apart, self.y, self._shares, first=first)
+
+
+Arm = Callable[[Asked, float, torch.Generator], Tensor]
 
 
 def counts(y: Tensor, share: float) -> dict[int, int]:
@@ -53,49 +88,47 @@ def node(found: Clusters, y: Tensor, draw: torch.Generator) -> Tensor:
     return kept.nonzero()[:, 0]
 
 
-def _random(s: Scores, share: float, draw: torch.Generator) -> Tensor:
-    return by_class(torch.rand(len(s.y), generator=draw), s.y, share)
-
-
-def _selfmax(s: Scores, share: float, draw: torch.Generator) -> Tensor:
+def _selfmax(asked: Asked, share: float, draw: torch.Generator) -> Tensor:
     """Their own nearest first, in random order; others only if there are too few."""
-    return by_class(torch.rand(len(s.y), generator=draw) + own_nearest(s.kernel, s.y), s.y, share)
+    y = asked.y
+    return by_class(torch.rand(len(y), generator=draw) + own_nearest(asked.scores.kernel, y), y, share)
 
 
-def _heads(s: Scores, share: float, _: torch.Generator, kernel: str = "kernel", cosine: bool = False) -> Tensor:
-    return clusters(getattr(s, kernel), s.y, share, cosine=cosine).heads
+def _heads(kind: str) -> Arm:
+    return lambda asked, share, _: asked.clusters(kind, share).heads
 
 
-def _mean_kernel(s: Scores, share: float, _: torch.Generator, sign: int = 1) -> Tensor:
-    same = s.y[:, None] == s.y
-    return by_class(sign * (s.kernel * same).sum(dim=1) / same.sum(dim=1), s.y, share)
+def _mean_kernel(sign: int) -> Arm:
+    def kept(asked: Asked, share: float, _: torch.Generator) -> Tensor:
+        mean = torch.empty(len(asked.y))
+        for c, rows in enumerate(asked.scores.kernel.rows):
+            mean[rows] = asked.scores.kernel.block(c).mean(dim=1)
+        return by_class(sign * mean, asked.y, share)
+
+    return kept
 
 
-def _k_center(s: Scores, share: float, _: torch.Generator) -> Tensor:
-    """Farthest points in the space of the last layer; of each class the first is the one with the longest features."""
-    apart = torch.cdist(s.features, s.features)
-    start = by_class(torch.linalg.vector_norm(s.features, dim=1), s.y, 1e-9)
-    first = torch.zeros(len(s.y), dtype=torch.bool)
-    first[start] = True
-    return clusters(-apart, s.y, share, first=first).heads
+def _largest(score: Callable[[Scores], Tensor]) -> Arm:
+    return lambda asked, share, draw: overall(score(asked.scores), asked.y, share, draw)
 
 
 # name -> (words, group, which samples it keeps)
 ARMS: dict[str, tuple[str, str, Arm]] = {
-    "heads": ("heads of clusters", "paper", _heads),
-    "heads-cosine": ("heads by the cosine", "paper", partial(_heads, cosine=True)),
-    "member": ("a random member of each", "paper", lambda s, f, g: members(clusters(s.kernel, s.y, f), g)),
+    "heads": ("heads of clusters", "paper", _heads("kernel")),
+    "heads-cosine": ("heads by the cosine", "paper", _heads("cosine")),
+    "member": ("a random member of each", "paper", lambda a, share, g: members(a.clusters("kernel", share), g)),
     "selfmax": ("own nearest", "paper", _selfmax),
-    "mean-small": ("smallest mean kernel", "paper", partial(_mean_kernel, sign=-1)),
-    "mean-large": ("largest mean kernel", "paper", _mean_kernel),
-    "tree": ("heads of a tree", "paper", lambda s, f, _: hierarchical(s.kernel, s.y, f).heads),
-    "initial": ("heads, at initialisation", "control", partial(_heads, kernel="initial")),
-    "pixels": ("heads, by pixels", "control", partial(_heads, kernel="pixels", cosine=True)),
-    "blind": ("heads, kernel without labels", "control", partial(_heads, kernel="blind")),
-    "balanced": ("random, by class", "random", _random),
-    "random": ("random", "random", lambda s, f, g: overall(torch.zeros(len(s.y)), s.y, f, g)),
-    "el2n": ("largest EL2N", "usual", lambda s, f, g: overall(s.el2n, s.y, f, g)),
-    "grand": ("largest GraNd", "usual", lambda s, f, g: overall(s.grand, s.y, f, g)),
-    "forgetting": ("most forgotten", "usual", lambda s, f, g: overall(s.forgetting.float(), s.y, f, g)),
-    "k-center": ("k-center on features", "usual", _k_center),
-}
+    "mean-small": ("smallest mean kernel", "paper", _mean_kernel(-1)),
+    "mean-large": ("largest mean kernel", "paper", _mean_kernel(1)),
+    "tree": ("heads of a tree", "paper", _heads("tree")),
+    "initial": ("heads, at initialisation", "control", _heads("initial")),
+    "pixels": ("heads, by pixels", "control", _heads("pixels")),
+    "blind": ("heads, kernel without labels", "control", _heads("blind")),
+    "balanced": ("random, by class", "random",
+                 lambda a, share, g: by_class(torch.rand(len(a.y), generator=g), a.y, share)),
+    "random": ("random", "random", _largest(lambda s: torch.zeros(len(s.y)))),
+    "el2n": ("largest EL2N", "usual", _largest(lambda s: s.el2n)),
+    "grand": ("largest GraNd", "usual", _largest(lambda s: s.grand)),
+    "forgetting": ("most forgotten", "usual", _largest(lambda s: s.forgetting.float())),
+    "k-center": ("k-center on features", "usual", _heads("features")),
+}  # fmt: skip

@@ -1,6 +1,7 @@
 """How well does a network learn from what each method keeps? One frame, a row for each training."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -9,11 +10,11 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from lpntk.data.dataset import Dataset
-from lpntk.keep.cache import Cache
+from lpntk.keep.cache import Cache, digest
+from lpntk.keep.keys import computed_key
 from lpntk.learn.campaign import Network, train_many
-from lpntk.phenomena.less_data.farthest import clusters
 from lpntk.phenomena.less_data.scores import scores
-from lpntk.phenomena.less_data.selection.arms import ARMS, node
+from lpntk.phenomena.less_data.selection.arms import ARMS, Asked, node
 
 WHOLE, NODE, NODE_RANDOM = "all", "node", "node-random"
 
@@ -48,19 +49,13 @@ def study(
     """
     kept: list[tuple[dict[str, object], Tensor, int]] = []  # what a training is of, its samples, its seed
     for repeat in tqdm(range(repeats), desc="scores", leave=False):
-        streams = np.random.SeedSequence([seed, repeat]).generate_state(scorers + 2).tolist()
-        rows = data.sample(n, streams[0])
-        s = scores(network, data, rows, seeds=streams[2:], epochs=epochs, early=early, cache=cache, device=device,
-                   **training)  # fmt: skip
-        found = {(WHOLE, 1.0): torch.arange(n)}
-        for i, share in enumerate(shares):
-            for name in arms:
-                found[name, share] = ARMS[name][2](s, share, _draw(seed, repeat, i, list(ARMS).index(name)))
-        found[NODE, 0.0] = node(clusters(s.kernel, s.y, ratio), s.y, _draw(seed, repeat, -1, 0))
-        by_chance = torch.randperm(n, generator=_draw(seed, repeat, -1, 1))
-        found[NODE_RANDOM, 0.0] = by_chance[: len(found[NODE, 0.0])]
+        rows, found = chosen(network, data, n=n, shares=shares, repeat=repeat, scorers=scorers, epochs=epochs,
+                             early=early, ratio=ratio, seed=seed, cache=cache, arms=arms, device=device,
+                             **training)  # fmt: skip
+        (judged,) = _seeds(seed, repeat, scorers)[1:2]
+        kept.append(({"repeat": repeat, "arm": WHOLE, "share": 1.0}, rows, judged))
         for (arm, share), part in found.items():
-            kept.append(({"repeat": repeat, "arm": arm, "share": share}, rows[part.sort().values], streams[1]))
+            kept.append(({"repeat": repeat, "arm": arm, "share": share}, rows[part.long()], judged))
     told = []
     for size in sorted({len(part) for _, part, _ in kept}):
         group = [one for one in kept if len(one[1]) == size]
@@ -72,12 +67,49 @@ def study(
             history = train_many(
                 network, data.x_train, data.y_train, torch.stack([part for _, part, _ in group]),
                 seeds=[own for _, _, own in group], cache=cache, test=(data.x_test, data.y_test), device=device,
-                epochs=passes, progress=f"{size} samples, equal {count}", **training,
+                epochs=passes, presentations=False, progress=f"{size} samples, equal {count}", **training,
             )  # fmt: skip
             for (of, _, _), accuracy, lost in zip(group, history.test_accuracy, history.diverged, strict=True):
                 told.append({**of, "count": count, "kept": size, "last": float(accuracy[-1]),
                              "best": float(accuracy.nan_to_num(0).max()), "diverged": bool(lost)})  # fmt: skip
     return pd.DataFrame(told)
+
+
+def chosen(
+    network: Network, data: Dataset, *, n: int, shares: Sequence[float], repeat: int, scorers: int, epochs: int,
+    early: int, ratio: float, seed: int, cache: Cache, arms: Sequence[str] = tuple(ARMS), device: str = "auto",
+    **training: object,
+) -> tuple[Tensor, dict[tuple[str, float], Tensor]]:  # fmt: skip
+    """Return the samples (n,) of a repeat, and for each arm and share which of them it keeps, kept in the cache.
+
+    The arguments are those of ``study``. ``node`` and its random control have the share 0: they keep what they keep.
+    """
+    rows_seed, _, *scoring = _seeds(seed, repeat, scorers)
+    rows = data.sample(n, rows_seed)
+    x, y = data.x_train[rows], data.y_train[rows]
+
+    def make() -> dict[str, Tensor]:
+        s = scores(network, x, y, seeds=scoring, epochs=epochs, early=early, cache=cache, device=device, **training)
+        asked = Asked(s, [*shares, ratio])
+        found = {}
+        for i, share in enumerate(shares):
+            for name in arms:
+                found[f"{name}/{share}"] = ARMS[name][2](asked, share, _draw(seed, repeat, i, list(ARMS).index(name)))
+        whole = node(asked.clusters("kernel", ratio), y, _draw(seed, repeat, -1, 0))
+        by_chance = torch.randperm(n, generator=_draw(seed, repeat, -1, 1))[: len(whole)]
+        found |= {f"{NODE}/0.0": whole, f"{NODE_RANDOM}/0.0": by_chance}
+        return {name: part.sort().values.int() for name, part in found.items()}
+
+    key = computed_key(chosen, device=device, network=asdict(network), data=[digest(x), digest(y)], shares=list(shares),
+                       repeat=repeat, scorers=scoring, epochs=epochs, early=early, ratio=ratio, seed=seed,
+                       arms=list(arms), training=training)  # fmt: skip
+    kept = cache.artefact("chosen", key, make)
+    return rows, {(name.split("/")[0], float(name.split("/")[1])): part for name, part in kept.items()}
+
+
+def _seeds(seed: int, repeat: int, scorers: int) -> list[int]:
+    """Return seeds of a repeat: of the samples, of the judged network, of each that scores."""
+    return np.random.SeedSequence([seed, repeat]).generate_state(scorers + 2).tolist()
 
 
 def _draw(seed: int, *of: int) -> torch.Generator:

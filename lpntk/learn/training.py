@@ -167,10 +167,9 @@ def _train_stack(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[
             for part in order.split(recipe.batch_size, dim=1):
                 rows = subsets.gather(1, part)  # (m, b) indices into x
                 logits = step(stack, optimizer, x[rows], y[rows], dropout=recipe.dropout, amp=recipe.amp)
-                if not recipe.presentations:
-                    lost |= ~logits.isfinite().flatten(1).all(dim=1)
-                    continue
-                for record, value in zip(seen, measure(logits, y[rows]), strict=True):
+                shown = measure(logits, y[rows])
+                lost |= ~shown[0].isfinite().all(dim=1)
+                for record, value in zip(seen, shown, strict=True) if recipe.presentations else ():
                     record.scatter_(1, part, value.to(record.dtype))
             for record, value in zip(records, seen, strict=True):
                 record[:, epoch] = value.cpu()
@@ -182,7 +181,7 @@ def _train_stack(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[
             if epoch + 1 in recipe.checkpoints:
                 kept[epoch + 1] = stack.snapshot()
             bar.update()
-            diverged |= lost.cpu() | ~records[0][:, epoch].isfinite().all(dim=1)
+            diverged |= lost.cpu()
             if diverged.all() and epoch + 1 >= max(recipe.checkpoints, default=0):
                 break
     diverged |= ~stack.finite()

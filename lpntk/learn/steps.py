@@ -28,3 +28,12 @@ def measure(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     loss = -log_q.gather(2, y[..., None]).squeeze(2)
     distance = torch.linalg.vector_norm(residual(log_q.exp(), y), dim=2)
     return loss, distance, logits.argmax(dim=2) == y
+
+
+def shorten(grads: list[Tensor], m: int, longest: float) -> None:
+    """Shorten the gradient of each of m models; one alone has no axis of models."""
+    rows = [grad.reshape(m, -1) for grad in grads]
+    norm = torch.stack([torch.linalg.vector_norm(row, dim=1) for row in rows]).norm(dim=0)  # (m,)
+    factor = longest / norm.clamp_min(longest)
+    for grad in grads:
+        grad.mul_(factor if m == 1 else factor.view(-1, *[1] * (grad.ndim - 1)))

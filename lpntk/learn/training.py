@@ -12,11 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lpntk.data.augment import CropFlip
 from lpntk.kernel.checks import check_labels
 from lpntk.learn.history import History
 from lpntk.learn.schedules import rate
 from lpntk.learn.stacks import Stack
-from lpntk.learn.steps import measure, step
+from lpntk.learn.steps import measure, shorten, step
 from lpntk.learn.widths import GIB, bytes_per_input, choose_width
 from lpntk.machine.device import keep_freed_memory, resolve_device
 from lpntk.machine.precision import exact
@@ -45,6 +46,8 @@ class Recipe:
     amp: bool
     train_accuracy: bool | str
     presentations: bool
+    augment: str | None
+    clip: float | None
     checkpoints: tuple[int, ...]
     evaluated: int  # samples in one forward pass of a stack, when accuracies are taken
 
@@ -67,6 +70,8 @@ def train(
     shuffle: bool = True,
     train_accuracy: bool | str = False,
     presentations: bool = True,
+    augment: str | None = None,
+    clip: float | None = None,
     test: tuple[Tensor, Tensor] | None = None,
     checkpoints: Sequence[int] = (),
     way: str | int = "auto",
@@ -97,6 +102,8 @@ def train(
             on its subset.
         presentations: keep what every sample showed whenever it was presented; thousands of models on large sets would
             fill a disk with it.
+        augment: ``crop-flip``: each image shifted by up to 4 pixels and mirrored at random whenever it is presented.
+        clip: length to which a longer gradient of a model is shortened.
         test: (x, y) to record each model's accuracy on after each epoch.
         checkpoints: numbers of finished epochs at which to keep the state of each model; 0 is before the first step.
         way: ``auto``, ``single`` (one by one), ``stack`` (as wide as memory allows) or the width itself.
@@ -114,7 +121,8 @@ def train(
     """
     device = resolve_device(device)
     _check(models, x, y, subsets, seeds, test=test, epochs=epochs, batch_size=batch_size, checkpoints=checkpoints,
-           train_accuracy=train_accuracy, on_divergence=on_divergence, amp=amp, device=device)  # fmt: skip
+           train_accuracy=train_accuracy, on_divergence=on_divergence, amp=amp, device=device, augment=augment,
+           clip=clip)  # fmt: skip
     _check_labels(models[0], x, y[subsets].flatten())  # on a CUDA device a wrong one is an assertion without a word
     m, size = subsets.shape
     x, y, subsets = x.to(device), y.to(device), subsets.to(device)
@@ -124,7 +132,7 @@ def train(
     most = 4096 if device.type == "cpu" else 65536
     evaluated = max(1, min(most, memory_budget // bytes_per_input(models[0], x[:1])))
     recipe = Recipe(epochs, lr, min(batch_size, size), momentum, weight_decay, schedule, dropout, shuffle, amp,
-                    train_accuracy, presentations, tuple(checkpoints), evaluated)  # fmt: skip
+                    train_accuracy, presentations, augment, clip, tuple(checkpoints), evaluated)  # fmt: skip
     width = choose_width(models[0], x, recipe.batch_size, way=way, memory_budget=memory_budget)
     parts = []
     cuts = range(0, m, width)
@@ -148,7 +156,12 @@ def _train_stack(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[
     optimizer = torch.optim.SGD(
         stack.trained, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=fused
     )
+    if recipe.clip is not None:
+        optimizer.register_step_pre_hook(
+            lambda *_: shorten([p.grad for p in stack.trained if p.grad is not None], m, recipe.clip)
+        )
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    varied = CropFlip(x, seeds) if recipe.augment else None
     shape = (m, recipe.epochs, size if recipe.presentations else 0)
     records = [torch.full(shape, torch.nan), torch.full(shape, torch.nan), torch.zeros(shape, dtype=torch.bool)]
     accuracies = {"train": torch.full(shape[:2], torch.nan), "test": torch.full(shape[:2], torch.nan)}
@@ -164,12 +177,17 @@ def _train_stack(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[
                 order = torch.arange(size, device=device).expand(m, size)
             seen = [torch.empty(*shape[::2], dtype=r.dtype, device=device) for r in records]
             lost = torch.zeros(m, dtype=torch.bool, device=device)
-            for part in order.split(recipe.batch_size, dim=1):
+            if varied:
+                varied.epoch(size)
+            for at in range(0, size, recipe.batch_size):
+                at = slice(at, at + recipe.batch_size)
+                part = order[:, at]
                 rows = subsets.gather(1, part)  # (m, b) indices into x
-                logits = step(stack, optimizer, x[rows], y[rows], dropout=recipe.dropout, amp=recipe.amp)
-                shown = measure(logits, y[rows])
-                lost |= ~shown[0].isfinite().all(dim=1)
-                for record, value in zip(seen, shown, strict=True) if recipe.presentations else ():
+                shown = varied(rows, at) if varied else x[rows]
+                logits = step(stack, optimizer, shown, y[rows], dropout=recipe.dropout, amp=recipe.amp)
+                values = measure(logits, y[rows])
+                lost |= ~values[0].isfinite().all(dim=1)
+                for record, value in zip(seen, values, strict=True) if recipe.presentations else ():
                     record.scatter_(1, part, value.to(record.dtype))
             for record, value in zip(records, seen, strict=True):
                 record[:, epoch] = value.cpu()
@@ -216,7 +234,7 @@ def _stack_accuracy(stack: Stack, x: Tensor, y: Tensor, subsets: Tensor, samples
 
 def _check(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[int], *, test, epochs: int, batch_size: int,
            checkpoints: Sequence[int], train_accuracy: bool | str, on_divergence: str, amp: bool,
-           device: torch.device) -> None:  # fmt: skip
+           device: torch.device, augment: str | None, clip: float | None) -> None:  # fmt: skip
     """Refuse what cannot be meant, before anything is computed.
 
     Raises:
@@ -242,6 +260,10 @@ def _check(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[int], 
         raise ValueError(f"checkpoints must be numbers of finished epochs, 0..{epochs}; got {outside[0]}")
     if not (isinstance(train_accuracy, bool) or train_accuracy == "last"):
         raise ValueError(f"train_accuracy must be True, False or 'last'; got {train_accuracy!r}")
+    if augment not in (None, "crop-flip"):
+        raise ValueError(f"augment must be 'crop-flip' or None; got {augment!r}")
+    if clip is not None and not clip > 0:
+        raise ValueError(f"clip must be above 0; got {clip}")
     if on_divergence not in ("raise", "mark"):
         raise ValueError(f"on_divergence must be 'raise' or 'mark'; got {on_divergence!r}")
     if amp and device.type != "cuda":

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 
 from lpntk.learn.models import build, count_parameters
 
@@ -25,3 +26,23 @@ def test_impossible_networks_say_so():
         build("vgg", (1, 8, 8), 10, seed=0)
     with pytest.raises(ValueError, match=r"lenet5 cannot take images of shape \(1, 8, 8\).*mlp"):
         build("lenet5", (1, 8, 8), 10, seed=0)
+
+
+def test_a_resnet_without_norm_begins_as_its_shortcuts():
+    """A branch whose scale is 0 adds nothing, so the logits are finite whatever the depth; its scale learns."""
+    model = build("resnet18", (3, 16, 16), 10, seed=0, width=4, norm="none")
+    assert not any(isinstance(module, nn.BatchNorm2d | nn.GroupNorm) for module in model.modules())
+    x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    block = model[3]
+    h = torch.relu(model[0](x))
+    assert torch.equal(block(h), h)
+    model(x).square().sum().backward()
+    assert block.scale.grad.abs() > 0
+
+
+@pytest.mark.parametrize("norm", ["batch", "group", "none"])
+def test_a_resnet_is_that_of_its_norm(norm):
+    kinds = {type(module) for module in build("resnet18", (3, 16, 16), 10, seed=0, width=4, norm=norm).modules()}
+    assert {"batch": nn.BatchNorm2d in kinds, "group": nn.GroupNorm in kinds, "none": nn.Identity in kinds}[norm]
+    with pytest.raises(ValueError, match="norm must be one of batch, group, none; got 'layer'"):
+        build("resnet18", (3, 16, 16), 10, seed=0, norm="layer")

@@ -1,8 +1,11 @@
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lpntk.data.augment import CropFlip
 from lpntk.learn import widths
 from lpntk.learn.chains import chain
 from lpntk.learn.models import build
@@ -559,3 +562,47 @@ def test_without_presentations_the_same_is_learned_and_divergence_is_seen(lr):
     assert told[False].loss is None
     with pytest.raises(ValueError, match="presentations were not kept"):
         told[False].difficulty()
+
+
+def test_images_are_presented_shifted_and_mirrored_from_a_stream_of_each_model():
+    x = torch.arange(2 * 2 * 6 * 6.0).view(2, 2, 6, 6) + 1
+    varied, rows = CropFlip(x, [3, 4]), torch.tensor([[0, 1, 0, 1] * 50, [0, 1, 0, 1] * 50])
+    varied.epoch(200)
+    seen = varied(rows, slice(0, 200))
+    assert seen.shape == (2, 200, 2, 6, 6)
+    padded, found = nn.functional.pad(x, [4] * 4), set()
+    for image, row in zip(seen[0], rows[0], strict=True):
+        ways = [
+            (top, left, side)
+            for top in range(9)
+            for left in range(9)
+            for side in (1, -1)
+            if torch.equal(image, padded[row, :, top : top + 6, left : left + 6][..., ::1].flip(-1) if side < 0
+                           else padded[row, :, top : top + 6, left : left + 6])
+        ]  # fmt: skip
+        assert ways
+        found |= set(ways)
+    assert len(found) > 100  # of 162
+    assert not torch.equal(seen[0], seen[1])
+    alone = CropFlip(x, [4])
+    alone.epoch(200)
+    assert torch.equal(alone(rows[:1], slice(0, 200))[0], seen[1])
+
+
+@pytest.mark.parametrize("way", ["single", 2])
+def test_a_long_gradient_is_shortened_model_by_model(way):
+    x, y = torch.randn(20, 1, 12, 12, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 10
+    before = [build("lenet", (1, 12, 12), 10, seed=i) for i in range(2)]
+    moved = {}
+    for clip in (None, 0.1):
+        models = [copy.deepcopy(model) for model in before]
+        train(models, x, y, torch.arange(20).expand(2, -1), seeds=[0, 1], epochs=1, lr=1.0, batch_size=20,
+              dropout=False, clip=clip, way=way, device="cpu")  # fmt: skip
+        moved[clip] = [
+            torch.cat([(p - q).detach().flatten() for p, q in zip(a.parameters(), b.parameters(), strict=True)])
+            for a, b in zip(models, before, strict=True)
+        ]
+    for free, held in zip(moved[None], moved[0.1], strict=True):
+        assert held.norm().item() == pytest.approx(0.1, rel=1e-4)
+        assert torch.cosine_similarity(free, held, dim=0).item() == pytest.approx(1, abs=1e-4)
+        assert free.norm() > 0.2

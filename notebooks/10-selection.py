@@ -29,7 +29,7 @@
 # three rivals (random by class, heads by pixels, heads at initialisation; paired t tests, corrected after Holm over shares and
 # rivals) and **fails** if they are worse than one of them. Shares are joined: a claim holds or fails if it does at all of them, holds in part
 # if it holds at some, and is undecided otherwise. Nothing **can be judged** with fewer than 5 repeats, if a network diverged, or if
-# all samples give a test accuracy below 90 %.
+# all samples give a test accuracy below `enough`.
 
 # %% tags=["parameters"]
 dataset = "digits"  # or "mnist", "cifar10", or the path of your own .npz
@@ -37,23 +37,27 @@ model = "mlp"  # or "lenet5", "lenet", "resnet18"
 options = {"hidden": [128]}  # of the architecture
 n = 1200  # training samples before any is left out
 shares = [0.9, 0.7, 0.5, 0.3, 0.1]  # of them that are kept
+arms = None  # names of methods, and "node"; all of them by default
+by_steps = None  # those that get as many steps as all samples, too; all by default
 repeats = 5
 scorers = 3  # networks behind every score
 epochs = 30
 early = 3  # epochs after which EL2N and GraNd are taken
 ratio = 0.1  # clusters per sample where half of the largest one is dropped
 margin = 0.01  # of test accuracy that counts as none
+enough = 0.9  # test accuracy with all samples below which nothing is judged
 lr = 0.05
 schedule = "constant"  # or "cosine", which spans all epochs of a training, however many
 batch_size = 64
 momentum = 0.9
 weight_decay = 0.0005
+augment = None  # or "crop-flip", for photographs
 seed = 0
 device = "auto"
 results = "../results/interactive/10-selection"
 
 # %%
-RULE = {"margin": margin, "level": 0.05, "least": 0.5, "repeats": 5, "test": 0.9}
+RULE = {"margin": margin, "level": 0.05, "least": 0.5, "repeats": 5, "test": enough}
 
 # %%
 from IPython.display import Markdown
@@ -78,6 +82,8 @@ cache = Cache()  # what was trained before is not trained again
 
 # %%
 samples = data.load(dataset)
+arms = [*ARMS, "node"] if arms is None else arms
+by_steps = arms if by_steps is None else by_steps
 network = Network(model, samples.in_shape, samples.k, options)
 frame = study(
     network,
@@ -91,12 +97,15 @@ frame = study(
     ratio=ratio,
     seed=seed,
     cache=cache,
+    arms=arms,
+    by_steps=by_steps,
     device=device,
     lr=lr,
     schedule=schedule,
     batch_size=batch_size,
     momentum=momentum,
     weight_decay=weight_decay,
+    augment=augment,
 )
 record.frame("selection", frame)
 whole = frame[frame["arm"] == "all"]["last"]
@@ -113,9 +122,12 @@ record.figure("epochs", figures.accuracy(frame, "epochs"))
 
 # %% [markdown]
 # ## As many steps
+#
+# For the methods that were given them.
 
 # %%
-record.figure("steps", figures.accuracy(frame, "steps"))
+if "steps" in set(frame["count"]):
+    record.figure("steps", figures.accuracy(frame, "steps"))
 
 # %% [markdown]
 # ## In numbers
@@ -126,7 +138,7 @@ record.figure("steps", figures.accuracy(frame, "steps"))
 seen = frame[(frame["count"] == "epochs") & frame["arm"].isin(ARMS)]
 table = words(seen, ["arm", "share"], ["last"], "{:.1%}")["last"].unstack("share")[shares]
 table.columns = [f"{share:.0%}" for share in shares]
-table.loc[list(ARMS)].rename(index={name: told for name, (told, _, _) in ARMS.items()})
+table.loc[[name for name in ARMS if name in arms]].rename(index={name: told for name, (told, _, _) in ARMS.items()})
 
 # %% [markdown]
 # Half of the largest cluster of each class dropped (*node*, the authors' third way) keeps what it keeps; beside it as many at random:
@@ -134,7 +146,7 @@ table.loc[list(ARMS)].rename(index={name: told for name, (told, _, _) in ARMS.it
 # %%
 compared = against_all(frame, RULE)
 record.frame("compared", compared)
-for name in ("node", "node-random"):
+for name in ("node", "node-random") if "node" in arms else ():
     (row,) = compared[(compared["arm"] == name) & (compared["count"] == "epochs")].to_dict("records")
     record.update(name, {"kept": row["kept"] / n, "last": row["last"], "difference": row["difference"]})
 flattered = compared[(compared["count"] == "epochs") & compared["arm"].isin(ARMS)].groupby("share")["by_best"].mean()
@@ -142,9 +154,14 @@ for share in (min(shares), max(shares)):
     record.number("by_best.least" if share == min(shares) else "by_best.most", flattered[share])
 best = frame[frame["arm"] == "all"]["best"]
 record.number("by_best.all", best.mean() - whole.mean())
-Markdown(
+by_node = (
     f"*Node* keeps {record.text('node.kept', '.0%')} of the samples and reaches {record.text('node.last', '.1%')}; as many at random reach "
-    f"{record.text('node-random.last', '.1%')}. Choosing the best epoch on the test set would add {record.text('by_best.all', '.2%')} to all "
+    f"{record.text('node-random.last', '.1%')}. "
+    if "node" in arms
+    else ""
+)
+Markdown(
+    f"{by_node}Choosing the best epoch on the test set would add {record.text('by_best.all', '.2%')} to all "
     f"samples and, in the mean over the methods, {record.text('by_best.least', '.2%')} to the smallest share."
 )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache as cached
 
 import torch
 from torch import Tensor, nn
@@ -71,8 +72,9 @@ def scores(
     rows = rows_of(y)
 
     def total(epoch: int, signs: Signs) -> Within:
-        blocks = [sum(run.kernel(epoch, x[part], y[part], signs).cpu() for run in runs) for part in rows]
-        return Within(rows, blocks.__getitem__)
+        return Within(
+            rows, cached(lambda c: sum(run.kernel(epoch, x[rows[c]], y[rows[c]], signs).cpu() for run in runs))
+        )
 
     asked = [[_asked(run.model(epoch), x, y, device) for run in runs] for epoch in (early, epochs)]
     return Scores(

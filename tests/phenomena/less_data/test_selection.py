@@ -91,15 +91,21 @@ def test_a_member_of_each_cluster_and_half_of_the_largest():
 
 
 def test_every_arm_is_trained_at_every_share_by_epochs_and_steps(tmp_path):
-    arms = ["heads", "balanced", "el2n"]
+    arms = ["heads", "balanced", "el2n", "node"]
     frame = study(NETWORK, load("digits"), n=80, shares=[0.5, 0.25], repeats=2, scorers=1, epochs=3, early=1, ratio=0.2,
                   seed=0, cache=Cache(tmp_path), arms=arms, **SGD)  # fmt: skip
     counted = frame.groupby(["arm", "share", "count"]).size()
     assert (counted == 2).all()
-    assert {name for name, *_ in counted.index} == {*arms, "all", "node", "node-random"}
+    assert {name for name, *_ in counted.index} == {*arms, "all", "node-random"}
     assert len(counted) == 3 * 2 * 2 + 1 + 2 * 2
     assert (frame["best"] >= frame["last"]).all()
     assert not frame["diverged"].any()
+    fewer = study(NETWORK, load("digits"), n=80, shares=[0.5, 0.25], repeats=2, scorers=1, epochs=3, early=1, ratio=0.2,
+                  seed=0, cache=Cache(tmp_path), arms=["heads", "balanced"], by_steps=["heads"], **SGD)  # fmt: skip
+    assert set(fewer["arm"]) == {"all", "heads", "balanced"}
+    assert set(fewer[fewer["count"] == "steps"]["arm"]) == {"heads"}
+    same = ["repeat", "arm", "share", "count", "last"]
+    assert not fewer[same].merge(frame[same], how="left", indicator=True)["_merge"].eq("left_only").any()
 
 
 def planted(differences, whole=0.95, repeats=6, sd=0.001):

@@ -22,11 +22,19 @@ def accuracy(frame: pd.DataFrame, count: str = "epochs") -> Figure:
     """
     seen = frame[(frame["count"] == count) & ~frame["arm"].isin([NODE, NODE_RANDOM])]
     whole = frame.loc[frame["arm"] == WHOLE, "last"].mean()
-    fig, axes = grid(len(GROUPS), 2, (4.0, 3.3), sharex=True, sharey=True)
-    for ax, (group, title) in zip(axes, GROUPS.items(), strict=True):
+    shown = {
+        group: title
+        for group, title in GROUPS.items()
+        if any(ARMS[arm][1] == group for arm in {*seen["arm"]} & {*ARMS})
+    }
+    fig, axes = grid(len(shown), 2, (4.0, 3.3), sharex=True, sharey=True)
+    for ax, (group, title) in zip(axes, shown.items(), strict=True):
         ax.axhline(whole, color=GREY, ls="--", lw=1)
         arms = [name for name, (_, of, _) in ARMS.items() if of == group and name in set(seen["arm"])]
-        drawn = [*zip(arms, COLORS, strict=False), *([] if "balanced" in arms else [("balanced", GREY)])]
+        drawn = [
+            *zip(arms, COLORS, strict=False),
+            *([("balanced", GREY)] if "balanced" in {*seen["arm"]} - {*arms} else []),
+        ]
         for name, color in drawn:
             groups = seen[seen["arm"] == name].groupby("share")["last"]
             mean, sd = groups.mean(), groups.std().fillna(0)
@@ -35,7 +43,7 @@ def accuracy(frame: pd.DataFrame, count: str = "epochs") -> Figure:
         ax.legend(fontsize=8, loc="lower right")
         ax.xaxis.set_major_formatter(PercentFormatter(1))
         ax.yaxis.set_major_formatter(PercentFormatter(1))
-    for ax in axes[2:]:
+    for ax in axes[-2:]:
         ax.set_xlabel("samples kept")
     for ax in axes[::2]:
         ax.set_ylabel("test accuracy")

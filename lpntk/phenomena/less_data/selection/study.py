@@ -21,8 +21,8 @@ WHOLE, NODE, NODE_RANDOM = "all", "node", "node-random"
 
 def study(
     network: Network, data: Dataset, *, n: int, shares: Sequence[float], repeats: int, scorers: int, epochs: int,
-    early: int, ratio: float, seed: int, cache: Cache, arms: Sequence[str] = tuple(ARMS), device: str = "auto",
-    **training: object,
+    early: int, ratio: float, seed: int, cache: Cache, arms: Sequence[str] = (*ARMS, NODE),
+    by_steps: Sequence[str] = (*ARMS, NODE), device: str = "auto", **training: object,
 ) -> pd.DataFrame:  # fmt: skip
     """Score, keep, train, test: everything anew in every repeat, and never do the networks that score judge themselves.
 
@@ -38,7 +38,8 @@ def study(
         ratio: clusters per sample for ``node``, which keeps what it keeps, and for its random control.
         seed: of all draws.
         cache: keeps all networks.
-        arms: names of ``ARMS``.
+        arms: names of ``ARMS``, and ``node``, which brings its random control.
+        by_steps: those of them that are compared with as many steps, too.
         device: as in ``train``.
         **training: passed to ``train``: lr, batch_size, ...
 
@@ -57,12 +58,13 @@ def study(
         for (arm, share), part in found.items():
             kept.append(({"repeat": repeat, "arm": arm, "share": share}, rows[part.long()], judged))
     told = []
+    stepped = {*by_steps, *([NODE_RANDOM] if NODE in by_steps else [])}
     for size in sorted({len(part) for _, part, _ in kept}):
-        group = [one for one in kept if len(one[1]) == size]
         batch = int(training.get("batch_size", 128))
         steps = epochs * -(-n // batch)  # of all samples; a last smaller batch is a step
         for count, passes in {"epochs": epochs, "steps": max(1, round(steps / -(-size // batch)))}.items():
-            if count == "steps" and size == n:
+            group = [one for one in kept if len(one[1]) == size and (count == "epochs" or one[0]["arm"] in stepped)]
+            if not group:
                 continue
             history = train_many(
                 network, data.x_train, data.y_train, torch.stack([part for _, part, _ in group]),
@@ -77,7 +79,7 @@ def study(
 
 def chosen(
     network: Network, data: Dataset, *, n: int, shares: Sequence[float], repeat: int, scorers: int, epochs: int,
-    early: int, ratio: float, seed: int, cache: Cache, arms: Sequence[str] = tuple(ARMS), device: str = "auto",
+    early: int, ratio: float, seed: int, cache: Cache, arms: Sequence[str] = (*ARMS, NODE), device: str = "auto",
     **training: object,
 ) -> tuple[Tensor, dict[tuple[str, float], Tensor]]:  # fmt: skip
     """Return the samples (n,) of a repeat, and for each arm and share which of them it keeps, kept in the cache.
@@ -93,11 +95,12 @@ def chosen(
         asked = Asked(s, [*shares, ratio])
         found = {}
         for i, share in enumerate(shares):
-            for name in arms:
+            for name in (name for name in arms if name != NODE):
                 found[f"{name}/{share}"] = ARMS[name][2](asked, share, _draw(seed, repeat, i, list(ARMS).index(name)))
-        whole = node(asked.clusters("kernel", ratio), y, _draw(seed, repeat, -1, 0))
-        by_chance = torch.randperm(n, generator=_draw(seed, repeat, -1, 1))[: len(whole)]
-        found |= {f"{NODE}/0.0": whole, f"{NODE_RANDOM}/0.0": by_chance}
+        if NODE in arms:
+            whole = node(asked.clusters("kernel", ratio), y, _draw(seed, repeat, -1, 0))
+            by_chance = torch.randperm(n, generator=_draw(seed, repeat, -1, 1))[: len(whole)]
+            found |= {f"{NODE}/0.0": whole, f"{NODE_RANDOM}/0.0": by_chance}
         return {name: part.sort().values.int() for name, part in found.items()}
 
     key = computed_key(chosen, device=device, network=asdict(network), data=[digest(x), digest(y)], shares=list(shares),

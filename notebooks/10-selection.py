@@ -150,8 +150,7 @@ for name in ("node", "node-random") if "node" in arms else ():
     (row,) = compared[(compared["arm"] == name) & (compared["count"] == "epochs")].to_dict("records")
     record.update(name, {"kept": row["kept"] / n, "last": row["last"], "difference": row["difference"]})
 flattered = compared[(compared["count"] == "epochs") & compared["arm"].isin(ARMS)].groupby("share")["by_best"].mean()
-for share in (min(shares), max(shares)):
-    record.number("by_best.least" if share == min(shares) else "by_best.most", flattered[share])
+record.update("by_best", {"least": flattered[min(shares)], "most": flattered[max(shares)]})
 best = frame[frame["arm"] == "all"]["best"]
 record.number("by_best.all", best.mean() - whole.mean())
 by_node = (

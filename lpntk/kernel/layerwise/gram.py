@@ -22,7 +22,8 @@ from lpntk.kernel.layerwise.layers import Layer
 from lpntk.kernel.layerwise.plan import Form, Row, make_plan
 from lpntk.kernel.model.ownership import weights_at_random
 from lpntk.machine.device import empty, keep_freed_memory
-from lpntk.machine.precision import kernel_dtype, product
+from lpntk.machine.precision import kernel_dtype
+from lpntk.machine.products import product
 
 MIB = 2**20
 STRIPS = 16  # of a symmetric matrix; each starts at the diagonal, so 1/32 of the work is done twice

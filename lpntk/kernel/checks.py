@@ -15,6 +15,8 @@ WRAP = """    class Logits(torch.nn.Sequential):
     kernel_matrix(Logits(model), ...)"""
 BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
 DROPOUTS = (nn.modules.dropout._DropoutNd,)
+# how torch says that tensors lie on several devices: in operations, as indices, in convolutions, in its compiler
+APART = ("on the same device", "either on cpu or", "(torch.FloatTensor)", "two different devices")
 
 
 def check_inputs(model: nn.Module, x: Tensor, y: Tensor, x2: Tensor | None, y2: Tensor | None) -> Tensor:
@@ -191,6 +193,11 @@ def _first_logits(model: nn.Module, x: Tensor) -> Tensor:
     except Exception as error:
         if ran_out(error):
             raise
+        if any(words in str(error) for words in APART):
+            raise ValueError(
+                f"the model cannot run on {home.device}: {error}; it holds, makes or finds a tensor that does not move "
+                "with it: register it as a buffer, make it on the device of the input, or give device='cpu'"
+            ) from error
         raise ValueError(
             f"the model cannot take x, of shape {tuple(x.shape)} and dtype {x.dtype}: {error}; "
             "give the inputs as the network was trained on"

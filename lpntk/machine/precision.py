@@ -138,7 +138,8 @@ def exact(function: Callable) -> Callable:
 
     @wraps(function)
     def inside(*args, **options):
-        with matmul_precision(None, torch.device("cpu")), torch.autocast("cuda", enabled=False):
+        # without a cache: an autocast inside this one would keep the weights of its first pass for all that follow
+        with matmul_precision(None, torch.device("cpu")), torch.autocast("cuda", enabled=False, cache_enabled=False):
             return function(*args, **options)
 
     return inside

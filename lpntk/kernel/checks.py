@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from lpntk.kernel.layerwise.gradients import trainable
-from lpntk.machine.device import ran_out
+from lpntk.machine.device import fetched, ran_out
 
 WRAP = """    class Logits(torch.nn.Sequential):
         def forward(self, x): return {body}
@@ -129,11 +129,13 @@ def check_model(model: nn.Module) -> None:
             )
     if not trainable(model):
         raise ValueError("the model has no parameter with requires_grad=True, so every gradient is empty; unfreeze one")
-    for name, p in model.named_parameters():
-        if not torch.isfinite(p).all():
+    finite = fetched(torch.isfinite(p).all() for p in model.parameters())
+    for (name, _), right in zip(model.named_parameters(), finite, strict=True):
+        if not right:
             raise ValueError(f"parameter {name!r} holds NaN or infinity; the training diverged: use another checkpoint")
-    for name, buffer in model.named_buffers():
-        if buffer.is_floating_point() and torch.isnan(buffer).any():
+    buffers = {name: buffer for name, buffer in model.named_buffers() if buffer.is_floating_point()}
+    for name, wrong in zip(buffers, fetched(torch.isnan(buffer).any() for buffer in buffers.values()), strict=True):
+        if wrong:
             owner = model.get_submodule(name.rpartition(".")[0])
             raise ValueError(
                 f"buffer {name!r} of a {type(owner).__name__} holds NaN; running statistics of a training that "

@@ -87,13 +87,13 @@ class Coverage:
         want = combined_gradients(model, x, lambda _: s * e[:, None])
         tensors = [self.read(i, c, n) if self.layers[i] else () for i, c in enumerate(calls)]
         whole = self.whole_gradients(model, x, s)
-        got, scale = {}, {}
+        got, scale, weights = {}, {}, e.tolist()
         for name, p in params.items():
             if name in whole:
                 got[name] = (e @ whole[name]).view_as(p)
                 scale[name] = whole[name].norm(dim=1).sum()
             else:
-                got[name], scale[name] = combined(self.layers, tensors, self.uses.get(name, []), e, want[name])
+                got[name], scale[name] = combined(self.layers, tensors, self.uses.get(name, []), weights, want[name])
         loose = tolerance(model, x.device)
         floor = loose / 30 * torch.stack([t.norm() for t in want.values()]).norm()
         for name, gradient in want.items():
@@ -149,7 +149,7 @@ class Coverage:
 
 
 def combined(
-    layers: list[Layer | None], tensors: list[tuple], uses: list[Use], e: Tensor, like: Tensor
+    layers: list[Layer | None], tensors: list[tuple], uses: list[Use], e: list[float], like: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return sum_i e_i phi_i of one parameter, and the size of its terms: the scale of its rounding error.
 
@@ -157,7 +157,7 @@ def combined(
         layers: by call.
         tensors: by call, what its layer reads.
         uses: of the parameter.
-        e: (n,) weights.
+        e: n weights.
         like: has the shape of the parameter.
     """
     total, scale = torch.zeros_like(like), like.norm()
@@ -171,8 +171,8 @@ def combined(
                     raise
                 log.debug("gradient of %r failed: %s", attribute, error)
                 return torch.full_like(like, torch.nan), scale
-            total.add_(phi, alpha=float(weight))
-            scale = scale + weight.abs() * phi.norm()
+            total.add_(phi, alpha=weight)
+            scale = scale + abs(weight) * phi.norm()
     return total, scale
 
 

@@ -66,12 +66,10 @@ def cover(model: nn.Module, x: Tensor) -> Coverage:
             elif any(signatures[i][1]):
                 whole.add(name)  # it is used here, but no rule can tell whose row is whose
     tensors2 = [layer.tensors(call, n) if layer else () for call, (layer, _) in zip(calls2, tried, strict=True)]
-    fits, weights = {}, e.tolist()
+    fits, formed = {}, [layer for layer, _ in tried]
     for name in params.keys() - whole:
         want = truth.gradients[name]
-        fits[name] = close(
-            *combined_by_layers([layer for layer, _ in tried], tensors2, uses[name], weights, want), want
-        )
+        fits[name] = close(*combined_by_layers(formed, tensors2, uses[name], e, want), want)
     whole |= {name for name, fit in zip(fits, fetched(fits.values()), strict=True) if not fit}
     uses = {name: where for name, where in uses.items() if where and name not in whole}  # others have no influence
     whole = [name for name in params if name in whole]

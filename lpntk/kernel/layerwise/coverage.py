@@ -15,6 +15,8 @@ from lpntk.kernel.model.ownership import UnexplainedError, weights_at_random
 from lpntk.machine.device import ran_out
 from lpntk.machine.precision import tolerance
 
+AT_A_TIME = 2**20  # numbers of gradients: of one sample they may be many
+
 log = logging.getLogger(__name__)
 
 Use = tuple[int, str]  # which call, and the parameter's name in its module
@@ -87,13 +89,13 @@ class Coverage:
         want = combined_gradients(model, x, lambda _: s * e[:, None])
         tensors = [self.read(i, c, n) if self.layers[i] else () for i, c in enumerate(calls)]
         whole = self.whole_gradients(model, x, s)
-        got, scale, weights = {}, {}, e.tolist()
+        got, scale = {}, {}
         for name, p in params.items():
             if name in whole:
                 got[name] = (e @ whole[name]).view_as(p)
                 scale[name] = whole[name].norm(dim=1).sum()
             else:
-                got[name], scale[name] = combined(self.layers, tensors, self.uses.get(name, []), weights, want[name])
+                got[name], scale[name] = combined(self.layers, tensors, self.uses.get(name, []), e, want[name])
         loose = tolerance(model, x.device)
         floor = loose / 30 * torch.stack([t.norm() for t in want.values()]).norm()
         for name, gradient in want.items():
@@ -149,7 +151,7 @@ class Coverage:
 
 
 def combined(
-    layers: list[Layer | None], tensors: list[tuple], uses: list[Use], e: list[float], like: Tensor
+    layers: list[Layer | None], tensors: list[tuple], uses: list[Use], e: Tensor, like: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return sum_i e_i phi_i of one parameter, and the size of its terms: the scale of its rounding error.
 
@@ -157,22 +159,24 @@ def combined(
         layers: by call.
         tensors: by call, what its layer reads.
         uses: of the parameter.
-        e: n weights.
+        e: (n,) weights.
         like: has the shape of the parameter.
     """
     total, scale = torch.zeros_like(like), like.norm()
+    step = max(1, AT_A_TIME // max(1, like.numel()))
     for call, attribute in uses:
-        for i, weight in enumerate(e):  # one by one: a gradient per sample may be large
+        for start in range(0, len(e), step):
+            some = slice(start, start + step)
             try:
-                sample = tuple(t[i : i + 1] for t in tensors[call])
-                phi = layers[call].gradients(sample, [attribute])[attribute][0]
+                phi = layers[call].gradients(tuple(t[some] for t in tensors[call]), [attribute])[attribute]
             except Exception as error:
                 if ran_out(error):
                     raise
                 log.debug("gradient of %r failed: %s", attribute, error)
                 return torch.full_like(like, torch.nan), scale
-            total.add_(phi, alpha=weight)
-            scale = scale + abs(weight) * phi.norm()
+            phi = phi * e[some].view(-1, *[1] * like.ndim)
+            total += phi.sum(0)
+            scale = scale + torch.linalg.vector_norm(phi.flatten(1), dim=1).sum()
     return total, scale
 
 

@@ -17,6 +17,8 @@ from bench.registry import VARIANTS, never_run
 from bench.report import cores, environment, table
 from bench.variants import Variant
 from lpntk.keep.files import data_folder, expanded, write_text
+from lpntk.machine.device import resolve_device
+from lpntk.machine.precision import exact
 
 
 def main(arguments: Sequence[str] | None = None, variants: Sequence[Variant] = tuple(VARIANTS)) -> dict:
@@ -29,25 +31,31 @@ def main(arguments: Sequence[str] | None = None, variants: Sequence[Variant] = t
     options = _options(arguments)
     chosen = [v for v in variants if options.variants is None or v.name in options.variants]
     say = (lambda text: None) if options.quiet else lambda text: print(text, file=sys.stderr, flush=True)
-    report = {"environment": environment(), "settings": _settings(options), "peaks": {}, "data": {}, "plans": {}}
+    report = {
+        "environment": environment(options.device),
+        "settings": _settings(options),
+        "peaks": {},
+        "data": {},
+        "plans": {},
+    }
     report |= {"not_run": never_run(), "records": []}
     records: list[Record] = []
     if options.out is not None:
         options.out.parent.mkdir(parents=True, exist_ok=True)
     for threads in options.threads:
         torch.set_num_threads(threads)
-        peak = gemm_peak(512 if options.quick else 4096)
+        peak = exact(gemm_peak)(512 if options.quick else 4096, device=options.device)
         report["peaks"][str(threads)] = peak
-        say(f"{threads} threads: a matrix product reaches {peak / 1e9:.0f} GFLOP/s")
+        say(f"{options.device}, {threads} threads: a matrix product reaches {peak / 1e9:.0f} GFLOP/s")
         for network in options.models:
             before: list[Record] = []
             for n in options.n or NETWORKS[network].sizes:
-                posed = problem(network, n, options.data)
+                posed = problem(network, n, options.data, options.device)
                 report["data"][network], report["plans"][f"{network} {n}"] = posed.source, plan(posed)
                 limits = {"threads": threads, "repeats": options.repeats, "limit": options.limit, "peak": peak}
                 limits["budget"] = None if options.budget is None else int(options.budget * GIB)
                 found = measure(posed, chosen, **limits, before=before, say=say)
-                if not options.no_memory and threads == options.threads[0]:
+                if options.device.type == "cpu" and not options.no_memory and threads == options.threads[0]:
                     found = [_with_memory(record, options, say) for record in found]
                 before += found
                 records += found
@@ -74,14 +82,16 @@ def _write(out: Path | None, report: dict) -> None:
 
 
 def _settings(options: argparse.Namespace) -> dict:
-    return {key: getattr(options, key) for key in ("models", "n", "threads", "repeats", "limit", "budget", "quick")}
+    told = {key: getattr(options, key) for key in ("models", "n", "threads", "repeats", "limit", "budget", "quick")}
+    return {**told, "device": options.device.type}
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench/run.py", description=__doc__)
     parser.add_argument("--models", nargs="+", choices=list(NETWORKS), default=["lenet", "resnet18-16", "resnet18-64"])
     parser.add_argument("--n", nargs="+", type=int, help="numbers of samples; each network has its own by default")
-    parser.add_argument("--threads", nargs="+", type=_threads, default=[1, cores()], help="numbers, or 'all'")
+    parser.add_argument("--threads", nargs="+", type=_threads, help="numbers, or 'all'; by default 1 and all")
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda[:i], where all threads are used by default")
     parser.add_argument("--variants", nargs="+", help="names; all by default")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--limit", type=float, default=120.0, help="seconds that a variant may take at one n")
@@ -91,9 +101,14 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", metavar="PATH", help="folder of the data sets")
     parser.add_argument("--out", type=expanded, metavar="FILE.json")
     parser.add_argument("--quick", action="store_true", help="tiny networks, one thread, one round: a check, no timing")
-    parser.add_argument("--no-memory", action="store_true", help="no memory measurement (a process per variant)")
+    parser.add_argument("--no-memory", action="store_true", help="no memory measurement by a process per variant")
     parser.add_argument("--quiet", action="store_true")
     options = parser.parse_args(arguments)
+    try:
+        options.device = resolve_device(options.device)
+    except ValueError as error:
+        parser.error(str(error))
+    options.threads = options.threads or ([1, cores()] if options.device.type == "cpu" else [cores()])
     if options.quick:
         options.models, options.n, options.threads, options.repeats = list(QUICK), None, [1], 1
     try:

@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.problem import Problem
 from bench.variants import jacobian_block
 from lpntk.kernel.signs import sign_vectors
+from lpntk.machine.precision import exact
 
 
 def gemm_peak(size: int = 4096, repeats: int = 4, device: torch.device | str = "cpu") -> float:
@@ -91,7 +92,7 @@ def _engine(problem: Problem) -> object | None:
     except ImportError:
         return None
     direction = partial(sign_vectors, signs="label")
-    return LayerwiseGram(problem.model, direction, problem.x, problem.y, samples=problem.n)
+    return exact(LayerwiseGram)(problem.model, direction, problem.x, problem.y, samples=problem.n)
 
 
 def _ours(problem: Problem, forward: float, backward: float) -> float:

@@ -16,6 +16,7 @@ from bench.problem import Problem
 from bench.reference import Reference
 from bench.registry import missing
 from bench.variants import CannotComputeError, Computed, Variant
+from lpntk.machine.precision import exact
 
 GIB = 2**30
 
@@ -108,7 +109,7 @@ def measure(
 
 def _set_aside(record: Record, variant: Variant, problem: Problem, limit: float, before: Sequence[Record]) -> None:
     """Skip what is not installed, does not fit or would take too long."""
-    reason, needed, available = missing(variant), variant.needs(problem), available_bytes()
+    reason, needed, available = missing(variant), variant.needs(problem), available_bytes(problem.device)
     if reason is None and problem.budget is not None and needed > problem.budget:
         reason = f"{variant.holds} needs {needed / GIB:.1f} GiB, the budget is {problem.budget / GIB:.1f} GiB"
     if reason is None and available is not None and needed > 0.9 * available:
@@ -126,14 +127,27 @@ def _set_aside(record: Record, variant: Variant, problem: Problem, limit: float,
 def _warm_up(variant: Variant, problem: Problem) -> None:
     """Import what the variant imports, so that no timing includes it."""
     with contextlib.suppress(Exception):  # it fails again when it is timed, and is reported then
-        variant.compute(problem.first(2))
+        _compute(variant, problem.first(2))
+
+
+def _compute(variant: Variant, problem: Problem) -> Computed:
+    """Compute, and wait until a device is done; there float32 is float32, where torch would round convolutions."""
+    if problem.device.type != "cuda":
+        return variant.compute(problem)
+    computed = exact(variant.compute)(problem)
+    torch.cuda.synchronize(problem.device)
+    return computed
 
 
 def _run(variant: Variant, problem: Problem, record: Record, latest: dict[str, Computed]) -> float | None:
     latest.pop(variant.name, None)
+    on_device, held = problem.device.type == "cuda", 0
+    if on_device:
+        torch.cuda.reset_peak_memory_stats(problem.device)
+        held = torch.cuda.memory_allocated(problem.device)
     start = time.perf_counter()
     try:
-        computed = variant.compute(problem)
+        computed = _compute(variant, problem)
     except CannotComputeError as error:
         record.status, record.reason = "skipped", str(error)
         return None
@@ -141,6 +155,8 @@ def _run(variant: Variant, problem: Problem, record: Record, latest: dict[str, C
         record.status, record.reason = "failed", describe(error)
         return None
     taken = time.perf_counter() - start
+    if on_device:
+        record.memory_bytes = torch.cuda.max_memory_allocated(problem.device) - held
     latest[variant.name] = computed
     record.extrapolated_from, record.spent = computed.extrapolated_from, min(record.spent, taken)
     return taken * computed.of / computed.done

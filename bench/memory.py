@@ -11,8 +11,11 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def available_bytes() -> int | None:
-    """Return the memory that can still be had; None where the system does not tell."""
+def available_bytes(device: torch.device | str = "cpu") -> int | None:
+    """Return the memory of a device that can still be had; None where the system does not tell."""
+    if torch.device(device).type == "cuda":
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # freed but kept
+        return torch.cuda.mem_get_info(device)[0] + kept
     return _kilobytes("/proc/meminfo", "MemAvailable")
 
 

@@ -69,7 +69,7 @@ def main() -> None:
     peak = exact(gemm_peak)(device=device)
     measure = per_class if options.what == "per-class" else all_pairs
     record = {
-        "environment": environment(),
+        "environment": environment(device),
         "device": describe_device(device),
         "threads": options.threads,
         "budget_bytes": int(options.budget * GIB),
@@ -120,7 +120,7 @@ def all_pairs(model: nn.Module, x: Tensor, y: Tensor, peak: float, options: argp
     found["peak_resident_bytes"] = peak_bytes()  # parts of the mapped file included
     found["bytes"] = path.stat().st_size
     start = time.perf_counter()
-    found["relations"] = sweep(torch.from_numpy(np.load(path, mmap_mode="r+")), y)
+    found["relations"] = sweep(torch.from_numpy(np.load(path, mmap_mode="r+")), y, device=options.device)
     found["sweep_seconds"] = time.perf_counter() - start
     if not options.keep:
         path.unlink()

@@ -134,15 +134,17 @@ def trak(problem: Problem) -> Computed:
         def get_out_to_loss_grad(self, *arguments: object) -> None: ...
 
     p = get_num_params(problem.model)
-    computer = FunctionalGradientComputer(problem.model, Scalar(), p, torch.float32, torch.device("cpu"))
+    computer = FunctionalGradientComputer(problem.model, Scalar(), p, torch.float32, problem.device)
     batch = lambda part: computer.compute_per_sample_grad((problem.x[part], problem.s[part]))
-    return gram_of_rows(problem, lambda part: vectorize(batch(part), device="cpu"))
+    return gram_of_rows(problem, lambda part: vectorize(batch(part), device=problem.device))
 
 
 def kronfluence(problem: Problem) -> Computed:
     """Kronfluence's pairwise influence scores with the identity for a Hessian, all queries in one batch."""
     if any(isinstance(module, NORMS) for module in problem.model.modules()):
         raise CannotComputeError("tracks linear and convolution layers only, so batch norm is missing from the sum")
+    if problem.device.type != "cpu":
+        raise CannotComputeError("is told to run on the CPU here")
     from kronfluence import Analyzer, FactorArguments, ScoreArguments, Task, prepare_model
 
     class Scalar(Task):

@@ -56,6 +56,11 @@ class Problem:
     budget: int | None = None  # bytes that a variant may hold; ours is told
 
     @property
+    def device(self) -> torch.device:
+        """Where model and samples lie."""
+        return self.x.device
+
+    @property
     def n(self) -> int:
         """Number of samples."""
         return len(self.x)
@@ -68,8 +73,8 @@ class Problem:
     @property
     def s(self) -> Tensor:
         """(n, k) signs: +1 at the label and -1 elsewhere, over sqrt(k)."""
-        signs = torch.full((self.n, self.k), -1.0)
-        signs[torch.arange(self.n), self.y] = 1.0
+        signs = torch.full((self.n, self.k), -1.0, device=self.device)
+        signs[torch.arange(self.n, device=self.device), self.y] = 1.0
         return signs / self.k**0.5
 
     def first(self, n: int) -> "Problem":
@@ -77,11 +82,11 @@ class Problem:
         return replace(self, x=self.x[:n], y=self.y[:n])
 
 
-def problem(network: str, n: int, root: str | None = None) -> Problem:
-    """Return the problem of one network and its first ``n`` samples."""
+def problem(network: str, n: int, root: str | None = None, device: torch.device | str = "cpu") -> Problem:
+    """Return the problem of one network and its first ``n`` samples, on a device."""
     spec = NETWORKS[network]
     x, y, source = samples(network, n, root)
-    return Problem(network, spec.make(), x, y, spec.k, source)
+    return Problem(network, spec.make().to(device), x.to(device), y.to(device), spec.k, source)
 
 
 def samples(network: str, n: int, root: str | None = None) -> tuple[Tensor, Tensor, str]:

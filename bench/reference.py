@@ -26,8 +26,8 @@ class Reference:
         if computed.kappa.shape != (len(rows), len(columns)):
             return float("inf")
         a, b = _spread(len(rows)), _spread(len(columns))
-        got = computed.kappa.detach()[a][:, b].double()
-        want = self._entries(rows[a], columns[b])
+        got = computed.kappa.detach()[a][:, b].cpu().double()
+        want = self._entries(rows[a], columns[b]).cpu()
         return float((got - want).norm() / want.norm()) if torch.isfinite(got).all() else float("inf")
 
     def _entries(self, rows: Tensor, columns: Tensor) -> Tensor:

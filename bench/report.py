@@ -14,9 +14,11 @@ from lpntk.machine.device import describe_device
 HEADINGS = ("variant", "n", "seconds (min-max)", "x ours", "GFLOP", "peak", "memory", "error", "note")
 
 
-def environment() -> dict:
+def environment(device: torch.device | str = "cpu") -> dict:
     """Return what the numbers depend on: processor, system and versions, and nothing that names the machine."""
+    on = {} if torch.device(device).type == "cpu" else {"device": describe_device(device).removeprefix("CUDA ")}
     return {
+        **on,
         "cpu": describe_device("cpu").removeprefix("CPU ").rsplit(",", 1)[0],
         "cores": cores(),
         "isa": torch.backends.cpu.get_cpu_capability(),

@@ -88,7 +88,7 @@ def chunk(problem: Problem) -> int:
 
 def gram_of_rows(problem: Problem, rows: Callable[[slice], Tensor]) -> Computed:
     """Fill the (n, p) matrix of gradients chunk by chunk and multiply it by its transpose."""
-    phi = torch.empty(problem.n, problem.p)
+    phi = torch.empty(problem.n, problem.p, device=problem.device)
     for start in range(0, problem.n, chunk(problem)):
         part = slice(start, start + chunk(problem))
         phi[part] = rows(part)
@@ -99,7 +99,7 @@ def textbook(problem: Problem) -> Computed:
     """Both K-row Jacobians anew for every pair, their K x K block, then the signs: n (n + 1) K backward passes."""
     rows = torch.tensor([0, problem.n - 1]).unique()
     columns = torch.tensor([0, problem.n // 2]).unique()
-    kappa = torch.empty(len(rows), len(columns))
+    kappa = torch.empty(len(rows), len(columns), device=problem.device)
     for a, i in enumerate(rows.tolist()):
         for b, j in enumerate(columns.tolist()):
             theta = _jacobian(problem, problem.x[i]) @ _jacobian(problem, problem.x[j]).T  # (k, k)
@@ -113,7 +113,7 @@ def jacobians(problem: Problem) -> Computed:
     starts = range(0, problem.n, size)
     pairs = len(starts) * (len(starts) + 1) // 2
     rows, columns = torch.arange(problem.n)[:size], torch.arange(problem.n)[: 2 * size]
-    left, kappa = None, torch.empty(len(rows), len(columns))
+    left, kappa = None, torch.empty(len(rows), len(columns), device=problem.device)
     for start in range(0, len(columns), size):
         right = _jacobian_block(problem, slice(start, start + size))
         left = right if left is None else left
@@ -136,7 +136,7 @@ def _jacobian(problem: Problem, x_i: Tensor) -> Tensor:
 
 def _jacobian_block(problem: Problem, part: slice) -> Tensor:
     x, step = problem.x[part], 4  # jacrev holds the k copies of a few samples twice
-    block = torch.empty(len(x), problem.k, problem.p)
+    block = torch.empty(len(x), problem.k, problem.p, device=problem.device)
     for start in range(0, len(x), step):
         block[start : start + step] = vmap(partial(_jacobian, problem))(x[start : start + step])
     return block
@@ -159,6 +159,13 @@ def ours_in(precision: str) -> Callable[[Problem], Computed]:
     return lambda problem: Computed(_kernel(problem, precision=precision).float())
 
 
+def ours_tf32(problem: Problem) -> Computed:
+    """The same on tensor cores, of operands rounded to 11 bits."""
+    if problem.device.type != "cuda":
+        raise CannotComputeError("needs a CUDA device")
+    return Computed(_kernel(problem, precision="tf32"))
+
+
 def ours_sketched(problem: Problem) -> Computed:
     """The package's function with random projections: approximate by design."""
     return Computed(_kernel(problem, sketch=SKETCH))
@@ -167,13 +174,14 @@ def ours_sketched(problem: Problem) -> Computed:
 def _kernel(problem: Problem, **options: object) -> Tensor:
     if problem.budget is not None:
         options["memory_budget"] = problem.budget
-    return kernel_matrix(problem.model, problem.x, problem.y, device="cpu", **options)
+    return kernel_matrix(problem.model, problem.x, problem.y, device=problem.device, **options)
 
 
 OWN = [
     Variant("ours", ours, work="ours"),
     Variant("ours-float64", ours_in("float64"), work="ours"),
     Variant("ours-bf16", ours_in("bf16"), tolerance=0.02, work="ours"),
+    Variant("ours-tf32", ours_tf32, tolerance=0.01, work="ours"),
     Variant("ours-sketched", ours_sketched, tolerance=0.2),
     Variant("vmap-grad", vmap_grad, needs=n_by_p, work="rows"),
     Variant(

@@ -8,13 +8,15 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from lpntk.kernel.layerwise.gradients import trainable
-from lpntk.machine.device import ran_out
+from lpntk.machine.device import fetched, ran_out
 
 WRAP = """    class Logits(torch.nn.Sequential):
         def forward(self, x): return {body}
     kernel_matrix(Logits(model), ...)"""
 BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
 DROPOUTS = (nn.modules.dropout._DropoutNd,)
+# how torch says that tensors lie on several devices: in operations, as indices, in convolutions, in its compiler
+APART = ("on the same device", "either on cpu or", "(torch.FloatTensor)", "two different devices")
 
 
 def check_inputs(model: nn.Module, x: Tensor, y: Tensor, x2: Tensor | None, y2: Tensor | None) -> Tensor:
@@ -127,11 +129,13 @@ def check_model(model: nn.Module) -> None:
             )
     if not trainable(model):
         raise ValueError("the model has no parameter with requires_grad=True, so every gradient is empty; unfreeze one")
-    for name, p in model.named_parameters():
-        if not torch.isfinite(p).all():
+    finite = fetched(torch.isfinite(p).all() for p in model.parameters())
+    for (name, _), right in zip(model.named_parameters(), finite, strict=True):
+        if not right:
             raise ValueError(f"parameter {name!r} holds NaN or infinity; the training diverged: use another checkpoint")
-    for name, buffer in model.named_buffers():
-        if buffer.is_floating_point() and torch.isnan(buffer).any():
+    buffers = {name: buffer for name, buffer in model.named_buffers() if buffer.is_floating_point()}
+    for name, wrong in zip(buffers, fetched(torch.isnan(buffer).any() for buffer in buffers.values()), strict=True):
+        if wrong:
             owner = model.get_submodule(name.rpartition(".")[0])
             raise ValueError(
                 f"buffer {name!r} of a {type(owner).__name__} holds NaN; running statistics of a training that "
@@ -191,6 +195,11 @@ def _first_logits(model: nn.Module, x: Tensor) -> Tensor:
     except Exception as error:
         if ran_out(error):
             raise
+        if any(words in str(error) for words in APART):
+            raise ValueError(
+                f"the model cannot run on {home.device}: {error}; it holds, makes or finds a tensor that does not move "
+                "with it: register it as a buffer, make it on the device of the input, or give device='cpu'"
+            ) from error
         raise ValueError(
             f"the model cannot take x, of shape {tuple(x.shape)} and dtype {x.dtype}: {error}; "
             "give the inputs as the network was trained on"

@@ -118,7 +118,8 @@ def kernel_matrix(
     symmetric = x2 is None
     with matmul_precision(None, device), recurrent_in_evaluation(model, device):
         before = check_inputs(model, x, y, x2, y2)
-        rows, columns = (x, y), (x, y) if symmetric else (x2, y2)
+        rows = x, y.long()  # CUDA indexes no unsigned type but uint8; a file is told of the labels as they were given
+        columns = rows if symmetric else (x2, y2.long())
         layout = prepared(model, x[:2], device)
         first = placed(x[:1], device, layout)
         check_apart(model, first)

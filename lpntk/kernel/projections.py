@@ -27,6 +27,7 @@ from torch import Tensor
 
 from lpntk.kernel.layerwise.forms.rules import Conv, Embedding
 from lpntk.kernel.layerwise.layers import PatchLayer
+from lpntk.machine.products import add_product
 
 Distribution = Literal["gaussian", "rademacher"]
 
@@ -88,7 +89,7 @@ class Dense:
         random, step = generator(out.device, *self.seed, index), max(1, BLOCK // self.size)
         for part in gradient.split(step, dim=1):
             rows = draw((part.shape[1], self.size), self.distribution, out, random)
-            out.addmm_(part, rows, alpha=self.size**-0.5)
+            add_product(out, part, rows, alpha=self.size**-0.5)
 
 
 class Kronecker:

@@ -21,6 +21,7 @@ from lpntk.kernel.layerwise.gram import mirrored
 from lpntk.kernel.model.ownership import UnexplainedError
 from lpntk.kernel.projections import Dense, Kronecker, shares
 from lpntk.machine.precision import tolerance
+from lpntk.machine.products import product
 
 Kind = Literal["kronecker", "gaussian", "rademacher"]
 
@@ -134,7 +135,7 @@ class SketchedGram:
 
     def gram(self, a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
         """Return the (n_a, n_b) block of inner products; it equals its transpose where ``a is b``."""
-        found = torch.mm(a, b.T, out=out)
+        found = product(a, b.T, out=out)
         return mirrored(found) if a is b else found
 
     def diagonal(self, a: Tensor) -> Tensor:

@@ -1,13 +1,13 @@
 """Where does it run? One rule for ``device="auto"`` and one honest description for the manifests."""
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED", "ALLOCATION_FAILED")
 
@@ -50,6 +50,14 @@ def ran_out(error: BaseException) -> bool:
     return told or (isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY))
 
 
+def fetched(found: Iterable[Tensor]) -> list[float]:
+    """Return tensors of one number each as numbers, having waited once for the device that they are computed on."""
+    found = list(found)
+    if len({t.device for t in found}) == 1:
+        return torch.stack([t.double() for t in found]).tolist()
+    return [float(t) for t in found]
+
+
 @contextmanager
 def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
     """Draw from a seed on the CPU, and on one CUDA device if it is named, and leave all generators as they were.
@@ -77,7 +85,7 @@ def recurrent_in_evaluation(model: nn.Module, device: torch.device) -> Iterator[
         torch.backends.cudnn.enabled = before
 
 
-def empty(n: int, like: torch.Tensor) -> torch.Tensor:
+def empty(n: int, like: Tensor) -> Tensor:
     """Return n uninitialised rows (n, *like.shape[1:]), of the kind of ``like``.
 
     On the CPU numpy allocates them: it asks the system for huge pages, which are faster to get and to walk over.

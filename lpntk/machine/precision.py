@@ -1,4 +1,7 @@
-"""How exactly are products taken? In the numbers of the model, in double, or rounded on a CUDA device."""
+"""How exactly are products taken? In the numbers of the model, in double, or rounded on a CUDA device.
+
+How they are summed is in ``products.py``.
+"""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -19,25 +22,6 @@ OLDER = (  # switches, which write to the same settings; how each is read and wr
     (lambda: torch.backends.cudnn.allow_tf32, partial(setattr, torch.backends.cudnn, "allow_tf32")),
 )
 EPS = {"tf32": 2**-11, "bf16": 2**-8}  # of float32 numbers that a backend rounds before it multiplies them
-
-
-def product(a: Tensor, b: Tensor, *, rounded: bool, out: Tensor | None = None) -> Tensor:
-    """Return ``a @ b``, of operands rounded to bfloat16 if asked for, summed in the numbers of the operands.
-
-    Args:
-        a: (i, c) or (g, i, c).
-        b: (c, j) or (g, c, j).
-        rounded: whether to round.
-        out: where to put the product.
-    """
-    if not rounded:
-        return torch.matmul(a, b, out=out)
-    multiply = torch.mm if a.ndim == 2 else torch.bmm
-    if a.is_cuda:  # tensor cores sum in float32
-        wide = multiply(a.bfloat16(), b.bfloat16(), out_dtype=torch.float32)
-    else:  # the rounded operands are multiplied as they are
-        wide = multiply(a.bfloat16().float(), b.bfloat16().float())
-    return wide if out is None else out.copy_(wide)
 
 
 def cast(
@@ -154,7 +138,8 @@ def exact(function: Callable) -> Callable:
 
     @wraps(function)
     def inside(*args, **options):
-        with matmul_precision(None, torch.device("cpu")), torch.autocast("cuda", enabled=False):
+        # without a cache: an autocast inside this one would keep the weights of its first pass for all that follow
+        with matmul_precision(None, torch.device("cpu")), torch.autocast("cuda", enabled=False, cache_enabled=False):
             return function(*args, **options)
 
     return inside

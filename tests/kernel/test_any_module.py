@@ -68,7 +68,7 @@ def test_a_forward_pass_that_finds_the_original_by_name_is_refused():
     model = nn.Sequential(REACHED, nn.Linear(5, 3))
     model.forward = lambda t: model[1](indirectly(t))
     with pytest.raises(ValueError, match=r"still reads the original's parameter '0\.weight'.*MethodType"):
-        kernel_matrix(model, *data(6))
+        kernel_matrix(model, *data(6), device="cpu")  # elsewhere it would stop at the first product
 
 
 # ---- rows that belong to other samples, and paths that only some samples take
@@ -210,7 +210,7 @@ class Turned(nn.Module):
         self.fc, self.before = nn.Linear(6, 3), before
 
     def forward(self, x):
-        places, marked = torch.arange(len(x)), (x[:, 0] > 50).nonzero()[:, 0]
+        places, marked = torch.arange(len(x), device=x.device), (x[:, 0] > 50).nonzero()[:, 0]
         places[marked] = marked.flip(0)
         return self.fc(x[places]) if self.before else self.fc(x)[places]
 
@@ -516,7 +516,27 @@ def with_logits(z):
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 def test_what_cannot_be_meant_says_how_to_mend_it(make, words):
     with pytest.raises(ValueError, match="(?s)" + words):
-        kernel_matrix(*make())
+        kernel_matrix(*make(), device="cpu")  # elsewhere a compiled model would stop at the first product
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu!",
+        "Expected all tensors to be on the same device, but got mat1 is on cuda:0, different from other tensors on cpu",
+        "indices should be either on cpu or on the same device as the indexed tensor (cpu)",
+        "Input type (torch.cuda.FloatTensor) and weight type (torch.FloatTensor) should be the same",
+        "Unhandled FakeTensor Device Propagation for aten.mm.default, found two different devices cuda:0, cpu",
+    ],
+)
+def test_a_tensor_that_stays_behind_is_told_apart_from_a_wrong_input(said):
+    def stops(z):
+        raise RuntimeError(said)
+
+    with pytest.raises(ValueError, match=r"cannot run on cpu.*does not move with it: register it as a buffer.*'cpu'"):
+        kernel_matrix(Returning(stops), *data(6), device="cpu")
+    with pytest.raises(ValueError, match="give the inputs as the network was trained on"):
+        kernel_matrix(mlp(), *data(7), device="cpu")
 
 
 def hooked():

@@ -7,7 +7,9 @@ from cases import CASES, FEW, samples
 from oracle import assert_close_to_oracle, oracle_kernel
 from torch import nn
 
+from lpntk.kernel import matrix as kernels
 from lpntk.kernel.matrix import kernel_matrix
+from lpntk.kernel.model import layout
 from lpntk.kernel.signs import SIGNS
 from lpntk.machine.device import recurrent_in_evaluation
 from lpntk.machine.precision import matmul_precision
@@ -78,7 +80,9 @@ def test_a_rectangle_in_float64_agrees_to_its_own_precision(case):
     double = lambda t: t.double() if t.is_floating_point() else t
     got = kernel_matrix(model.double(), double(x), y, double(x2), y2)
     assert got.dtype == torch.float64
-    assert_close_to_oracle(got, oracle_kernel(model, x, y, x2, y2), 1e-12)
+    # torch's CUDA kernel takes the root of the norm in float32 (sqrtf in WeightNorm.cu): the logits are as far off
+    single = case.name == "weight-norm" and torch.cuda.is_available()
+    assert_close_to_oracle(got, oracle_kernel(model, x, y, x2, y2), 1e-7 if single else 1e-12)
 
 
 def test_a_small_budget_cuts_blocks_and_changes_nothing():
@@ -114,12 +118,22 @@ def test_a_linear_model_has_a_kernel_one_can_write_down():
     assert math.isclose(kappa[0, 0], 5.0, rel_tol=1e-6)
 
 
-def test_labels_of_any_integer_type():
-    case = CASES[0]
-    model, (x, y, _, _) = case.make(0), samples(case)
-    want = kernel_matrix(model, x, y)
-    for dtype in (torch.int16, torch.int32, torch.uint8, torch.uint16, torch.uint32, torch.uint64):
-        assert torch.equal(kernel_matrix(model, x, y.to(dtype)), want), dtype
+@pytest.mark.parametrize("dtype", [torch.int16, torch.int32, torch.uint8, torch.uint16, torch.uint32, torch.uint64])
+def test_labels_of_any_integer_type(dtype, tmp_path, monkeypatch):
+    case, met = CASES[0], set()
+    model, (x, y, x2, y2) = case.make(0), samples(case)
+    want, into = kernel_matrix(model, x, y, x2, y2), tmp_path / "kappa.npy"
+
+    def placed(t, *args, **options):
+        if t.ndim == 1:
+            met.add(t.dtype)
+        return layout.placed(t, *args, **options)
+
+    monkeypatch.setattr(kernels, "placed", placed)
+    assert torch.equal(kernel_matrix(model, x, y.to(dtype), x2, y2.to(dtype), out=into), want)
+    assert met == {torch.int64}  # CUDA indexes no unsigned type but uint8
+    with pytest.raises(ValueError, match="holds another kernel: y"):  # a file is told of the labels as they were given
+        kernel_matrix(model, x, y, x2, y2.to(dtype), out=into)
 
 
 def test_frozen_parameters_are_left_out():

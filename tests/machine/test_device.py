@@ -1,5 +1,7 @@
 """What must hold on any device, tried without one: whose random numbers, whose cache, how much memory."""
 
+import math
+
 import pytest
 import torch
 
@@ -7,7 +9,7 @@ from lpntk.data.dataset import load
 from lpntk.learn import moments
 from lpntk.learn.campaign import Network, train_many
 from lpntk.learn.models import build
-from lpntk.machine.device import seeded
+from lpntk.machine.device import fetched, seeded
 from lpntk.phenomena.company import reference
 from lpntk.phenomena.forgetting import study as forgetting_study
 from lpntk.phenomena.forgetting.walk import Setting
@@ -99,3 +101,10 @@ def test_what_a_cpu_trained_is_not_taken_for_what_a_cuda_device_would(name, monk
     assert keys["cpu"] != keys["cuda:0"] == keys["cuda:1"]
     assert {k for k in keys["cpu"] if keys["cpu"][k] != keys["cuda:0"][k]} == {"device"}
     assert keys["cpu"]["torch"] == torch.__version__
+
+
+def test_numbers_are_fetched_as_they_are():
+    found = [torch.tensor(1 / 3), torch.tensor(2**60 + 0.0, dtype=torch.float64), torch.tensor(True), torch.tensor(7)]
+    assert fetched(found) == [float(t) for t in found]
+    assert fetched([]) == []
+    assert math.isnan(fetched([torch.tensor(math.nan)])[0])

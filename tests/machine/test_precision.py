@@ -11,7 +11,7 @@ from lpntk.kernel.matrix import kernel_matrix
 from lpntk.learn.campaign import Network, train_many
 from lpntk.learn.models import build
 from lpntk.learn.training import accuracy, train
-from lpntk.machine.precision import ON_CPU, ON_CUDA, matmul_precision, tolerance
+from lpntk.machine.precision import ON_CPU, ON_CUDA, exact, matmul_precision, tolerance
 from lpntk.phenomena.cost import ways as cost
 from lpntk.phenomena.forgetting.walk import Setting, walk
 from lpntk.phenomena.one_step import readings as one_step_readings
@@ -135,7 +135,24 @@ def test_a_model_may_read_the_older_settings():
             with torch.backends.cudnn.flags(enabled=False):
                 return self.inner(x)
 
-    assert torch.equal(kernel_matrix(Flagged().eval(), X, Y), kernel_matrix(net(), X, Y))
+    got, want = kernel_matrix(Flagged().eval(), X, Y), kernel_matrix(net(), X, Y)
+    assert torch.allclose(got, want, rtol=1e-5, atol=1e-5)  # on CUDA another library convolves without cuDNN
+
+
+def test_an_autocast_inside_multiplies_weights_as_they_are_now():
+    """Here amp trained with the weights of its first step: they were kept for as long as the outer autocast lasted."""
+    layer, told = nn.Linear(1, 1, bias=False), []
+
+    @exact
+    def passes():
+        for value in (1.0, 2.0):
+            with torch.no_grad():
+                layer.weight.fill_(value)
+            with torch.autocast("cpu", torch.bfloat16):
+                told.append(float(layer(torch.ones(1, 1))))
+
+    passes()
+    assert told == [1.0, 2.0]
 
 
 def test_the_tolerance_knows_that_convolutions_round_by_themselves():

@@ -17,10 +17,13 @@ from lpntk.data.dataset import load
 LIMITS = {"threads": 1, "repeats": 1, "limit": 60.0, "peak": 1e11}
 
 
-@pytest.fixture(scope="module")
-def report(tmp_path_factory):
+NO_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+@pytest.fixture(scope="module", params=["cpu", pytest.param("cuda", marks=NO_CUDA)])
+def report(request, tmp_path_factory):
     threads, out = torch.get_num_threads(), tmp_path_factory.mktemp("bench") / "report.json"
-    main(["--quick", "--no-memory", "--quiet", "--out", str(out)])
+    main(["--quick", "--no-memory", "--quiet", "--device", request.param, "--out", str(out)])
     torch.set_num_threads(threads)
     return json.loads(out.read_text())
 
@@ -46,7 +49,7 @@ def test_every_variant_computes_the_same_kernel_or_says_why_not(report, variant)
 
 def test_variants_that_need_torch_alone_are_never_skipped(report):
     for variant in OWN:
-        if variant.name not in ("ours-sketched", "ours-bf16"):
+        if variant.name not in ("ours-sketched", "ours-bf16", "ours-tf32"):
             assert len(lines(report, variant=variant.name, status="ok")) == 4
 
 
@@ -57,6 +60,30 @@ def test_the_report_says_where_the_numbers_come_from(report):
     assert report["peaks"]["1"] > 0
     assert report["settings"]["quick"] is True
     assert "asdl" in report["not_run"]
+    on_device = report["settings"]["device"] == "cuda"
+    assert ("device" in report["environment"]) == on_device
+    assert all((r["memory_bytes"] is not None) == on_device for r in lines(report, variant="ours"))
+    assert {r["status"] for r in lines(report, variant="ours-tf32")} == {"ok" if on_device else "skipped"}
+
+
+@NO_CUDA
+def test_a_device_is_waited_for_and_its_memory_counted():
+    def products(posed):
+        a = torch.rand(8192, 8192, device=posed.device)
+        for _ in range(20):
+            a = a @ a / 8192
+        return Computed(ours(posed).kappa)
+
+    found = measure(problem("tiny-lenet", 6, device="cuda"), [Variant("ours", products)], **LIMITS)[0]
+    assert found.status == "ok"
+    assert found.seconds > 20 * 2 * 8192**3 / 1e15  # no device is as fast
+    assert found.memory_bytes > 2 * 4 * 8192**2
+
+
+def test_a_device_that_is_not_there_is_said(capsys):
+    with pytest.raises(SystemExit):
+        main(["--quick", "--device", "tpu"])
+    assert "'auto', 'cpu' or 'cuda[:i]'" in capsys.readouterr().err
 
 
 def test_extrapolated_times_are_marked(report):

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from lpntk.kernel.layerwise.coverage import Direction
 from lpntk.kernel.layerwise.gradients import combined_gradients
 from lpntk.kernel.model.ownership import UnexplainedError
+from lpntk.machine.device import fetched
 from lpntk.machine.precision import tolerance
 
 
@@ -36,7 +37,7 @@ def check_agreement(
         UnexplainedError: if they differ by more than rounding.
     """
     found = combined_gradients(model, x, lambda logits: direction(logits, y) * e[:, None].to(logits))
-    want = {name: float(gradient.to(e).square().sum()) for name, gradient in found.items()}
+    want = dict(zip(found, fetched(gradient.to(e).square().sum() for gradient in found.values()), strict=True))
     loose = tolerance(model, x.device, rounded=rounded)
     floor = loose / 30 * sum(scale for _, scale in told.values())
     for names, (got, scale) in told.items():

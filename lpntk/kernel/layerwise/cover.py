@@ -22,7 +22,7 @@ from lpntk.kernel.layerwise.gradients import per_sample_gradients, trainable
 from lpntk.kernel.layerwise.layers import Layer
 from lpntk.kernel.model.ownership import UnexplainedError, weights_at_random
 from lpntk.kernel.model.trial import CHEAP, check_fixed, combined, in_double
-from lpntk.machine.device import ran_out
+from lpntk.machine.device import fetched, ran_out
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +50,8 @@ def cover(model: nn.Module, x: Tensor) -> Coverage:
     check_fixed(double, x2, truth.logits, truth.tolerance, CHEAP // max(1, truth.saved_bytes // n))
     floor = truth.floor * torch.stack([t.norm() for t in truth.gradients.values()]).norm()
 
-    def close(got: Tensor, want: Tensor, scale: Tensor) -> bool:
-        return bool((got - want).norm() <= truth.tolerance * scale + floor)
+    def close(got: Tensor, scale: Tensor, want: Tensor) -> Tensor:
+        return (got - want).norm() <= truth.tolerance * scale + floor
 
     signatures = [signature(call) for call in calls]
     if signatures != [signature(call) for call in calls2]:
@@ -66,10 +66,11 @@ def cover(model: nn.Module, x: Tensor) -> Coverage:
             elif any(signatures[i][1]):
                 whole.add(name)  # it is used here, but no rule can tell whose row is whose
     tensors2 = [layer.tensors(call, n) if layer else () for call, (layer, _) in zip(calls2, tried, strict=True)]
+    fits, formed = {}, [layer for layer, _ in tried]
     for name in params.keys() - whole:
-        got, scale = combined_by_layers([layer for layer, _ in tried], tensors2, uses[name], e, truth.gradients[name])
-        if not close(got, truth.gradients[name], scale):
-            whole.add(name)
+        want = truth.gradients[name]
+        fits[name] = close(*combined_by_layers(formed, tensors2, uses[name], e, want), want)
+    whole |= {name for name, fit in zip(fits, fetched(fits.values()), strict=True) if not fit}
     uses = {name: where for name, where in uses.items() if where and name not in whole}  # others have no influence
     whole = [name for name in params if name in whole]
     _report(found, calls, uses, whole)
@@ -112,7 +113,7 @@ def _check_whole(
     name: str,
     param: nn.Parameter,
     want: Tensor,
-    close: Callable[[Tensor, Tensor, Tensor], bool],
+    close: Callable[[Tensor, Tensor, Tensor], Tensor],
 ) -> None:
     try:
         rows = per_sample_gradients(model, x, s, {name: param})  # (n, p)
@@ -124,7 +125,7 @@ def _check_whole(
             f"model ({error}); call the module that owns it instead of using the parameter directly, or freeze it"
         ) from error
     scale = (e.abs()[:, None] * rows).norm(dim=1).sum()
-    if not close((e @ rows).view_as(param), want, scale):
+    if not close((e @ rows).view_as(param), scale, want):
         raise UnexplainedError(
             f"the gradient of parameter {name!r} is not a sum over the samples of the batch; "
             "the model's output is not a fixed function of one sample, or the parameter is random"

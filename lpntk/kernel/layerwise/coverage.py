@@ -15,6 +15,8 @@ from lpntk.kernel.model.ownership import UnexplainedError, weights_at_random
 from lpntk.machine.device import ran_out
 from lpntk.machine.precision import tolerance
 
+AT_A_TIME = 2**20  # numbers of gradients: of one sample they may be many
+
 log = logging.getLogger(__name__)
 
 Use = tuple[int, str]  # which call, and the parameter's name in its module
@@ -161,18 +163,20 @@ def combined(
         like: has the shape of the parameter.
     """
     total, scale = torch.zeros_like(like), like.norm()
+    step = max(1, AT_A_TIME // max(1, like.numel()))
     for call, attribute in uses:
-        for i, weight in enumerate(e):  # one by one: a gradient per sample may be large
+        for start in range(0, len(e), step):
+            some = slice(start, start + step)
             try:
-                sample = tuple(t[i : i + 1] for t in tensors[call])
-                phi = layers[call].gradients(sample, [attribute])[attribute][0]
+                phi = layers[call].gradients(tuple(t[some] for t in tensors[call]), [attribute])[attribute]
             except Exception as error:
                 if ran_out(error):
                     raise
                 log.debug("gradient of %r failed: %s", attribute, error)
                 return torch.full_like(like, torch.nan), scale
-            total.add_(phi, alpha=float(weight))
-            scale = scale + weight.abs() * phi.norm()
+            phi = phi * e[some].view(-1, *[1] * like.ndim)
+            total += phi.sum(0)
+            scale = scale + torch.linalg.vector_norm(phi.flatten(1), dim=1).sum()
     return total, scale
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from lpntk.machine.device import ran_out
+from lpntk.machine.products import product
 from lpntk.machine.strides import guard
 
 
@@ -106,7 +107,7 @@ class PerSampleGradients:
 
     def gram(self, a: Tensor, b: Tensor) -> Tensor:
         """Return the (n_a, n_b) block of inner products."""
-        return a @ b.T
+        return product(a, b.T)
 
     def diagonal(self, a: Tensor) -> Tensor:
         """Return the (n_a,) squared norms."""

@@ -21,8 +21,9 @@ from lpntk.kernel.layerwise.gradients import trainable
 from lpntk.kernel.layerwise.layers import Layer
 from lpntk.kernel.layerwise.plan import Form, Row, make_plan
 from lpntk.kernel.model.ownership import weights_at_random
-from lpntk.machine.device import empty, keep_freed_memory
-from lpntk.machine.precision import kernel_dtype, product
+from lpntk.machine.device import empty, fetched, keep_freed_memory
+from lpntk.machine.precision import kernel_dtype
+from lpntk.machine.products import product
 
 MIB = 2**20
 STRIPS = 16  # of a symmetric matrix; each starts at the diagonal, so 1/32 of the work is done twice
@@ -196,17 +197,19 @@ class LayerwiseGram:
     def _compare(self, a: Features, x: Tensor, y: Tensor) -> None:
         """Compare a random combination of gradients with autograd's, parameter by parameter, from end to end."""
         e = weights_at_random(len(x)).to(a.rows)
-        told: dict[tuple[str, ...], tuple[float, float]] = {(name,): (0.0, 0.0) for name in trainable(self.model)}
+        told = {(name,): (e.new_zeros(()), e.new_zeros(())) for name in trainable(self.model)}
         for columns in self._plan.columns:
             rows = a.rows[:, columns.place]
-            told[columns.name,] = float((e @ rows).square().sum()), float(rows.norm(dim=1).sum()) ** 2
+            told[columns.name,] = (e @ rows).square().sum(), rows.norm(dim=1).sum()
         served = self._coverage.patch_layers()
         for (i, pairs), packed in zip(self._plan.pairs.items(), a.packed, strict=True):
             share = a.rows.new_zeros(len(x), len(x))
             pairs.add_to(share, packed, packed, self.scratch_bytes, rounded=self._rounded)
             for name in served[i]:
                 del told[name,]
-            told[tuple(served[i])] = float(e @ share @ e), float(share.diagonal().clamp_min(0).sqrt().sum()) ** 2
+            told[tuple(served[i])] = e @ share @ e, share.diagonal().clamp_min(0).sqrt().sum()
+        squares, sums = fetched(t for t, _ in told.values()), fetched(t for _, t in told.values())
+        told = {names: (got, total**2) for names, got, total in zip(told, squares, sums, strict=True)}
         check_agreement(self.model, self.direction, x, y, e, told, rounded=self._rounded)
 
     def _write(self, out: Tensor, a: Features, b: Features) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lpntk.kernel.layerwise.capture import Call
 from lpntk.kernel.layerwise.windows import Axis
-from lpntk.machine.precision import product
+from lpntk.machine.products import is_long, product
 
 Tensors = tuple[Tensor, ...]
 Room = Mapping[str, Tensor]
@@ -83,6 +83,7 @@ class PatchLayer(Layer):
 
     def patch_products(self, a: Tensor, b: Tensor, bias: bool, rounded: bool = False) -> Tensor:
         """Return <p, p'> (+ 1 for a bias that rides along) of patches (g, i, q) and (g, j, q): (g, i, j)."""
-        if rounded:
-            return product(a, b.mT, rounded=True).add_(float(bias))
+        if rounded or is_long(a):
+            found = product(a, b.mT, rounded=rounded)
+            return found.add_(1) if bias else found
         return torch.baddbmm(a.new_ones(()), a, b.mT, beta=float(bias))

@@ -100,6 +100,7 @@ def _records(
             content = json.loads(path.read_text())
             e = content["environment"]
             words = (
+                *([e["device"]] if "device" in e else []),
                 e["cpu"],
                 f"{e['cores']} cores",
                 e["isa"],

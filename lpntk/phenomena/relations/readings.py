@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lpntk.kernel.reading import cosine, own_nearest, pairs, self_similarity, separation, shares
+from lpntk.machine.device import resolve_device
 from lpntk.phenomena.relations.study import Kernels, Trial, finished
 
 FORMS = {column: "{:.3f}" for column in ("mean", "factor", "law", "separation")}  # cosines, factors, a probability
@@ -92,13 +93,14 @@ def of_themselves(kernels: Kernels, seed: int, smallest: int = 50) -> pd.DataFra
     return pd.DataFrame(rows).sort_values(["seed", "n"], ignore_index=True)
 
 
-def sweep(kappa: Tensor, y: Tensor, step: int = 1024) -> dict[str, float]:
+def sweep(kappa: Tensor, y: Tensor, step: int = 1024, device: str | torch.device = "cpu") -> dict[str, float]:
     """Return what the pairs of different samples are to each other, where their matrix only fits on the disk.
 
     Args:
         kappa: (n, n) symmetric kernel, memory-mapped or not.
         y: (n,) labels.
         step: rows read at a time.
+        device: where they are counted: ``auto``, ``cpu`` or ``cuda[:i]``.
 
     Returns:
         ``pairs`` (unordered), shares of them that are ``positive``, ``negative`` and ``small`` (below 0.1 in size
@@ -107,17 +109,19 @@ def sweep(kappa: Tensor, y: Tensor, step: int = 1024) -> dict[str, float]:
         ``different`` ones, ``negative`` and the shares of ``reading.shares``.
 
     Raises:
-        ValueError: if the matrix is not square or the labels are not as many.
+        ValueError: if the matrix is not square, the labels are not as many, or there is no such device.
     """
     n, k = len(y), int(y.max()) + 1
     if kappa.shape != (n, n):
         raise ValueError(f"expected a kernel of shape ({n}, {n}) for {n} labels; got {tuple(kappa.shape)}")
-    norm = kappa.diagonal().clone().clamp_min(torch.finfo(kappa.dtype).tiny).sqrt()
+    device = resolve_device(device)
+    y, everything = y.to(device), torch.arange(n, device=device)
+    norm = kappa.diagonal().clone().to(device).clamp_min(torch.finfo(kappa.dtype).tiny).sqrt()
     found = Counter()
     for start in range(0, n, step):
-        rows = kappa[start : start + step]
-        here = torch.arange(start, start + len(rows))
-        other, same = here[:, None] != torch.arange(n), y[here, None] == y
+        rows = kappa[start : start + step].to(device)
+        here = everything[start : start + step]
+        other, same = here[:, None] != everything, y[here, None] == y
         found["own"] += int((rows.argmax(1) == here).sum())
         found["small"] += int(((k * rows).abs_() < SMALL).logical_and_(other).sum())
         cosines = rows / norm[here, None] / norm

@@ -164,7 +164,7 @@ def computed(monkeypatch, call):
 
 def test_a_killed_run_goes_on_at_its_last_finished_tile(tmp_path, monkeypatch):
     path, listed = tmp_path / "kappa.npy", tmp_path / "kappa.npy.lpntk" / "tiles.0"
-    call = partial(kernel_matrix, MODEL, X, Y, memory_budget=SMALL, out=path)
+    call = partial(kernel_matrix, MODEL, X, Y, memory_budget=SMALL, device="cpu", out=path)
     killed(monkeypatch, 4, call)
     assert not path.exists()
     for spoil, stood in [
@@ -285,7 +285,7 @@ def test_another_array_under_the_name_is_refused_and_kept(tmp_path, other):
 @pytest.mark.parametrize("damaged", ["matrix.npy", "tiles.0"])
 def test_a_damaged_entry_costs_its_tile(tmp_path, monkeypatch, caplog, damaged):
     path = tmp_path / "kappa.npy"
-    call = partial(kernel_matrix, MODEL, X, Y, memory_budget=SMALL, out=path)
+    call = partial(kernel_matrix, MODEL, X, Y, memory_budget=SMALL, device="cpu", out=path)
     want = call()
     killed_before_the_end = tmp_path / "kappa.npy.lpntk" / "matrix.npy"
     path.rename(killed_before_the_end)
@@ -629,10 +629,10 @@ def test_a_reused_file_of_few_or_orthogonal_samples_is_itself(tmp_path):
 
 
 def test_a_sketch_is_the_same_by_number_and_by_name(tmp_path):
-    want = kernel_matrix(MODEL, X, Y, sketch=8, out=tmp_path / "kappa.npy")
-    assert torch.equal(kernel_matrix(MODEL, X, Y, sketch=Sketch(8), out=tmp_path / "kappa.npy"), want)
+    want = kernel_matrix(MODEL, X, Y, sketch=8, device="cpu", out=tmp_path / "kappa.npy")
+    assert torch.equal(kernel_matrix(MODEL, X, Y, sketch=Sketch(8), device="cpu", out=tmp_path / "kappa.npy"), want)
     with pytest.raises(ValueError, match="sketch differs"):
-        kernel_matrix(MODEL, X, Y, sketch=Sketch(8, seed=1), out=tmp_path / "kappa.npy")
+        kernel_matrix(MODEL, X, Y, sketch=Sketch(8, seed=1), device="cpu", out=tmp_path / "kappa.npy")
     assert "cpu" in json.loads((tmp_path / "kappa.npy.lpntk" / "kernel.json").read_text())["by"]
 
 

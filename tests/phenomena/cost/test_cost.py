@@ -87,6 +87,10 @@ def test_benchmark_records_are_read_and_marked(tmp_path):
     report = benchmarks.read(tmp_path)
     assert set(report.record) == {"a"}
     assert set(report.hardware) == {"some processor, 2 cores, AVX2, Linux, torch 2, 2026-01-01"}
+    content["environment"]["device"] = "some card"
+    (tmp_path / "b.json").write_text(json.dumps(content))
+    both = benchmarks.read(tmp_path).set_index("record").hardware
+    assert set(both["b"]) == {f"some card, {both['a'].iloc[0]}"}
     ran, left_out = report[report.seconds.notna()], report[report.seconds.isna()]
     table = benchmarks.ratios(ran)
     assert table["lenet, 1 thread, n = 4"].to_dict() == {"ours": "2 s", "textbook": "~200"}

@@ -4,13 +4,16 @@ import torch
 from lpntk.kernel.reading import cosine, pairs, shares
 from lpntk.phenomena.relations.readings import sweep
 
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
-def test_a_sweep_over_rows_counts_what_the_whole_matrix_shows():
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_sweep_over_rows_counts_what_the_whole_matrix_shows(device):
     generator = torch.Generator().manual_seed(3)
     phi, y = torch.randn(23, 4, generator=generator), torch.randint(3, (23,), generator=generator)
     y[0] = 2  # three classes, whatever was drawn
     kappa = phi @ phi.T
-    found = sweep(kappa, y, step=7)
+    found = sweep(kappa, y, step=7, device=device)
     both = pairs(kappa, y)
     every = torch.cat([both.same, both.different])
     assert found["pairs"] == len(every)

@@ -6,6 +6,8 @@ Into a batch of strided matrices PyTorch multiplies one by one, each with all th
 import torch
 from torch import Tensor
 
+from lpntk.machine.products import product
+
 
 def multiply(a: Tensor, b: Tensor, out: Tensor) -> None:
     """Write the products ``a @ b`` to ``out``.
@@ -17,7 +19,9 @@ def multiply(a: Tensor, b: Tensor, out: Tensor) -> None:
     """
     if a.shape[2] == 1:
         torch.mul(a, b, out=out)
-    elif out.is_cuda or out.is_contiguous():
+    elif out.is_cuda:
+        product(a, b, out=out)
+    elif out.is_contiguous():
         torch.bmm(a, b, out=out)
     else:
         out.copy_(torch.bmm(a, b))

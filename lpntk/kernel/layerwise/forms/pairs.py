@@ -18,7 +18,7 @@ from torch import Tensor
 
 from lpntk.kernel.layerwise.layers import PatchLayer
 from lpntk.kernel.layerwise.windows import offsets
-from lpntk.machine.precision import product
+from lpntk.machine.products import product
 
 LARGEST_TILE = 512  # samples: beyond that a matrix product gains nothing
 
@@ -66,7 +66,7 @@ class Pairs:
             rows = slice(i, i + step)
             p = layer.patches(a[0][rows]).transpose(1, 2).flatten(0, 1)  # (g * n, t, q)
             d = _by_group(a[1][rows], layer.groups).transpose(1, 2).flatten(0, 1)  # (g * n, t, k)
-            products = layer.patch_products(p, p, self.bias).mul_(torch.bmm(d, d.mT))  # (g * n, t, t)
+            products = layer.patch_products(p, p, self.bias).mul_(product(d, d.mT))  # (g * n, t, t)
             parts.append(products.view(layer.groups, -1, layer.t**2).sum((0, 2)))
         return torch.cat(parts)
 

@@ -163,3 +163,8 @@ def save(folder, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.delenv("LPNTK_DATA", raising=False)
     return folder / "own.npz"
+
+
+def test_null_spares_a_notebook_what_is_for_all(notebook):
+    told = settings(notebook, "all: {seed: 3, lr: 0.5}\n01-first: {lr: null, most: null}\n02-second: {}\n")
+    assert told == {"01-first": {"seed": 3, "most": None}, "02-second": {"seed": 3, "lr": 0.5}}

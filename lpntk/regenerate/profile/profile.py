@@ -18,7 +18,7 @@ TAKEN = ("bench", "interactive")  # folders of results that no profile makes
 
 
 def read_profile(profile: str, notebooks: Path = NOTEBOOKS) -> dict[str, dict[str, object]]:
-    """Return the parameters of every notebook at a profile: its own over those of ``all``.
+    """Return the parameters of every notebook at a profile: its own over those of ``all``; null spares it one of these.
 
     Raises:
         RegenerationError: if there is no such profile, or it does not say plainly what is to run.
@@ -38,7 +38,10 @@ def read_profile(profile: str, notebooks: Path = NOTEBOOKS) -> dict[str, dict[st
     shared = content.pop("all", None) or {}
     for name in content:
         check_name(name, f"notebook in {path.name}")
-    settings = {name: {**shared, **(own or {})} for name, own in sorted(content.items())}
+    settings = {}
+    for name, own in sorted(content.items()):
+        spared = {key for key, value in (own or {}).items() if value is None and key in shared}
+        settings[name] = {key: value for key, value in {**shared, **(own or {})}.items() if key not in spared}
     if any("results" in own for own in settings.values()):
         raise RegenerationError(f"{path.name} sets results, but the folder of a result follows from the profile")
     return settings

@@ -19,9 +19,9 @@ TITLES = {
     HEADS: "heads by lpNTK",
     ONE: "one point of each",
 }
-COLORS = (GREY, BLUE, SKY, ORANGE, VERMILION, GREEN, PURPLE, "black", GREY)
+COLORS = (GREY, BLUE, SKY, ORANGE, VERMILION, GREEN, PURPLE, "black", BLUE)
 CLASSES = (BLUE, ORANGE, GREEN)
-RANGE = 2.0  # of the plane that is shown, on either side of 0
+RANGE = 2.5  # of the plane that is shown, on either side of 0
 
 
 def accuracy(frame: pd.DataFrame, noise: float) -> Figure:
@@ -65,5 +65,6 @@ def regions(
                   interpolation="nearest")  # fmt: skip
         for c, color in enumerate(CLASSES):
             ax.plot(*x[y == c].T, "o", ms=2.5, mew=0, color=color)
+        ax.set(xlim=(-RANGE, RANGE), ylim=(-RANGE, RANGE), xticks=[-2, 0, 2], yticks=[-2, 0, 2])
         ax.set_title(TITLES[way], fontsize=9)
     return fig

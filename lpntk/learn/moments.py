@@ -109,5 +109,56 @@ def train_moments(
     return Moments(network, seed, states, train_accuracy, test_accuracy, diverged, device)
 
 
+def train_together(
+    network: Network,
+    x: Tensor,
+    y: Tensor,
+    *,
+    seeds: Sequence[int],
+    moments: Sequence[int],
+    cache: Cache,
+    device: str = "auto",
+    **training,
+) -> tuple[list[Moments], Tensor]:
+    """Train some networks on the same samples, as one stack, and keep their states and what they lost on each sample.
+
+    Args:
+        network: what to build from each seed.
+        x: (n, ...) inputs.
+        y: (n,) labels.
+        seeds: m of them.
+        moments: numbers of finished epochs; the largest is where training ends.
+        cache: keeps the networks.
+        device: as in ``train``.
+        **training: passed to ``lpntk.learn.training.train``: lr, batch_size, ...
+
+    Returns:
+        The m networks, without accuracies, and (m, epochs, n) losses at every presentation.
+    """
+    seeds, moments = [int(seed) for seed in seeds], sorted({int(moment) for moment in moments})
+
+    def make() -> dict[str, Tensor]:
+        everything = torch.arange(len(y)).expand(len(seeds), -1).contiguous()
+        history = train([network(seed) for seed in seeds], x, y, everything, seeds=seeds, epochs=moments[-1],
+                        checkpoints=moments, device=device, progress="networks", **training)  # fmt: skip
+        states = {
+            f"{epoch}/{i}/{name}": value
+            for epoch, each in history.checkpoints.items()
+            for i, state in enumerate(each)
+            for name, value in state.items()
+        }
+        return {"loss": history.loss, **states}
+
+    key = computed_key(train, build, device=device, network=asdict(network), data=[digest(x), digest(y)], seeds=seeds,
+                       moments=moments, training=training)  # fmt: skip
+    kept = cache.artefact("together", key, make)
+    loss, states = kept.pop("loss"), [{moment: {} for moment in moments} for _ in seeds]
+    for name, value in kept.items():
+        moment, i, parameter = name.split("/")
+        states[int(i)][int(moment)][parameter] = value
+    runs = zip(seeds, states, strict=True)
+    return [Moments(network, seed, own, {}, {}, False, device) for seed, own in runs], loss
+
+
 def _splits(data: Dataset) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     return (data.x_train, data.y_train), (data.x_test, data.y_test)

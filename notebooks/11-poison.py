@@ -229,7 +229,7 @@ found.set_index("threat").style.format(look).set_table_attributes('class="datafr
 # | quantity | function, in lpntk/ | test, in tests/ |
 # |---|---|---|
 # | planted samples | `poison.threats:poison`, `patched` | `test_flips_are_as_many_as_asked_and_of_the_kind_asked`, `test_a_backdoor_is_a_bright_corner_and_one_label`, `test_copies_are_near_one_sample_of_their_class` |
-# | scores | `poison.detectors:suspicion`, `kernels` | `test_scores_are_what_their_definitions_say`, `test_scores_of_hand_made_kernels` |
+# | scores | `poison.detectors:suspicion`, `kernels` | `test_suspicion_is_what_its_definitions_say`, `test_scores_of_hand_made_kernels` |
 # | average precision, AUROC | `poison.study:detection` | `test_detection_ranks_as_its_definition_says` |
 # | trainings without what was marked | `poison.study:removal`, `without` | `test_what_is_removed_is_what_is_most_suspicious`, `test_every_arm_keeps_to_its_budget` |
-# | comparisons, verdicts | `against`, `judge`, `restored` | `test_planted_precisions_are_judged_by_the_rule`, `test_the_share_of_a_gap_needs_a_gap` |
+# | comparisons, verdicts | `against`, `poison.verdict:judge`, `poison.verdict:restored` | `test_planted_precisions_are_judged_by_the_rule`, `test_the_share_of_a_gap_needs_a_gap` |

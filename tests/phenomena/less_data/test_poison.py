@@ -158,7 +158,7 @@ def test_scores_of_hand_made_kernels():
     assert told.tolist() == [1.0, 2.0, 4.5, 5.0, 5.0]  # 0 is not compared with itself
 
 
-def test_scores_are_what_their_definitions_say():
+def test_suspicion_is_what_its_definitions_say():
     data, _, _ = planted("uniform", 0.2, n=120)
     x, y, options = data.x, data.y, {**SGD, "device": "cpu"}
     s = suspicion(NETWORK, data, seeds=[3, 4], epochs=4, early=1, draw=torch.Generator().manual_seed(0), **options)

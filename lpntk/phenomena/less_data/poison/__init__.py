@@ -1,0 +1,1 @@
+"""Does the kernel find samples that harm, and does removing them help?"""

@@ -1,0 +1,235 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Poison
+#
+# The abstract says that removing samples which the kernel marks as harmful does not hurt ([theory](../book/questions/poison.md)). What is public does not say
+# what poison is. So we plant some, in four ways that are ours, and ask three questions: does the kernel find it, does it find it better than
+# a plain record of the loss, and does removing what it marks hurt or help?
+#
+# **Fixed in advance.** Every method is one score for each sample, and larger is more suspicious. Nothing of a method is chosen by results. One of the kernel's methods
+# is judged: the mean cosine of a sample to all others of its given label, after training. Small is suspicious. All other methods are shown beside it.
+#
+# **Fair play.** All methods ask the same networks, which learned all samples with the labels they were given. Networks that score are never those that are judged.
+# Everything is drawn anew in every repeat. Within a repeat all threats and arms start from the same samples and the same weights. The last epoch counts.
+#
+# **The rules.** The numbers compared are average precisions, paired over repeats. In a case, that is a threat at a rate, the kernel is *better* or *worse* than another method if a
+# t test says so at the level 0.05, corrected after Holm over all cases and both other methods; otherwise *equal* if the 90 % interval of the difference lies within ± 0.05,
+# and *undecided* if it does not. *Harmful samples are found* **holds** in a case if the kernel is better than random marks and **fails** if it is worse or equal. *The kernel
+# deserves the credit* **holds** in a case if it is better than the loss accumulated over training and **fails** if it is worse. *Removing does not
+# hurt* is asked of clean samples, where 5 % are removed all the same: it **holds** if the 90 % interval of the paired difference in test accuracy to all samples lies above minus the
+# margin, **fails** if it lies below that, and **is undecided** otherwise. Cases are joined: a claim holds or fails if it does in all of them,
+# holds in part if it holds in some, and is undecided otherwise. Nothing **can be judged** with fewer than 5 repeats, if a network diverged, or if all clean samples
+# give a test accuracy below 90 %. The claim of the page holds if removing does not hurt and harmful samples are found, holds in part if only the first is so, and is else what became of the first.
+
+# %% tags=["parameters"]
+dataset = "digits"  # or "mnist", "cifar10", or the path of your own .npz
+model = "mlp"  # or "lenet5", "lenet", "resnet18"
+options = {"hidden": [64]}  # of the architecture
+n = 600  # training samples
+rates = {
+    "uniform": [0.05, 0.1, 0.2, 0.3],
+    "pairwise": [0.05, 0.1, 0.2, 0.3],
+    "backdoor": [0.01, 0.03, 0.05],
+    "duplicates": [0.05],
+}  # shares of bad samples
+removed = {
+    "uniform": 0.2,
+    "pairwise": 0.2,
+    "backdoor": 0.03,
+    "duplicates": 0.05,
+    "clean": 0.05,
+}  # where they are removed, too
+shown = {
+    "uniform": 0.2,
+    "pairwise": 0.2,
+    "backdoor": 0.03,
+    "duplicates": 0.05,
+}  # the one rate of each threat that tables show
+budgets = [1.0, 1.5]  # how many are removed, by how many are bad
+repeats = 5
+scorers = 1  # networks behind every score
+epochs = 20
+early = 2  # epochs after which EL2N and GraNd are taken
+patch = 2  # side of the backdoor's square, pixels
+margin = 0.01  # of test accuracy that counts as none
+lr = 0.05
+schedule = "constant"  # or "cosine"
+batch_size = 64
+momentum = 0.9
+weight_decay = 0.0005
+seed = 0
+device = "auto"
+results = "../results/interactive/11-poison"
+
+# %%
+RULE = {"level": 0.05, "close": 0.05, "margin": margin, "least": 0.5, "repeats": 5, "test": 0.9}
+
+# %%
+from IPython.display import Markdown
+
+from lpntk.data import dataset as data
+from lpntk.keep.cache import Cache
+from lpntk.learn.campaign import Network
+from lpntk.phenomena.less_data.poison import figures
+from lpntk.phenomena.less_data.poison.detectors import MAIN, METHODS
+from lpntk.phenomena.less_data.poison.study import Setting, detection, removal
+from lpntk.phenomena.less_data.poison.threats import CLEAN, THREATS
+from lpntk.phenomena.less_data.poison.verdict import against, judge, restored
+from lpntk.phenomena.less_data.selection.verdict import against_all, hurts_not, title, unjudged
+from lpntk.report import plots
+from lpntk.report.results import Results
+from lpntk.report.spread import keyed, words
+
+plots.use_style()
+record = Results(results)
+cache = Cache()  # what was computed before is not computed again
+
+# %% [markdown]
+# ## Plant and score
+
+# %%
+samples = data.load(dataset)
+network = Network(model, samples.in_shape, samples.k, options)
+training = {
+    "lr": lr,
+    "schedule": schedule,
+    "batch_size": batch_size,
+    "momentum": momentum,
+    "weight_decay": weight_decay,
+}
+setting = Setting(
+    network=network,
+    data=samples,
+    n=n,
+    scorers=scorers,
+    epochs=epochs,
+    early=early,
+    seed=seed,
+    cache=cache,
+    training=training,
+    patch=patch,
+    device=device,
+)
+frame = detection(setting, rates, repeats)
+record.frame("detection", frame)
+at_shown = frame[frame["rate"] == frame["threat"].map(shown)]
+record.update("rate", shown | ({CLEAN: removed[CLEAN]} if CLEAN in removed else {}))
+means = at_shown.groupby(["threat", "method"], sort=False)[["ap", "auroc"]].mean()
+record.update("found", keyed(means, "{threat}.{method}.{column}", ["ap", "auroc"]))
+
+# %% [markdown]
+# ## Who finds what
+#
+# Average precision: 1 if the bad samples are the most suspicious ones, their share if marks are random. A dot is a repeat, a bar their mean. Blue: by the kernel.
+# Violet: what the authors' code holds. Orange: other methods.
+
+# %%
+record.figure("found", figures.found(frame, shown))
+
+# %%
+table = words(at_shown, ["method", "threat"], ["ap"], "{:.2f}")["ap"].unstack("threat")[list(shown)].loc[list(METHODS)]
+table.columns = [f"{THREATS[threat]}, {rate:.0%}" for threat, rate in shown.items()]
+table.rename(index={name: told for name, (told, _) in METHODS.items()})
+
+# %% [markdown]
+# The chance that a bad sample is more suspicious than a good one (AUROC):
+
+# %%
+table = (
+    words(at_shown, ["method", "threat"], ["auroc"], "{:.2f}")["auroc"]
+    .unstack("threat")[list(shown)]
+    .loc[list(METHODS)]
+)
+table.columns = [f"{THREATS[threat]}, {rate:.0%}" for threat, rate in shown.items()]
+table.rename(index={name: told for name, (told, _) in METHODS.items()})
+
+# %% [markdown]
+# ## At which rates
+#
+# Shaded: one standard deviation over repeats.
+
+# %%
+record.figure("rates", figures.rates(frame))
+
+# %% [markdown]
+# ## Remove, learn anew, test
+#
+# As many are removed as are bad. Of clean samples nothing is bad, and as many are removed all the same.
+
+# %%
+outcome = removal(setting, removed, repeats, budgets)
+record.frame("removal", outcome)
+record.update("scale", {"n": n, "repeats": repeats, "networks": len(outcome), "seconds": cache.seconds})
+record.figure("removed", figures.removed(outcome))
+
+# %%
+brought = restored(outcome, RULE)
+record.frame("restored", brought)
+once = brought[brought["budget"].isin([0.0, 1.0])]
+record.update("removed", keyed(once, "{threat}.{arm}.{column}", ["last", "success", "gain", "low", "high", "share"]))
+look = {"last": "{:.1%}", "success": "{:.1%}", "gain": "{:+.2%}", "share": "{:.0%}"}
+brought.set_index(["threat", "arm", "budget"])[list(look)].style.format(look, na_rep="-").set_table_attributes(
+    'class="dataframe"'
+)
+
+# %% [markdown]
+# *Gain*: over removing nothing. *Share*: of what removing all that is bad brings; a dash where that brings nothing that the repeats could tell from zero.
+#
+# ## Verdict
+
+# %%
+found = against(frame, ["random", "loss"], RULE)
+record.frame("against", found)
+clean = outcome[outcome["threat"] == CLEAN]
+compared = against_all(clean, RULE)
+record.frame("clean", compared)
+record.update("clean", keyed(compared, "{arm}.{column}", ["difference", "low", "high"]))
+reason = unjudged(clean, RULE) or (
+    f"{int(outcome['diverged'].sum())} networks diverged." if outcome["diverged"].any() else ""
+)
+marks = judge(found, "random", reason, equal="fails")
+credit = judge(found, "loss", reason, equal="is undecided")
+hurt = hurts_not(clean, compared, RULE, MAIN)
+record.update("verdict", {"word": title(hurt, marks).word, "hurts_not": hurt.word, "found": marks.word, "credit": credit.word,
+                          "margin": RULE["margin"], "close": RULE["close"]})  # fmt: skip
+for other, part in found.groupby("other"):
+    record.update(
+        f"against.{other}",
+        {word: int((part["word"] == word).sum()) for word in ("better", "equal", "worse", "undecided")}
+        | {"of": len(part)},
+    )
+    record.update(
+        f"case.{other}",
+        keyed(part[part["rate"] == part["threat"].map(shown)], "{threat}.{column}", ["word", "difference"]),
+    )
+Markdown(
+    f"*Removing does not hurt* **{hurt}**: {hurt.because}\n\n*Harmful samples are found* **{marks}**: {marks.because}\n\n"
+    f"*The kernel deserves the credit* **{credit}**: {credit.because}"
+)
+
+# %%
+look = {"ap": "{:.2f}", "difference": "{:+.2f}", "low": "{:+.2f}", "high": "{:+.2f}", "p": "{:.3f}", "rate": "{:.0%}"}
+found.set_index("threat").style.format(look).set_table_attributes('class="dataframe"')
+
+# %% [markdown]
+# ## Where it is computed
+#
+# | quantity | function, in lpntk/ | test, in tests/ |
+# |---|---|---|
+# | planted samples | `poison.threats:poison`, `patched` | `test_flips_are_as_many_as_asked_and_of_the_kind_asked`, `test_a_backdoor_is_a_bright_corner_and_one_label`, `test_copies_are_near_one_sample_of_their_class` |
+# | scores | `poison.detectors:suspicion`, `kernels` | `test_suspicion_is_what_its_definitions_say`, `test_scores_of_hand_made_kernels` |
+# | average precision, AUROC | `poison.study:detection` | `test_detection_ranks_as_its_definition_says` |
+# | trainings without what was marked | `poison.study:removal`, `without` | `test_what_is_removed_is_what_is_most_suspicious`, `test_every_arm_keeps_to_its_budget` |
+# | comparisons, verdicts | `against`, `poison.verdict:judge`, `poison.verdict:restored` | `test_planted_precisions_are_judged_by_the_rule`, `test_the_share_of_a_gap_needs_a_gap` |

@@ -1,0 +1,353 @@
+"""Is poison planted as it is told, is every score what its name says, and are found and removed judged by the rule?"""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lpntk.data.dataset import load
+from lpntk.data.tasks import restrict
+from lpntk.keep.cache import Cache
+from lpntk.kernel.matrix import kernel_matrix
+from lpntk.learn.campaign import Network
+from lpntk.learn.moments import Moments
+from lpntk.learn.training import train
+from lpntk.phenomena.less_data.poison import detectors
+from lpntk.phenomena.less_data.poison.detectors import (
+    MAIN,
+    METHODS,
+    each_class,
+    excess,
+    kernels,
+    mean_cosine,
+    of_another_label,
+    suspicion,
+    to_trusted,
+)
+from lpntk.phenomena.less_data.poison.study import (
+    ORACLE,
+    REMOVED,
+    Setting,
+    detection,
+    removal,
+    scored,
+    without,
+)
+from lpntk.phenomena.less_data.poison.threats import CLEAN, NOISE, TARGET, THREATS, patched, poison
+from lpntk.phenomena.less_data.poison.verdict import against, judge, restored
+from lpntk.phenomena.less_data.within import Within, rows_of
+from lpntk.report.verdict import FAILS, HOLDS, IN_PART, UNDECIDED, UNJUDGED
+
+DIGITS = load("digits")
+NETWORK, SGD = Network("mlp", (1, 8, 8), 10, {"hidden": [8]}), {"lr": 0.1, "batch_size": 32}
+RULE = {"level": 0.05, "close": 0.05}
+
+
+def planted(threat, rate, n=400, **options):
+    rows = DIGITS.sample(n, 3)
+    return poison(threat, DIGITS, rows, rate, seed=5, **options), DIGITS.x_train[rows], DIGITS.y_train[rows]
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory):
+    cache = Cache(tmp_path_factory.mktemp("cache"))
+    return Setting(
+        NETWORK, DIGITS, n=150, scorers=2, epochs=4, early=1, seed=0, cache=cache, training=SGD, device="cpu"
+    )
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.3])
+@pytest.mark.parametrize("threat", ["uniform", "pairwise"])
+def test_flips_are_as_many_as_asked_and_of_the_kind_asked(threat, rate):
+    found, x, y = planted(threat, rate)
+    assert found.bad.sum() == round(rate * 400)
+    assert torch.equal(found.y != y, found.bad)
+    assert torch.equal(found.x, x)
+    steps = (found.y - y)[found.bad] % 10
+    assert (steps == 1).all() if threat == "pairwise" else len(steps.unique()) > 4
+
+
+def test_a_backdoor_is_a_bright_corner_and_one_label():
+    found, x, y = planted("backdoor", 0.05, patch=3)
+    bad = found.bad
+    assert bad.sum() == 20
+    assert (y[bad] != TARGET).all()
+    assert (found.y[bad] == TARGET).all()
+    assert torch.equal(found.y[~bad], y[~bad])
+    changed = found.x != x
+    assert not changed[~bad].any()
+    assert not changed[:, :, :5].any()
+    assert not changed[:, :, :, :5].any()
+    assert (found.x[bad][:, :, 5:, 5:] == DIGITS.x_train.max()).all()
+    inputs, labels = found.attack
+    assert len(inputs) == (DIGITS.y_test != TARGET).sum()
+    assert (labels == TARGET).all()
+    assert (inputs[:, :, 5:, 5:] == DIGITS.x_train.max()).all()
+
+
+def test_copies_are_near_one_sample_of_their_class():
+    found, x, y = planted("duplicates", 0.1)
+    assert found.bad.sum() == 40
+    assert torch.equal(found.y, y)
+    assert torch.equal(found.x[~found.bad], x[~found.bad])
+    for label in range(10):
+        copies, originals = found.x[found.bad & (y == label)], x[~found.bad & (y == label)]
+        assert len(copies) == 4
+        apart = torch.cdist(copies.flatten(1), originals.flatten(1))
+        assert len(apart.argmin(dim=1).unique()) == 1  # all of one sample
+        assert apart.amin() > 0
+        assert apart.amin(dim=1).max() < 2 * NOISE * 8  # 64 pixels
+
+
+def test_clean_samples_stay_and_draws_follow_the_seed():
+    found, x, y = planted(CLEAN, 0.05)
+    assert torch.equal(found.x, x)
+    assert torch.equal(found.y, y)
+    assert not found.bad.any()
+    for threat in THREATS:
+        first, second = planted(threat, 0.1)[0], planted(threat, 0.1)[0]
+        assert torch.equal(first.x, second.x)
+        other = poison(threat, DIGITS, DIGITS.sample(400, 3), 0.1, seed=6)
+        assert not torch.equal(first.bad, other.bad)
+
+
+@pytest.mark.parametrize(
+    ("threat", "rate", "options", "message"),
+    [
+        ("rust", 0.1, {}, "threat must be one of"),
+        ("uniform", 0.0, {}, "between 0 and 1"),
+        ("uniform", 1.0, {}, "between 0 and 1"),
+        ("pairwise", 0.001, {}, "at least one must be"),
+        ("backdoor", 0.1, {"patch": 9}, "1 to 8 pixels"),
+        ("backdoor", 0.1, {"patch": 0}, "1 to 8 pixels"),
+        ("backdoor", 0.95, {}, "lower the rate"),
+        ("duplicates", 0.95, {}, "too few to repeat"),
+    ],
+)
+def test_what_cannot_be_planted_is_refused(threat, rate, options, message):
+    with pytest.raises(ValueError, match=message):
+        planted(threat, rate, **options)
+
+
+def test_one_class_has_no_wrong_label():
+    one = replace(restrict(DIGITS, [0, 1]), classes=("0",))
+    with pytest.raises(ValueError, match="at least two classes"):
+        poison("uniform", one, torch.arange(20), 0.1, seed=0)
+
+
+def test_scores_of_hand_made_kernels():
+    block = torch.tensor([[4.0, 2.0, -1.0], [2.0, 1.0, 0.5], [-1.0, 0.5, 1.0]])
+    assert mean_cosine(block).tolist() == pytest.approx([(1 - 0.5) / 2, (1 + 0.5) / 2, 0.0])
+    assert excess(block).tolist() == [-2.0, 1.0, -0.5]
+    whole = Within([torch.tensor([0, 2, 3]), torch.tensor([1])], [block, torch.ones(1, 1)].__getitem__)
+    assert each_class(whole, lambda b: b.amin(dim=1)).tolist() == [-1.0, 1.0, 0.5, -1.0]
+    y = torch.tensor([0, 0, 0, 1, 1])
+    similarity = torch.tensor([[9.0, 1, 5, 4], [2, 9, 0, 3], [5, 4, 3, 2], [1, 0, 9, 5], [0, 1, 5, 9]])
+    shares = of_another_label(similarity, y, torch.tensor([0, 1, 3, 4]), count=2)
+    assert shares.tolist() == [
+        1.0,
+        0.5,
+        0.0,
+        0.5,
+        0.5,
+    ]  # 0 sees 3 and 4, 1 sees 0 and 4, 2 sees 0 and 1, 3 sees 4 and 0
+    told = to_trusted(similarity, y, torch.tensor([0, 1, 3, 4]))
+    assert told.tolist() == [1.0, 2.0, 4.5, 5.0, 5.0]  # 0 is not compared with itself
+
+
+def test_suspicion_is_what_its_definitions_say():
+    data, _, _ = planted("uniform", 0.2, n=120)
+    x, y, options = data.x, data.y, {**SGD, "device": "cpu"}
+    s = suspicion(NETWORK, data, seeds=[3, 4], epochs=4, early=1, draw=torch.Generator().manual_seed(0), **options)
+    models = [NETWORK(seed) for seed in (3, 4)]
+    history = train(models, x, y, torch.arange(120).expand(2, -1).contiguous(), seeds=[3, 4], epochs=4,
+                    checkpoints=[0, 1, 2, 4], **options)  # fmt: skip
+    close = lambda a, b: torch.testing.assert_close(a, b.to(a.dtype), rtol=1e-3, atol=1e-4)
+
+    def networks(epoch):
+        for model, state in zip(models, history.checkpoints[epoch], strict=True):
+            model.load_state_dict(state)
+            yield model.eval()
+
+    assert list(s) == list(METHODS)
+    assert all(score.shape == (120,) and score.isfinite().all() for score in s.values())
+    same, alone = y[:, None] == y, torch.eye(120, dtype=torch.bool)
+    for name, epoch in ((MAIN, 4), ("initial", 0)):
+        kappa = sum(kernel_matrix(model, x, y, device="cpu") for model in networks(epoch))
+        cosine = kappa / torch.outer(kappa.diagonal().sqrt(), kappa.diagonal().sqrt())
+        others = same & ~alone
+        close(s[name], -(cosine * others).sum(dim=1) / others.sum(dim=1))
+        if epoch:
+            close(s["mean-kernel"], -(kappa * others).sum(dim=1) / others.sum(dim=1))
+            close(s["negative"], (same & (kappa < 0)).sum(dim=1) / same.sum(dim=1))
+            close(s["contradictory"], -kappa.masked_fill(~same, torch.inf).amin(dim=1))
+            close(s["selfmax"], kappa.masked_fill(~others, -torch.inf).amax(dim=1) - kappa.diagonal())
+            near = cosine.masked_fill(alone, -torch.inf).topk(10).indices
+            close(s["neighbours"], (y[near] != y[:, None]).float().mean(dim=1))
+    close(s["loss"], history.loss.sum(dim=(0, 1)))
+    errors = lambda epoch: [F.one_hot(y, 10) - m(x).softmax(1).detach() for m in networks(epoch)]
+    close(s["el2n"], sum(e.norm(dim=1) for e in errors(1)))
+    close(s["el2n-late"], sum(e.norm(dim=1) for e in errors(4)))
+
+    def of_loss(model, i):
+        loss = F.cross_entropy(model(x[i : i + 1]), y[i : i + 1])
+        return torch.cat([g.flatten() for g in torch.autograd.grad(loss, model.parameters())]).norm()
+
+    squares = [sum(of_loss(m, i) ** 2 for epoch in (1, 2, 4) for m in networks(epoch)) for i in range(4)]
+    close(s["tracin"][:4], 0.1 * torch.stack(squares))
+    close(s["grand"][:4], torch.stack([sum(of_loss(m, i) for m in networks(1)) for i in range(4)]))
+
+
+def test_kernels_class_by_class_are_those_of_one_piece(setting, monkeypatch):
+    data, _, _ = planted("pairwise", 0.2, n=60)
+    runs = [Moments(NETWORK, i, {0: NETWORK(i).state_dict()}, {}, {}, False, "cpu") for i in (1, 2)]
+    columns = torch.tensor([3, 50, 7])
+    whole, cosines = kernels(runs, 0, data.x, data.y, columns)
+    monkeypatch.setattr(detectors, "AT_ONCE", 10)
+    parts, others = kernels(runs, 0, data.x, data.y, columns)
+    torch.testing.assert_close(cosines, others)
+    torch.testing.assert_close(cosines[columns].diagonal(), torch.ones(3))
+    for c, rows in enumerate(rows_of(data.y)):
+        assert torch.equal(whole.rows[c], rows)
+        torch.testing.assert_close(whole.block(c), parts.block(c))
+
+
+def test_too_few_samples_are_refused():
+    data, _, _ = planted("uniform", 0.2, n=120)
+    small = replace(data, x=data.x[:9], y=data.y[:9], bad=data.bad[:9])
+    with pytest.raises(ValueError, match="too few"):
+        suspicion(NETWORK, small, seeds=[0], epochs=1, early=1, draw=torch.Generator(), **SGD)
+
+
+def test_detection_ranks_as_its_definition_says(setting):
+    frame = detection(setting, {"pairwise": [0.1, 0.2], "backdoor": [0.05]}, repeats=2)
+    assert (frame.groupby(["threat", "rate", "method"]).size() == 2).all()
+    assert len(frame) == 2 * 3 * len(METHODS)
+    seen = frame[(frame["repeat"] == 1) & (frame["rate"] == 0.2)].set_index("method")
+    bad, scores = setting.poisoned("pairwise", 0.2, 1).bad, scored(setting, "pairwise", 0.2, 1)
+    for method in ("loss", MAIN):  # no ties
+        order = scores[method].argsort(descending=True)
+        hits = bad[order].double()
+        precision = hits.cumsum(0) / torch.arange(1, len(hits) + 1)
+        assert seen.loc[method, "ap"] == pytest.approx(float((precision * hits).sum() / hits.sum()), abs=1e-6)
+        above = (scores[method][bad][:, None] > scores[method][~bad]).double().mean()
+        assert seen.loc[method, "auroc"] == pytest.approx(float(above), abs=1e-6)
+
+
+def test_scores_of_one_case_are_kept_and_networks_that_score_are_not_judged(setting):
+    scored(setting, "pairwise", 0.2, 0)
+    before = setting.cache.hits
+    scored(setting, "pairwise", 0.2, 0)
+    assert setting.cache.hits == before + 1
+    numbers = [number for repeat in range(20) for number in setting.seeds(repeat)]
+    assert len(set(numbers)) == len(numbers) == 20 * 6
+
+
+def test_what_is_removed_is_what_is_most_suspicious():
+    score = torch.tensor([0.1, 0.9, 0.5, 0.7, 0.2])
+    assert without(score, 2, torch.Generator()).tolist() == [0, 2, 4]
+    draws = {tuple(without(torch.zeros(5), 2, torch.Generator().manual_seed(i)).tolist()) for i in range(30)}
+    assert len(draws) > 5  # of equals random ones
+    with pytest.raises(ValueError, match="lower rate or budget"):
+        without(score, 5, torch.Generator())
+
+
+def test_every_arm_keeps_to_its_budget(setting):
+    frame = removal(setting, {"backdoor": 0.1, CLEAN: 0.1}, repeats=2)
+    assert not frame["diverged"].any()
+    assert (frame["best"] >= frame["last"]).all()
+    bad, clean = frame[frame["threat"] == "backdoor"], frame[frame["threat"] == CLEAN]
+    assert bad["success"].between(0, 1).all()
+    assert clean["success"].isna().all()
+    assert set(bad.groupby(["arm", "budget"])["kept"].unique().map(tuple).items()) == {
+        (("all", 0.0), (150,)), ((ORACLE, 1.0), (135,)),
+        *(((arm, b), (k,)) for arm in REMOVED for b, k in ((1.0, 135), (1.5, 150 - round(22.5))))}  # fmt: skip
+    assert set(zip(clean["arm"], clean["budget"], strict=True)) == {("all", 0.0), *((arm, 1.0) for arm in REMOVED)}
+    assert set(clean.loc[clean["arm"] != "all", "kept"]) == {135}
+
+
+def test_a_judged_network_is_one_trained_on_what_is_left(setting):
+    frame = removal(setting, {"backdoor": 0.1}, repeats=2, budgets=[1.0])
+    data, judged = setting.poisoned("backdoor", 0.1, 1), setting.seeds(1)[2]
+    model, rows = NETWORK(judged), (~data.bad).nonzero()[:, 0]
+    train([model], data.x, data.y, rows[None], seeds=[judged], epochs=4, device="cpu", **SGD)
+    seen = frame[(frame["repeat"] == 1) & (frame["arm"] == ORACLE)].iloc[0]
+    hits = lambda x, y: float((model(x).argmax(1) == y).float().mean())
+    assert seen["last"] == pytest.approx(hits(DIGITS.x_test, DIGITS.y_test), abs=0.01)  # a stack rounds otherwise
+    assert seen["success"] == pytest.approx(hits(*data.attack), abs=0.01)
+
+
+def precisions(loss, sd=0.002, repeats=6):
+    rng = np.random.default_rng(0)
+    told = []
+    for (threat, rate), (ours, theirs) in loss.items():
+        for repeat in range(repeats):
+            for method, ap in ((MAIN, ours), ("loss", theirs), ("random", rate)):
+                told.append({"repeat": repeat, "threat": threat, "rate": rate, "method": method,
+                             "ap": ap + rng.normal(0, sd)})  # fmt: skip
+    return pd.DataFrame(told)
+
+
+@pytest.mark.parametrize(
+    ("cases", "random", "loss"),
+    [
+        ({("backdoor", 0.05): (0.9, 0.3), ("uniform", 0.2): (0.9, 0.5)}, HOLDS, HOLDS),
+        ({("backdoor", 0.05): (0.9, 0.3), ("uniform", 0.2): (0.7, 0.9)}, HOLDS, IN_PART),
+        ({("backdoor", 0.05): (0.5, 0.9), ("uniform", 0.2): (0.7, 0.9)}, HOLDS, FAILS),
+        ({("duplicates", 0.05): (0.05, 0.05)}, FAILS, UNDECIDED),
+        ({("duplicates", 0.05): (0.05, 0.05), ("uniform", 0.2): (0.9, 0.9)}, IN_PART, UNDECIDED),
+    ],
+)
+def test_planted_precisions_are_judged_by_the_rule(cases, random, loss):
+    found = against(precisions(cases), ["random", "loss"], RULE)
+    assert judge(found, "random", "", equal=FAILS).word == random
+    assert judge(found, "loss", "", equal=UNDECIDED).word == loss
+    assert judge(found, "random", "too few", equal=FAILS).word == UNJUDGED
+
+
+def test_words_tell_apart_equal_from_undecided():
+    told = lambda ours, sd: against(precisions({("uniform", 0.2): (ours, 0.8)}, sd=sd), ["loss"], RULE)["word"].item()
+    assert told(0.8, 0.002) == "equal"
+    assert told(0.8, 0.3) == "undecided"
+    assert told(0.9, 0.002) == "better"
+    assert told(0.6, 0.002) == "worse"
+
+
+def outcomes(reached, repeats=5):
+    noise = np.random.default_rng(0).normal(0, 0.01, repeats)  # of a repeat, the same for all its arms
+    wave = noise[:, None] + np.random.default_rng(1).normal(0, 0.0005, (repeats, len(reached)))
+    return pd.DataFrame([
+        {"threat": "uniform", "arm": arm, "budget": b, "repeat": r, "success": 0.5, "last": at + wave[r, i]}
+        for i, ((arm, b), at) in enumerate(reached.items()) for r in range(repeats)
+    ])  # fmt: skip
+
+
+def test_the_share_of_a_gap_needs_a_gap():
+    frame = outcomes({("all", 0.0): 0.80, (ORACLE, 1.0): 0.90, (MAIN, 1.0): 0.85, ("random", 1.0): 0.78})
+    told = restored(frame, RULE).set_index("arm")
+    assert told.loc[MAIN, "share"] == pytest.approx(0.5, abs=0.02)
+    assert told.loc["random", "share"] == pytest.approx(-0.2, abs=0.02)
+    assert told.loc[ORACLE, "share"] == pytest.approx(1)
+    assert told.loc[MAIN, "low"] < told.loc[MAIN, "gain"] == pytest.approx(0.05, abs=0.002)
+    nothing = restored(outcomes({("all", 0.0): 0.90, (ORACLE, 1.0): 0.90, (MAIN, 1.0): 0.85}), RULE)
+    assert nothing["share"].isna().all()
+
+
+def test_a_backdoor_is_found_and_its_removal_ends_it(tmp_path):
+    network = Network("mlp", (1, 8, 8), 10, {"hidden": [32]})
+    setting = Setting(network, DIGITS, n=500, scorers=1, epochs=15, early=2, seed=1, cache=Cache(tmp_path),
+                      training={"lr": 0.1, "batch_size": 32, "momentum": 0.9}, device="cpu")  # fmt: skip
+    found = detection(setting, {"backdoor": [0.05]}, repeats=1).set_index("method")["ap"]
+    assert found[MAIN] > 0.5 > found["random"]
+    frame = removal(setting, {"backdoor": 0.05}, repeats=1, budgets=[1.0]).set_index("arm")
+    assert frame.loc["all", "success"] > 0.7
+    assert frame.loc[ORACLE, "success"] < 0.05
+
+
+def test_images_are_not_changed_in_place():
+    x = torch.zeros(2, 3, 4, 4)
+    assert patched(x, 2, torch.tensor([1.0, 2.0, 3.0]))[:, :, 2:, 2:].sum() == 2 * 4 * 6
+    assert not x.any()

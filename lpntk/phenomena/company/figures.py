@@ -66,7 +66,6 @@ def doses(frame: pd.DataFrame) -> Figure:
             marker = "o" if LOOKS[group][1] == "-" else "x" if LOOKS[group][1] == "--" else "^"
             ax.plot(part["dose"], part["difficulty"], marker, ms=4, alpha=0.7, color=LOOKS[group][0],
                     label=WORDS.get(group, group))  # fmt: skip
-        ax.set_xscale("symlog", linthresh=float(table["dose"].abs().quantile(0.1)) or 1.0)
         ax.set(title=TITLES[choice], xlabel="sum of the kernels with all that is learned with it")
     axes[0].set_ylabel("accumulated loss, nats")
     legend_above(fig, axes[0], ncols=5)

@@ -232,6 +232,6 @@ Markdown("\n".join(said))
 # | company | `company` | `test_company_is_what_its_name_says`, `test_company_of_another_label_is_as_balanced_as_any` |
 # | size of a target's gradients | `size_of_targets` | `test_the_size_of_targets_is_their_rank_by_their_own_kernel` |
 # | runs | `company.study:study` | `test_the_experiment_pairs_its_runs`, `test_unstable_runs_are_left_out` |
-# | order | `compare`, `company.verdict:order` | `test_a_planted_order_is_found`, `test_no_order_is_no_order` |
+# | order | `company.verdict:compare`, `company.verdict:order` | `test_a_planted_order_is_found`, `test_no_order_is_no_order` |
 # | sign, power | `company.verdict:sign`, `detectable` | `test_the_sign_is_judged_by_its_rule`, `test_the_detectable_difference_is_found_with_its_power` |
 # | dose | `company.verdict:dose` | `test_a_planted_dose_is_found` |

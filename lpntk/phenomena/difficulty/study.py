@@ -18,7 +18,7 @@ from lpntk.learn.campaign import Network, train_many
 from lpntk.learn.history import History
 from lpntk.phenomena.difficulty.sets import TOGETHER, other_company, splits, universal_set
 
-MEASURES, COUNTS, ARMS = ("loss", "distance"), ("epochs", "updates"), ("first", "again", "other")
+MEASURES, COUNTS, TRIALS = ("loss", "distance"), ("epochs", "updates"), ("first", "again", "other")
 Set = tuple[int, str, Tensor, list[int]]  # repetition, arm, (m, size) subsets, m seeds of networks
 
 
@@ -132,12 +132,12 @@ def study(
             networks += [of | row for row in _summaries(history, sets)]
             costs = _in_order(history, sets, (repetitions, count))
             if whole is None:
-                whole = {arm: costs[arm] for arm in ARMS[:2]}
+                whole = {arm: costs[arm] for arm in TRIALS[:2]}
                 continue
             for r, plan in enumerate(plans):
                 seen = torch.cat([part.flatten() for part, _ in plan[size].values()]).unique().numpy()
                 for i, measure in enumerate(MEASURES):
-                    own = {arm: costs[arm][i, r, seen] for arm in ARMS}
+                    own = {arm: costs[arm][i, r, seen] for arm in TRIALS}
                     own |= {"whole": whole["first"][i, r, seen], "whole_again": whole["again"][i, r, seen]}
                     told = {"case": case.key, "measure": measure, "repetition": r, "size": size, "sample": seen}
                     samples.append(pd.DataFrame(told | own))
@@ -163,7 +163,7 @@ def _plan(case: Case, count: int, followed: int, seed: int) -> dict[int, dict[st
 
 def _in_order(history: History, sets: Sequence[Set], shape: tuple[int, int]) -> dict[str, np.ndarray]:
     """Return arm -> (measures, repetitions, samples of the universal set) difficulty, NaN where there is none."""
-    told = {arm: np.full((len(MEASURES), *shape), np.nan) for arm in ARMS}
+    told = {arm: np.full((len(MEASURES), *shape), np.nan) for arm in TRIALS}
     ends = np.cumsum([len(part) for _, _, part, _ in sets])[:-1].tolist()
     for i, measure in enumerate(MEASURES):
         for (r, arm, part, _), costs in zip(sets, history.difficulty(measure).tensor_split(ends), strict=True):

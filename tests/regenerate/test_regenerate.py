@@ -184,7 +184,7 @@ def test_what_an_edit_is_looked_for_in_follows_imports(tmp_path):
     notebook = tmp_path / "n.py"
     notebook.write_text("from lpntk.kernel import reading as relations\n")
     assert [p.name for p in manifest.sources(notebook)] == ["reading.py", "n.py"]
-    notebook.write_text("from lpntk.phenomena.difficulty import sets as difficulty\n")
+    notebook.write_text("from lpntk.phenomena.difficulty import study as difficulty\n")
     assert "training.py" in [p.name for p in manifest.sources(notebook)]
 
 

@@ -1,82 +1,13 @@
-"""Does difficulty belong to the sample or to its company? The paper's Figures 1, 4 and 5 as one experiment.
-
-A universal set is learned whole, and again in disjoint subsets of X samples, one model each, smaller subsets inside
-larger ones. Every sample so gets one learning difficulty per size; how well does the difficulty in a small set predict
-the one in the large set? The paper's answer: the smaller the set, the less, for samples make each other easy or hard.
-
-*Size* has two readings. ``total``: a set of size X holds X samples, as the paper says. ``class``: it holds X samples of
-each class, as in the authors' public code.
-"""
+"""Which samples are learned together? A universal set, its disjoint nested subsets, and other company for each."""
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from lpntk.keep.cache import Cache
-from lpntk.learn.campaign import Network, train_many
-from lpntk.learn.history import UNSTABLE, History
-
 READINGS = ("total", "class")
-LEARNED = 0.5  # a size learned if its mean loss fell to this share of the loss at the first presentation
-
-
-@dataclass(frozen=True)
-class SizeRun:
-    """What one size gave.
-
-    Attributes:
-        size: as named by the reading: samples per model, in total or of each class.
-        loss: (n,) accumulated loss per sample, in the order of the universal set; NaN where the model was unstable.
-        distance: (n,) accumulated L2 distance between softmax and one-hot target.
-        first_loss: mean loss at the first presentation, nats; unstable models left out here and below.
-        last_loss: mean loss at the last presentation, nats.
-        accuracy: share of training samples that are right after the last epoch; NaN if it was not recorded.
-        models: trained.
-        diverged: of them, to numbers that are not finite.
-        unstable: of them, those that diverged or gave a sample a loss above 100 nats.
-    """
-
-    size: int
-    loss: Tensor
-    distance: Tensor
-    first_loss: float
-    last_loss: float
-    accuracy: float
-    models: int
-    diverged: int
-    unstable: int
-
-    def difficulty(self, measure: str = "loss") -> Tensor:
-        """Return the accumulated ``loss`` or ``distance``, (n,).
-
-        Raises:
-            ValueError: if the measure is neither.
-        """
-        if measure not in ("loss", "distance"):
-            raise ValueError(f"measure must be 'loss' or 'distance'; got {measure!r}")
-        return getattr(self, measure)
-
-    @property
-    def learned(self) -> bool:
-        """Whether there is a difficulty to speak of: the loss fell to ``LEARNED`` of where it began, or below."""
-        return self.last_loss <= LEARNED * self.first_loss
-
-    @property
-    def stable(self) -> bool:
-        """Whether at most a tenth of the models was unstable."""
-        return self.unstable <= UNSTABLE * self.models
-
-
-@dataclass(frozen=True)
-class Repetition:
-    """One repetition of the experiment: ``runs`` from the universal set down, and ``again``, it with another seed."""
-
-    runs: list[SizeRun]
-    again: SizeRun
+TOGETHER = 8  # subsets that swap their samples: of a sample's other company about one in so many is its old one
 
 
 def nested_subsets(n: int, sizes: Sequence[int], seed: int) -> dict[int, Tensor]:
@@ -132,79 +63,21 @@ def splits(count: int, n: int, sizes: Sequence[int], seed: int) -> dict[int, Ten
     return {size: torch.cat([c * n + group[size] for c, group in enumerate(groups)], dim=1) for size in groups[0]}
 
 
-def difficulty_by_size(
-    network: Network,
-    x: Tensor,
-    y: Tensor,
-    n: int,
-    sizes: Sequence[int],
-    *,
-    seed: int,
-    cache: Cache,
-    **training: object,
-) -> Repetition:
-    """Learn a universal set whole, whole again with another seed, and in disjoint subsets of every size.
+def other_company(parts: Tensor, k: int, seed: int) -> Tensor:
+    """Draw other company for every sample: subsets of one size, side by side, swap their samples at random.
 
     Args:
-        network: to build from each seed.
-        x: the universal set, (n, ...) or, class after class, (k n, ...).
-        y: its labels.
-        n: its size as the reading counts.
-        sizes: of the subsets, each dividing n.
-        seed: of the split, the initialisations and the orders; all of them differ between models.
-        cache: keeps what was trained.
-        **training: passed to ``lpntk.learn.training.train``: epochs, lr, batch_size, ...
+        parts: (m, k size) disjoint subsets, k blocks of columns each.
+        k: blocks that are swapped within themselves: classes if every subset takes its share of each, else 1.
+        seed: of the draw.
 
     Returns:
-        The runs from the universal set down to the smallest size, and the universal set with another seed: its
-        correlation with the first is the noise ceiling, what two runs share that differ by chance alone.
+        (m, k size) subsets; each ``TOGETHER`` neighbours hold the samples that they held before.
     """
-    parts = splits(len(y), n, sizes, seed)
-
-    def run(size: int, stream: int) -> SizeRun:
-        seeds = np.random.SeedSequence([seed, size, stream]).generate_state(len(parts[size])).tolist()
-        history = train_many(network, x, y, parts[size], seeds=seeds, cache=cache, progress=f"size {size}",
-                             train_accuracy="last", **training)  # fmt: skip
-        return summarise(history, parts[size], size)
-
-    return Repetition([run(size, 0) for size in sorted(parts, reverse=True)], run(n, 1))
-
-
-def summarise(history: History, subsets: Tensor, size: int | None = None) -> SizeRun:
-    """Put the difficulties of disjoint subsets back into the order of the universal set."""
-    ordered = {}
-    for measure in ("loss", "distance"):
-        ordered[measure] = torch.empty(subsets.numel())
-        ordered[measure][subsets.reshape(-1)] = history.difficulty(measure).reshape(-1)
-    kept = ~history.unstable
-    ended = history.train_accuracy[kept, -1] if history.train_accuracy is not None else torch.empty(0)
-    return SizeRun(
-        size=subsets.shape[1] if size is None else size,
-        first_loss=float(history.loss[kept, 0].mean()),
-        last_loss=float(history.loss[kept, -1].mean()),
-        accuracy=float(ended.mean()),
-        models=len(kept),
-        diverged=int(history.diverged.sum()),
-        unstable=int(history.unstable.sum()),
-        **ordered,
-    )
-
-
-def learned(repetitions: Sequence[Repetition], measure: str = "loss") -> list[dict[str, float]]:
-    """Return what each size learned, means over repetitions, one row a size: losses in nats, difficulty, accuracy."""
-    rows = []
-    for runs in zip(*(r.runs for r in repetitions), strict=True):
-        mean = lambda values: float(np.mean(list(values)))
-        rows.append(
-            {
-                "size": runs[0].size,
-                "models": sum(run.models for run in runs),
-                "diverged": sum(run.diverged for run in runs),
-                "unstable": sum(run.unstable for run in runs),
-                "first_loss": mean(run.first_loss for run in runs),
-                "last_loss": mean(run.last_loss for run in runs),
-                "accuracy": mean(run.accuracy for run in runs),
-                "mean_difficulty": mean(float(run.difficulty(measure).nanmean()) for run in runs),
-            }
-        )
-    return rows
+    generator = torch.Generator().manual_seed(seed)
+    mixed = []
+    for block in parts.split(TOGETHER):
+        classes = block.view(len(block), k, -1).transpose(0, 1).flatten(1)  # (k, samples of the block)
+        drawn = torch.stack([row[torch.randperm(len(row), generator=generator)] for row in classes])
+        mixed.append(drawn.view(k, len(block), -1).transpose(0, 1).flatten(1))
+    return torch.cat(mixed)

@@ -111,10 +111,15 @@ def judge(rule: Mapping[str, object], numbers: Mapping[str, object], names: Mapp
 
 
 def met(condition: Condition, numbers: Mapping[str, object], names: Mapping[str, str]) -> bool:
-    """Return whether a condition is true of these numbers; one that is undefined (NaN) never is."""
+    """Return whether a condition is true of these numbers; one that is undefined (NaN) never is.
+
+    A word on its right is the key of a number, but after ``is`` it is meant itself.
+    """
     left, comparison, right = condition[:3]
-    sides = _value(str(left), numbers, names), _value(right, numbers, names) if isinstance(right, str) else right
-    return bool(COMPARISONS[str(comparison)](*sides))
+    key = isinstance(right, str) and comparison != "is"
+    return bool(
+        COMPARISONS[str(comparison)](_value(str(left), numbers, names), _value(right, numbers, names) if key else right)
+    )
 
 
 def over_results(results: Sequence[Result], data: Sequence[str]) -> str:

@@ -1,37 +1,34 @@
+"""Are sets drawn and learned as they should be: nested, twice, in other company, with equal epochs or updates?"""
+
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import torch
 
+from lpntk.data.dataset import load
 from lpntk.keep.cache import Cache
 from lpntk.learn.campaign import Network
 from lpntk.learn.history import History
-from lpntk.phenomena.difficulty.correlations import (
-    Correlations,
-    SizeCorrelation,
-    bootstrap_interval,
-    correlations,
-    pearson,
-    spearman,
-)
-from lpntk.phenomena.difficulty.sets import (
-    Repetition,
-    SizeRun,
-    difficulty_by_size,
-    learned,
-    nested_subsets,
-    splits,
-    summarise,
-    universal_set,
-)
-from lpntk.phenomena.difficulty.study import Case, cases, detail, steps_taken
+from lpntk.phenomena.difficulty.sets import TOGETHER, nested_subsets, other_company, splits, universal_set
+from lpntk.phenomena.difficulty.study import Case, cases, study
+from lpntk.phenomena.difficulty.verdict import learned
 
-NET = Network("mlp", (1, 2, 4), 3, {"hidden": [16]})
+NETWORK = Network("mlp", (1, 8, 8), 10, {"hidden": [8]})
+SETS, FAST = {"total": (64, [16, 4, 1]), "class": (4, [1])}, Case("fast.epochs", 64, (16, 4, 1), 0.1, 64)
 
 
-def toy(n=24, k=3, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(n, 1, 2, 4, generator=generator), torch.arange(n) % k
+def run(folder, chosen, data=None, **changed):
+    given = {
+        "repetitions": 2,
+        "followed": 16,
+        "epochs": 1,
+        "updates": 6,
+        "schedule": "step",
+        "seed": 0,
+        "device": "cpu",
+    }
+    return study(NETWORK, data or load("digits"), chosen, cache=Cache(folder), **given | changed)
 
 
 def test_difficulty_of_a_hand_made_history():
@@ -39,43 +36,8 @@ def test_difficulty_of_a_hand_made_history():
     history = History(loss, loss / 10, loss < 1)
     assert history.difficulty().tolist() == [[1.5, 3.5], [3.0, 4.0]]
     assert torch.allclose(history.difficulty("distance"), history.difficulty() / 10)
-    run = summarise(history, torch.tensor([[2, 0], [1, 3]]))
-    assert run.loss.tolist() == [3.5, 3.0, 1.5, 4.0]  # back in the order of the universal set
-    assert torch.allclose(run.difficulty("distance"), run.loss / 10)
-    assert (run.first_loss, run.last_loss, run.models, run.diverged) == (2.5, 0.5, 2, 0)
-    for thing in (history, run):
-        with pytest.raises(ValueError, match="measure must be 'loss' or 'distance'; got 'margin'"):
-            thing.difficulty("margin")
-
-
-def test_unstable_models_are_counted_and_left_out():
-    loss = torch.ones(4, 2, 4)
-    loss[1, 1] = torch.nan
-    loss[2] = 3.0
-    loss[3, 0, 2] = 101.0  # finite, and would rule every mean
-    loss[0, 0, 0] = 99.0  # hard, and a mean may hold it
-    accuracy = torch.tensor([[0.0, 1.0], [0.0, 0.0], [0.0, 0.5], [0.0, 0.0]])
-    run = summarise(History(loss, loss, loss < 2, train_accuracy=accuracy), torch.arange(16).view(4, 4))
-    assert (run.models, run.diverged, run.unstable, run.stable) == (4, 1, 2, False)
-    assert run.loss[4:8].isnan().all()
-    assert run.loss[12:].isnan().all()
-    assert run.first_loss == pytest.approx((99 + 3 + 12) / 8)
-    assert run.last_loss == 2.0
-    assert run.accuracy == 0.75  # after the last epoch, of the two that are left
-    row = learned([Repetition([run], run)])[0]
-    assert (row["diverged"], row["unstable"]) == (1, 2)
-    assert row["mean_difficulty"] == pytest.approx((100 + 3 * 2 + 4 * 6) / 8)
-    assert pearson(run.loss, run.loss) == pytest.approx(1)
-    one_of_ten = History(*[torch.cat([loss[3:], loss[:1].expand(9, -1, -1)])] * 3)
-    assert summarise(one_of_ten, torch.arange(40).view(10, 4)).stable
-
-
-def test_what_a_size_learned_is_the_mean_over_repetitions():
-    runs = [run(4, torch.tensor(difficulty), last) for difficulty, last in (([1.0, 3.0], 0.5), ([4.0, 4.0], 1.5))]
-    row = learned([Repetition([one], one) for one in runs])[0]
-    assert (row["size"], row["models"], row["first_loss"], row["last_loss"]) == (4, 2, pytest.approx(2.3), 1.0)
-    assert row["mean_difficulty"] == 3.0
-    assert [one.learned for one in runs] == [True, False]
+    with pytest.raises(ValueError, match="measure must be 'loss' or 'distance'; got 'margin'"):
+        history.difficulty("margin")
 
 
 def test_nested_subsets_are_disjoint_nested_and_cover():
@@ -103,152 +65,87 @@ def test_both_readings_of_size():
     assert all(sum(set(p.tolist()) <= set(q.tolist()) for p in made[1]) == 4 for q in made[4])  # nested
     total = universal_set(y, 16, "total", seed=0)
     assert len(total.unique()) == 16
-    assert {size: tuple(part.shape) for size, part in splits(16, 16, [4], seed=0).items()} == {4: (4, 4), 16: (1, 16)}
     with pytest.raises(ValueError, match="its smallest class has 40"):
         universal_set(y, 64, "class", seed=0)
     with pytest.raises(ValueError, match="reading must be 'total' or 'class'; got 'each'"):
         universal_set(y, 4, "each", seed=0)
 
 
-def test_a_planted_correlation_is_found_inside_its_interval():
-    generator = torch.Generator().manual_seed(0)
-    a, noise = torch.randn(2, 4000, generator=generator)
-    b = 0.6 * a + 0.8 * noise
-    low, high = bootstrap_interval([(a, b)], seed=0)
-    assert low < 0.6 < high
-    assert 0.02 < high - low < 0.08  # about 4 (1 - rho^2) / sqrt(n)
-    assert low < pearson(a, b) < high
-    wild = b.clone()
-    wild[0] = 1e6
-    assert abs(pearson(a, wild)) < 0.2  # one sample rules Pearson's rho, not the ranks
-    assert spearman(a, wild) == pytest.approx(spearman(a, b), abs=0.01)
-    holes = a.clone()
-    holes[:2000] = torch.nan
-    wider = bootstrap_interval([(holes, b)], seed=0)
-    assert 1.2 < (wider[1] - wider[0]) / (high - low) < 1.7  # half the samples: sqrt(2)
-    assert wider[0] < pearson(a[2000:], b[2000:]) < wider[1]
-    again = 0.6 * a + 0.8 * torch.randn(4000, generator=generator)
-    both = bootstrap_interval([(a, b), (a, again)], seed=0)
-    assert both[0] < (pearson(a, b) + pearson(a, again)) / 2 < both[1]
-    assert both[1] - both[0] < high - low  # the mean of two is known better
-    nothing = torch.full((4000,), torch.nan)
-    assert all(end != end for end in bootstrap_interval([(a, nothing)], seed=0))
-    assert pearson(a, -a) == pytest.approx(-1)
-    assert pearson(a, torch.ones(4000)) != pearson(a, torch.ones(4000))  # NaN
+@pytest.mark.parametrize("k", [1, 2])
+def test_other_company_holds_the_same_samples_and_few_old_companions(k):
+    n, size = 1024, 16
+    parts = splits(n * k, n, [size], seed=0)[size]
+    mixed = other_company(parts, k, seed=1)
+    for block, drawn in zip(parts.split(TOGETHER), mixed.split(TOGETHER), strict=True):
+        assert sorted(block.flatten().tolist()) == sorted(drawn.flatten().tolist())
+    assert all((part // n).bincount().tolist() == [size] * k for part in mixed)  # as many of each class
+    old = {i: set(part.tolist()) for part in parts for i in part.tolist()}
+    kept = [len(old[i] & set(part.tolist()) - {i}) / (size * k - 1) for part in mixed for i in part.tolist()]
+    assert sum(kept) / len(kept) == pytest.approx(1 / TOGETHER, abs=0.03)
 
 
-def run(size, difficulty, last=0.1):
-    return SizeRun(size, difficulty, difficulty, 2.3, last, 1.0, 1, 0, 0)
+def test_the_study_is_seeded_and_complete(tmp_path):
+    networks, samples = run(tmp_path / "a", [FAST])
+    again, same = run(tmp_path / "b", [FAST])
+    pd.testing.assert_frame_equal(networks, again)
+    pd.testing.assert_frame_equal(samples, same)
+    assert not run(tmp_path / "a", [FAST], seed=1)[1]["whole"].equals(samples["whole"])
+    told = networks.pivot_table(index="size", columns="arm", values="models", aggfunc="sum")
+    assert told.loc[64].dropna().to_dict() == {"again": 2, "first": 2}
+    assert told.loc[16].to_dict() == {"again": 8, "first": 8, "other": 8}  # all four of them: no more than there are
+    assert told.loc[4].to_dict() == {"again": 16, "first": 16, "other": 16}  # eight subsets at least
+    assert told.loc[1].dropna().to_dict() == {"again": 32, "first": 32}  # one sample has no company
+    assert set(samples["measure"]) == {"loss", "distance"}
+    part = samples[(samples["measure"] == "loss") & (samples["size"] == 4)]
+    assert part.groupby("repetition")["sample"].nunique().tolist() == [32, 32]
+    assert part[["whole", "whole_again", "first", "again", "other"]].notna().all(axis=None)
+    assert not part[part["repetition"] == 0]["whole"].equals(part[part["repetition"] == 1]["whole"])
 
 
-def test_a_planted_decline_is_found_by_the_statistics():
-    generator = torch.Generator().manual_seed(1)
-    repetitions = []
-    for _ in range(3):
-        whole, again, *rest = torch.randn(5, 2000, generator=generator)
-        runs = [run(64, whole)]
-        for size, share, noise in zip((16, 4, 1), (0.8, 0.4, 0.0), rest, strict=True):
-            runs.append(run(size, share * whole + (1 - share**2) ** 0.5 * noise))
-        repetitions.append(Repetition(runs, run(64, 0.95 * whole + 0.3 * again)))
-    rho = correlations(repetitions, seed=0, measure="distance")
-    assert [round(v.mean, 1) for v in rho.by_size.values()] == [0.8, 0.4, 0.0]
-    assert rho.ceiling == pytest.approx(0.95, abs=0.02)
-    assert rho.verdict == "holds"
-    assert "from X = 16 to 1" in rho.reason
-    first, low, high = rho.ceiling_first
-    assert low < first < high < 1
-    assert rho.by_rank().ceiling == pytest.approx(rho.rank_ceiling)
-    assert [v.mean for v in rho.by_rank().by_size.values()] == [v.rank for v in rho.by_size.values()]
-    assert rho.by_rank().verdict == "holds"
-    value, ranked = rho.by_size[4], rho.by_rank().by_size[4]
-    assert value.mean_low < value.mean < value.mean_high
-    assert value.mean_high - value.mean_low < value.high - value.low
-    assert ranked.mean_low == value.rank_low < value.rank < ranked.mean_high == value.rank_high
-    starved = Repetition([run(64, whole), run(16, whole, last=2.0), *runs[2:]], run(64, whole))
-    assert [v.learned for v in correlations([*repetitions, starved], seed=0).by_size.values()] == [False, True, True]
-    shaky = Repetition([run(64, whole), run(16, whole), replace(runs[2], unstable=1), runs[3]], run(64, whole))
-    assert [v.stable for v in correlations([*repetitions, shaky], seed=0).by_size.values()] == [True, False, True]
-    unlearned = Repetition([run(64, whole, last=2.0), *runs[1:]], run(64, whole))
-    assert not correlations([*repetitions, unlearned], seed=0).learned
+def test_other_company_finds_the_same_initialisation(tmp_path):
+    _, samples = run(tmp_path, [replace(FAST, sizes=(16, 4))])
+    one = samples[samples["measure"] == "loss"]  # one epoch of one step: the first loss, before anything was learned
+    assert one["other"].to_numpy() == pytest.approx(one["again"].to_numpy(), abs=1e-4)
+    assert (one["first"] - one["again"]).abs().mean() > 0.1
 
 
-def test_a_few_hard_samples_make_a_ceiling_that_the_ranks_do_not_have():
-    whole, again = torch.randn(2, 2000, generator=torch.Generator().manual_seed(2))
-    hard = torch.zeros(2000)
-    hard[:5] = 1e3
-    runs = [run(64, whole + hard), run(16, 0.8 * whole + 0.6 * again + hard), run(1, again)]
-    rho = correlations([Repetition(runs, run(64, again + hard))], seed=0)
-    assert rho.ceiling > 0.99
-    assert rho.by_rank().ceiling < 0.1
-    assert rho.verdict == "holds"
-    assert rho.by_rank().verdict == "cannot be judged"
+def test_equal_updates_are_equal(tmp_path):
+    chosen = cases(["fast.epochs", "fast.updates", "class.updates"], SETS, [0.1, 0.01], [16, 32], 4)
+    assert [case.sizes for case in chosen] == [(16, 4, 1), (16, 4), (1,)]
+    networks, _ = run(tmp_path, chosen, epochs=3, updates=8)
+    steps = {case: part.groupby("size")["steps"].first().to_dict() for case, part in networks.groupby("case")}
+    assert steps["fast.epochs"] == {64: 12, 16: 3, 4: 3, 1: 3}
+    assert set(steps["fast.updates"].values()) == {8}
+    assert steps["class.updates"] == {4: 9, 1: 8}  # 40 samples are three steps an epoch: the nearest epoch
+    assert chosen[0].words == "samples in total, learning rate 0.1, equal epochs"
+    assert cases(["slow.epochs"], SETS, [0.1, 0.01], [16, 32], 4)[0].lr == 0.01
+    with pytest.raises(ValueError, match="a case is fast, slow or class, a point, and epochs or updates; got 'fast'"):
+        cases(["fast"], SETS, [0.1, 0.01], [16, 32], 4)
 
 
-def test_the_experiment_is_seeded_and_complete(tmp_path):
-    x, y = toy(n=16)
-
-    def once(folder, seed=1):
-        cache = Cache(tmp_path / folder)
-        return difficulty_by_size(NET, x, y, 16, [4, 1], seed=seed, cache=cache, epochs=3, lr=0.1, device="cpu")
-
-    first, repeated, other = once("a"), once("b"), once("a", seed=2)
-    assert [r.size for r in first.runs] == [16, 4, 1]
-    assert all(torch.allclose(a.loss, b.loss, atol=1e-5) for a, b in zip(first.runs, repeated.runs, strict=True))
-    assert not torch.allclose(first.runs[0].loss, first.again.loss)
-    assert not torch.allclose(first.runs[0].loss, other.runs[0].loss)
-    rho = correlations([first], seed=0)
-    assert set(rho.by_size) == {4, 1}
-    assert rho.ceiling == pytest.approx(pearson(first.runs[0].loss, first.again.loss))
+def test_unstable_networks_are_counted_and_left_out(tmp_path):
+    data = load("digits")
+    x = data.x_train.clone()
+    x[universal_set(data.y_train, 1437, "total", 0)[:20]] *= 1e4  # samples that no network takes well
+    networks, samples = run(tmp_path, [replace(FAST, n=1024, sizes=(16,))], replace(data, x_train=x), followed=1024)
+    part = networks[networks["size"] == 16]
+    assert part["unstable"].gt(0).all()
+    assert part["unstable"].lt(part["models"]).all()
+    assert part["last"].lt(100).all()
+    lost = samples[samples["measure"] == "loss"].groupby("repetition")["first"].apply(lambda c: c.isna().sum())
+    assert lost.tolist() == (16 * part[part["arm"] == "first"]["unstable"]).tolist()
 
 
 @pytest.mark.parametrize(
-    ("means", "ceiling", "starved", "verdict"),
-    [
-        ({256: 0.8, 16: 0.3, 1: 0.0}, 0.9, (), "holds"),
-        ({256: 0.3, 16: 0.8, 1: 0.0}, 0.9, (), "fails"),
-        ({256: 0.8, 16: 0.5, 1: 0.4}, 0.9, (), "fails"),
-        ({256: 0.8, 16: 0.05, 1: 0.06}, 0.9, (), "holds"),
-        ({256: 0.8, 16: 0.3, 1: 0.0}, 0.5, (), "cannot be judged"),
-        ({256: 0.8, 16: 0.3, 1: 0.0}, float("nan"), (), "cannot be judged"),
-        ({256: 0.8, 16: 0.3, 4: 0.9, 1: 0.0}, 0.9, (4,), "holds"),  # a starved size is no evidence, either way
-        ({256: 0.8, 16: 0.3, 1: 0.0}, 0.9, (1,), "cannot be judged"),  # its end was not seen
-        ({256: 0.8, 16: 0.1, 1: 0.0}, 0.9, (256,), "cannot be judged"),  # nothing to fall from
-        ({256: 0.8, 16: 0.3, 1: 0.0}, 0.9, (16, 1), "cannot be judged"),
-        ({256: 0.24, 16: 0.21, 1: 0.19}, 0.9, (), "cannot be judged"),  # a fall within chance
-        ({256: 0.8, 16: 0.4, 4: 0.45, 1: 0.0}, 0.9, (), "cannot be judged"),  # a rise within chance
-        ({256: 0.8, 16: 0.3, 1: 0.22}, 0.9, (), "cannot be judged"),  # an end at the bar, within chance
-        ({256: 0.8, 16: 0.0, 1: 0.099}, 0.9, (), "holds"),  # below 0.1 a rise does not count
-        ({256: 0.3, 16: 0.45, 1: 0.0}, 0.9, (), "fails"),  # a rise of more than chance
-        ({256: 0.8, 64: 0.6, 16: 0.4, 4: 0.2, 1: 0.0}, 0.9, (64, 16, 4), "cannot be judged"),  # most was not seen
-    ],
+    ("last", "unstable", "seen"),
+    [(1.0, 0, True), (1.2, 0, False), (1.0, 1, True), (1.0, 2, False)],
 )
-def test_the_verdict_follows_its_rule(means, ceiling, starved, verdict):
-    interval = lambda m: {"mean_low": m - 0.05, "mean_high": m + 0.05}
-    by_size = {size: SizeCorrelation(m, m, m, m, 0.0, size not in starved, **interval(m)) for size, m in means.items()}
-    rho = Correlations(by_size, ceiling, 0.0)
-    assert rho.verdict == verdict
-    assert rho.starved == sorted(starved, reverse=True)
-    shaky = {size: replace(v, learned=True, stable=v.learned) for size, v in by_size.items()}
-    assert Correlations(shaky, ceiling, 0.0).verdict == verdict  # unstable sizes are no evidence either
-    assert Correlations(shaky, ceiling, 0.0).unstable == rho.starved
-    assert Correlations(by_size, ceiling, 0.0, learned=False).verdict == "cannot be judged"
-
-
-def test_cases_and_the_steps_that_starve():
-    made = cases({"total": (1024, [4, 1]), "class": (64, [1])}, [0.1, 0.001], [128, 256], ["step", "constant"])
-    assert len(made) == len({case.key for case in made}) == 8
-    assert made[0] == Case("total", 1024, (4, 1), 0.1, 128, "step")
-    assert made[1].key == "total-step-lr0_001"
-    assert steps_taken(made[0], epochs=30, k=10) == {1024: 240, 4: 30, 1: 30}
-    assert steps_taken(made[-2], epochs=30, k=10) == {64: 150, 1: 30}
-    with pytest.raises(ValueError, match="each lr needs its batch_size: got 2 and 1"):
-        cases({}, [0.1, 0.01], [128], ["step"])
-
-
-def test_the_table_of_a_case_shows_what_its_verdict_rests_on():
-    one = SizeCorrelation(0.5, 0.4, 0.6, mean=0.52, spread=float("nan"), rank=0.3, mean_low=0.45, mean_high=0.58,
-                          rank_low=0.2, rank_high=0.35)  # fmt: skip
-    size, ceiling = detail(Correlations({16: one}, 0.9, 0.01, rank_ceiling=0.7, ceiling_first=(0.91, 0.88, 0.93)))
-    assert list(size.values()) == ["16", "0.50 (0.40, 0.60)", "0.52 (0.45, 0.58)", "–", "0.30 (0.20, 0.35)"]
-    assert list(ceiling.values()) == ["ceiling", "0.91 (0.88, 0.93)", "0.90", "0.01", "0.70"]
-    assert list(size) == list(ceiling)
+def test_what_did_not_learn_or_blew_up_is_no_evidence(last, unstable, seen):
+    row = {"case": "a", "repetition": 0, "arm": "first", "models": 10, "first": 2.0}
+    fine = row | {"last": 0.1, "unstable": 0}
+    rows = pd.DataFrame(
+        [fine | {"size": 64}, row | {"size": 16, "last": last, "unstable": unstable}, fine | {"size": 4}]
+    )
+    assert learned(rows) == {("a", 64): True, ("a", 16): seen, ("a", 4): True}
+    whole = rows.assign(size=[4, 64, 16])
+    assert set(learned(whole).values()) == {seen}  # beside a universal set that did not learn nothing is evidence

@@ -250,20 +250,25 @@ def test_what_is_lost_stops_the_build_and_what_is_edited_changes_the_page(book):
     content = json.loads(numbers.read_text())
     assert "-7.77" not in [tag.get_text() for tag in BeautifulSoup(page.read_text(), "html.parser").select("abbr.num")]
     figure.rename(away)
-    content["rho.ceiling"] = "0.4321x"  # not a number: a format that does not fit is an error, not a wrong page
+    content["fast.epochs.16.corrected"] = (
+        "0.4321x"  # not a number: a format that does not fit is an error, not a wrong page
+    )
     numbers.write_text(json.dumps(content))
     failed = build(book)
     assert failed.returncode != 0
     assert "unresolved figure 'smoke/02-difficulty/rho'" in failed.stdout + failed.stderr
-    assert "rho.ceiling is '0.4321x', which claims.toml would show as '.2f'" in failed.stdout + failed.stderr
+    assert (
+        "fast.epochs.16.corrected is '0.4321x', which claims.toml would show as '.2f'" in failed.stdout + failed.stderr
+    )
     away.rename(figure)
-    del content["rho.ceiling"]
+    content["fast.epochs.16.corrected"] = 0.5
+    del content["class.epochs.4.company"]
     numbers.write_text(json.dumps(content))
     failed = build(book)  # and again: a failed page must not be taken from a cache
     assert failed.returncode != 0
-    assert "unresolved number 'smoke/02-difficulty/rho.ceiling:.2f'" in failed.stdout + failed.stderr
+    assert "unresolved number 'smoke/02-difficulty/class.epochs.4.company:+.2f'" in failed.stdout + failed.stderr
     assert "unresolved figure" not in failed.stdout + failed.stderr
-    content["rho.ceiling"] = -7.77
+    content["class.epochs.4.company"] = -7.77
     numbers.write_text(json.dumps(content))
     assert build(book).returncode == 0
     assert "-7.77" in [tag.get_text() for tag in BeautifulSoup(page.read_text(), "html.parser").select("abbr.num")]

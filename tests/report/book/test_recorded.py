@@ -13,14 +13,11 @@ PAGES = "\n".join(
     for path in (*ROOT.glob("book/**/*.md"), ROOT / "book/claims.toml", ROOT / "lpntk/regenerate/manifest.py")
 )
 WORDS = set(re.findall(r"[\w-]+(?:\.[\w-]+)*", PAGES))
-EARLIER = ("02-difficulty", "04-company")  # recorded before there were frames; hours of trainings stand behind them
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: "-".join(path.parts[-3:-1]))
 def test_every_group_of_numbers_has_a_reader(path):
     notebook = path.parent.name
-    if notebook in EARLIER:
-        pytest.skip("recorded before there were frames")
     source = (ROOT / "notebooks" / f"{notebook}.py").read_text("utf-8")
     read_there = re.findall(r"""(?:record\.text\(|record\.numbers\[)\s*f?["']([^"']+)""", source)
     said = WORDS | set(read_there)

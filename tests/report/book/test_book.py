@@ -26,7 +26,7 @@ from lpntk.report.book.claims import VERDICTS
 
 ROOT = Path(__file__).resolve().parents[3]
 HTML = Path("_build/smoke/_build/html")
-KEPT = ("results/mnist", "results/mnist-lenet5", "results/mnist-lenet", "results/cifar10")  # committed runs
+KEPT = ("results/mnist", "results/mnist-lenet5", "results/paper", "results/cifar10")  # committed runs
 SOURCES = ("lpntk", "tests", "bench")  # pages link to them
 PARTS = (
     "_config.yml",

@@ -187,7 +187,7 @@ def word(frame):
         ({0.5: 0.7, 0.2: 0.6}, 0.004, UNDECIDED),  # worse at one share is not worse
     ],
 )
-def test_planted_accuracies_are_judged_by_the_rule(heads, sd, says):
+def test_a_planted_gain_on_rare_modes_is_judged_by_the_rule(heads, sd, says):
     assert word(planted(heads, sd=sd)) == says
 
 

@@ -44,12 +44,12 @@ def arms(frame: pd.DataFrame, columns: Mapping[str, str], count: str = "epochs")
     seen = frame[(frame["count"] == count) | frame["arm"].isin([WHOLE, ORACLE, FAIR])]
     order = {arm: i for i, arm in enumerate(TITLES)}
     rows = sorted(seen.groupby(["arm", "share"]).groups, key=lambda of: (-of[1], order[of[0]]))
-    fig, axes = grid(len(columns), len(columns), (3.2, 0.25 * len(rows)), sharey=True)
+    fig, axes = grid(len(columns), len(columns), (3.6, 0.25 * len(rows)), sharey=True)
     for ax, (column, title) in zip(axes, columns.items(), strict=True):
         for i, (arm, share) in enumerate(rows):
             dots(ax, seen[(seen["arm"] == arm) & (seen["share"] == share)][column], i, color=COLORS[arm])
         ax.set_title(title, fontsize=10)
-        ax.xaxis.set_major_formatter(PercentFormatter(1))
+        ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     words = [TITLES[arm] + (f", {share:.0%}" if arm in PRUNED else "") for arm, share in rows]
     axes[0].set_yticks(range(len(rows)), words)
     axes[0].invert_yaxis()

@@ -1,6 +1,7 @@
 """Does leaving samples out hurt, and does the kernel deserve the credit? Paired over repeats, by handed rules."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -56,20 +57,34 @@ def hurts_not(frame: pd.DataFrame, compared: pd.DataFrame, rule: Rule, arm: str)
     return Verdict(overall(list(seen["word"])), "difference to all samples " + ", ".join(each) + ".")
 
 
-def rivals(frame: pd.DataFrame, arm: str, others: Sequence[str], rule: Rule) -> pd.DataFrame:
-    """Compare one arm with others at every share, with equal epochs: paired t tests, corrected after Holm.
+def rivals(
+    frame: pd.DataFrame, arm: str, others: Sequence[str], rule: Rule, *, values: Sequence[str] = ("last",),
+    count: str = "epochs",
+) -> pd.DataFrame:  # fmt: skip
+    """Compare one arm with others at every share: paired t tests, corrected after Holm.
+
+    Args:
+        frame: of ``study``, or another with its columns ``repeat``, ``arm``, ``share``, ``count`` and those compared.
+        arm: which.
+        others: arms.
+        rule: ``level`` of the tests.
+        values: columns that are compared.
+        count: ``epochs`` or ``steps``, of which all have equally many.
 
     Returns:
-        A row for each share and other arm: ``difference`` (mean, positive where the arm is better), ``p`` (corrected
-        over all rows), ``word``: ``holds`` if it is better, ``fails`` if worse.
+        A row for each share, other arm and column (``measure``): ``difference`` (mean, positive where the arm is
+        better) with the ends ``low`` and ``high`` of its interval at 1 - level, not corrected, ``p`` (corrected over
+        all rows), ``word``: ``holds`` if it is better, ``fails`` if worse.
     """
-    table = frame[frame["count"] == "epochs"].pivot(index="repeat", columns=["share", "arm"], values="last")
+    table = frame[frame["count"] == count].pivot(index="repeat", columns=["share", "arm"], values=list(values))
     rows = []
     for share in sorted(set(frame.loc[frame["arm"] == arm, "share"]), reverse=True):
-        for other in others:
-            apart = (table[share, arm] - table[share, other]).to_numpy()
+        for other, value in product(others, values):
+            apart = (table[value, share, arm] - table[value, share, other]).to_numpy()
             p = float(stats.ttest_1samp(apart, 0).pvalue) if apart.std() > 0 else float(apart.mean() == 0)
-            rows.append({"share": share, "other": other, "difference": apart.mean(), "p": p})
+            mean, low, high = mean_interval(apart, 1 - rule["level"])
+            rows.append({"share": share, "other": other, "measure": value, "difference": mean, "low": low,
+                         "high": high, "p": p})  # fmt: skip
     found = pd.DataFrame(rows)
     found["p"] = holm(found["p"].to_numpy())
     better = np.where(found["difference"] > 0, HOLDS, FAILS)

@@ -120,8 +120,8 @@ def by_source(claim):
 def test_verdicts_from_committed_numbers(tmp_path):
     found = planted(tmp_path, {})
     told = {name: claim.verdict for name, claim in found.items()}
-    assert {told[name] for name in ("poison", "bias")} == {"not run"}
-    assert told["clusters"] == "holds"
+    assert told["poison"] == "not run"
+    assert told["clusters"] == told["bias"] == "holds"
     assert told["gaussian"] == "holds in part"
     assert told["difficulty"] == told["company"] == "holds"
     assert told["width-trained"] == "fails"  # 18 and 10 times the error

@@ -131,6 +131,6 @@ Markdown(
 #
 # | quantity | function, in lpntk/ | test, in tests/ |
 # |---|---|---|
-# | points, and what each way keeps | `clouds`, `kept` | `test_each_way_keeps_its_half` |
+# | points, and what each way keeps | `clouds`, `gaussians.study:kept` | `test_each_way_keeps_its_half` |
 # | training | `train_points` | `test_points_are_learned_as_torch_does_it` |
 # | comparison, verdict | `gaussians.verdict:compared`, `gaussians.verdict:verdict` | `test_the_toy_is_judged_by_its_rule` |

@@ -138,4 +138,4 @@ Markdown(
 # | confidence, variability, groups | `samples:data_iq`, `samples:groups` | `test_data_iq_is_what_its_definition_says` |
 # | heads beside others | `in_common` | `test_what_heads_have_in_common_is_found` |
 # | influence | `influence` | `test_influence_is_that_of_the_damped_hessian` |
-# | scores of pairs | `pairs.study` | `test_scores_of_pairs_are_compared_on_the_same_pairs` |
+# | scores of pairs | `pairs:study` | `test_scores_of_pairs_are_compared_on_the_same_pairs` |

@@ -40,8 +40,8 @@
 # - *The order* most, middle, least **holds** if Page's test over targets finds difficulty rising in this order with $p < 0.05$ and both neighbouring
 #   Wilcoxon tests have $p < 0.05$ too; it **holds in part** if Page's test does and one of these does not; it **fails** if Page's test finds the
 #   reverse order; else it **is undecided**.
-# - *The sign matters*: company with a negative kernel (of the other label, smallest kernel) is harder than random company. It **holds** if the 95 % interval
-#   of the paired difference over runs lies above 0; it **fails** if it lies below 5 % of the difficulty in random company; else it **is undecided**. The
+# - *The sign matters*: company with a negative kernel (of the other label, smallest kernel) is harder than random company. It **fails** if the 95 % interval
+#   of the paired difference over targets lies below 5 % of the difficulty in random company, which counts as none; it **holds** if it lies above 0 otherwise; else it **is undecided**. The
 #   smallest difference that this test finds with a power of 0.8 stands beside it. It **cannot be judged** if less than half of the kernels are negative.
 #   As all targets are learned together, both sets hold each label equally often: what differs is the kernel, not the labels.
 # - Neither **can be judged** if in one of the groups compared the targets' mean loss did not fall to half of what it was, or more than a tenth of the runs was

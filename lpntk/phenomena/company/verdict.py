@@ -91,7 +91,7 @@ def order(frame: pd.DataFrame, groups: Sequence[str], rule: Rule) -> tuple[Verdi
 
 
 def sign(frame: pd.DataFrame, negative: str, control: str, rule: Rule) -> tuple[Verdict, dict[str, float]]:
-    """Judge whether company with a negative kernel is harder than a control: a paired t test over runs.
+    """Judge whether company with a negative kernel is harder than a control: a paired t test over targets.
 
     Args:
         frame: as for ``order``.
@@ -101,11 +101,11 @@ def sign(frame: pd.DataFrame, negative: str, control: str, rule: Rule) -> tuple[
             ``negative``: share of kernels that must be below zero.
 
     Returns:
-        The verdict, and ``difference`` (nats, mean over targets), ``low`` and ``high`` of its interval, ``p``,
+        The verdict, and ``difference`` (nats, mean over targets, each averaged over its runs), ``low`` and ``high`` of its interval, ``p``,
         ``detectable`` (the least difference that such a test finds with that power), ``bound`` (what counts as none).
     """
-    runs = frame.pivot_table(index=["reference", "run"], columns="group", values="difficulty")
-    gap = (runs[negative] - runs[control]).dropna().to_numpy()
+    targets = frame.pivot_table(index=["reference", "target"], columns="group", values="difficulty")
+    gap = (targets[negative] - targets[control]).dropna().to_numpy()
     known = summary(frame).set_index("company").loc[[negative, control]]
     difference, low, high = mean_interval(gap, 1 - rule["level"])
     told = {"difference": difference, "low": low, "high": high, "bound": rule["small"] * known["difficulty"].iloc[1],
@@ -116,7 +116,7 @@ def sign(frame: pd.DataFrame, negative: str, control: str, rule: Rule) -> tuple[
         why = "." if learned else "; targets were not learned, or runs blew up."
         return Verdict(UNJUDGED, f"{share:.0%} of its kernels are negative{why}"), told
     because = f"{difference:+.2f} nats ({low:+.2f} to {high:+.2f}); {told['detectable']:.2f} would have been found."
-    return Verdict(HOLDS if low > 0 else FAILS if high < told["bound"] else UNDECIDED, because), told
+    return Verdict(FAILS if high < told["bound"] else HOLDS if low > 0 else UNDECIDED, because), told
 
 
 def detectable(gap: np.ndarray, level: float, power: float) -> float:

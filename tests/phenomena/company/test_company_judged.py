@@ -79,6 +79,7 @@ def test_what_was_not_learned_or_blew_up_cannot_be_judged():
     [
         (1.0, 0.1, 1.0, HOLDS),
         (0.0, 0.1, 1.0, FAILS),  # it would have been found
+        (0.15, 0.02, 1.0, FAILS),  # found, but within what counts as none
         (0.0, 3.0, 1.0, UNDECIDED),
         (1.0, 0.1, 0.4, UNJUDGED),  # most of the kernels are positive
     ],

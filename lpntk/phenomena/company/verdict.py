@@ -103,7 +103,7 @@ def sign(frame: pd.DataFrame, negative: str, control: str, rule: Rule) -> tuple[
     Returns:
         The verdict, and ``difference`` (nats, mean over targets, each averaged over its runs), ``low`` and ``high`` of
         its interval, ``p``, ``detectable`` (the least difference that such a test finds with that power), ``bound`` (what
-        counts as none).
+        (what counts as none).
     """
     targets = frame.pivot_table(index=["reference", "target"], columns="group", values="difficulty")
     gap = (targets[negative] - targets[control]).dropna().to_numpy()

@@ -102,7 +102,7 @@ def sign(frame: pd.DataFrame, negative: str, control: str, rule: Rule) -> tuple[
 
     Returns:
         The verdict, and ``difference`` (nats, mean over targets, each averaged over its runs), ``low`` and ``high`` of
-        its interval, ``p``, ``detectable`` (the least difference that such a test finds with that power), ``bound`` (what
+        its interval, ``p``, ``detectable`` (the least difference that such a test finds with that power), ``bound``
         (what counts as none).
     """
     targets = frame.pivot_table(index=["reference", "target"], columns="group", values="difficulty")

@@ -123,7 +123,7 @@ def test_verdicts_from_committed_numbers(tmp_path):
     assert told["poison"] == "not run"
     assert told["clusters"] == told["bias"] == "holds"
     assert told["gaussian"] == "holds in part"
-    assert told["difficulty"] == told["company"] == "holds"
+    assert told["difficulty"] == told["company"] == "holds in part"  # nothing of CIFAR-10
     assert told["width-trained"] == "fails"  # 18 and 10 times the error
     assert told["width"] == told["relations"] == told["signs"] == told["forgetting"] == "holds in part"
     for claim in found.values():  # digits speak for nobody, however large their numbers

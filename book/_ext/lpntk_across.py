@@ -139,9 +139,10 @@ class Tabs(SphinxDirective):
     }
 
     def run(self):
-        notebook = self.arguments[0].partition("/")[0]
+        notebook, _, figure = self.arguments[0].partition("/")
         gone = withdrawn(self.env, self.options.get("claim", ""))
-        own = {profile: made_by for profile, made_by in runs(self.env, notebook).items() if profile not in gone}
+        drawn = lambda profile: Path(self.env.srcdir, "results", profile, notebook, "figures", f"{figure}.png").exists()
+        own = {name: made_by for name, made_by in runs(self.env, notebook).items() if name not in gone and drawn(name)}
         if not own:
             logger.warning("no run has a figure %r", self.arguments[0], location=self.get_location())
             return []

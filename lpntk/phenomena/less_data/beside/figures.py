@@ -45,7 +45,7 @@ def data_iq(samples: pd.DataFrame) -> Figure:
     fig, ax = plt.subplots(figsize=(6.4, 4.2))
     for group, color in COLORS.items():
         mine = part[part["group"] == group]
-        ax.scatter(mine["variability"], mine["confidence"], s=4 + 0.6 * mine["size"], color=color, alpha=0.35, lw=0,
+        ax.scatter(mine["variability"], mine["confidence"], s=4 + 0.15 * mine["size"], color=color, alpha=0.35, lw=0,
                    label=group)  # fmt: skip
     heads = part[part["head"]]
     ax.plot(heads["variability"], heads["confidence"], "k+", ms=5, mew=0.8, label="heads")

@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from PIL import Image
 
 from lpntk.kernel.reading import INTERCHANGEABLE, UNRELATED
@@ -17,7 +18,8 @@ from lpntk.own.network import Learner
 from lpntk.own.study import COMPARED, Found, extreme_pairs, labels_near
 from lpntk.report.plots import BLUE, GREY, ORANGE, STYLE, VERMILION
 
-SUSPECTS, CLUSTERS, MEMBERS, SHOWN_PAIRS = 24, 12, 7, 8  # how many of each the page shows
+SUSPECTS, CLUSTERS, MEMBERS, SHOWN_PAIRS = 24, 12, 7, 8  # how many of each the page shows, of suspects at most
+LEAST_SUSPECTS = 6  # shown even where they are more than a tenth of all samples
 TOP = 0.05  # share of suspects that the table of classes counts
 
 
@@ -39,7 +41,8 @@ def write_report(
     """
     frame = found.samples
     figures = {"clusters": _sizes(frame)}
-    suspects = frame.sort_values("suspicion_rank").index[:SUSPECTS].tolist() if found.learned else []
+    shown = min(SUSPECTS, max(LEAST_SUSPECTS, len(frame) // 10))
+    suspects = frame.sort_values("suspicion_rank").index[:shown].tolist() if found.learned else []
     if found.learned:
         figures["suspicion"] = _suspicion(frame, suspects)
     (folder / "figures").mkdir()
@@ -131,7 +134,7 @@ def _odd(given: Given, frame: pd.DataFrame, i: int) -> str:
     x = given.data.x_train.flatten(1).numpy()
     apart = x[i] - np.median(x[(frame["label"] == frame["label"][i]).to_numpy()], axis=0)
     most = np.abs(apart).argsort()[::-1][:3]
-    return ", ".join(f"{given.columns[j]} ({apart[j]:+.1f} standard deviations)" for j in most if apart[j])
+    return ", ".join(f"{given.columns[j]} ({apart[j]:+.1f})" for j in most if abs(apart[j]) >= 1)
 
 
 def _image_of(given: Given, i: int) -> str:
@@ -153,8 +156,8 @@ def _png(figure: Figure) -> bytes:
 
 
 def _blank() -> Figure:
-    with matplotlib.rc_context(STYLE | {"font.size": 11}):
-        return Figure(figsize=(6.4, 3.6), layout="constrained")
+    with matplotlib.rc_context(STYLE | {"font.size": 12, "axes.labelsize": 12}):
+        return Figure(figsize=(5.8, 3.6), layout="constrained")
 
 
 def _sizes(frame: pd.DataFrame) -> Figure:
@@ -164,6 +167,9 @@ def _sizes(frame: pd.DataFrame) -> Figure:
         sizes = np.sort(frame.loc[frame[f"{kind}head"], f"{kind}cluster_size"])[::-1]
         ax.loglog(np.arange(1, len(sizes) + 1), sizes, "o", ms=4, color=color, label=name)
     ax.set(xlabel="clusters, the largest first", ylabel="samples in it")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False)
     return figure

@@ -1,5 +1,6 @@
 """What does a network say of somebody's samples? One training, one kernel for each class, a row for each sample."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
@@ -226,12 +227,18 @@ def _rank(frame: pd.DataFrame, placed: np.ndarray) -> None:
 
 
 def extreme_pairs(frame: pd.DataFrame, kind: str, count: int) -> list[tuple[int, int, float]]:
-    """Return the pairs of one class that are most ``nearest`` or ``contradictory``: two samples and their cosine."""
+    """Return the pairs of one class that are most ``nearest`` or ``contradictory``: two samples and their cosine.
+
+    Each sample is in one pair at most, and no class has more than its part of the list, but two.
+    """
     sign = -1 if kind == "contradictory" else 1
     enough = frame[sign * frame[f"{kind}_cosine"] >= (INTERCHANGEABLE if sign > 0 else UNRELATED)]
-    told: dict[tuple[int, int], float] = {}
-    for i, row in (enough.sort_values(f"{kind}_cosine", ascending=sign < 0)).iterrows():
-        told.setdefault(tuple(sorted((i, int(row[kind])))), float(row[f"{kind}_cosine"]))
-        if len(told) == count:
-            break
-    return [(*both, value) for both, value in told.items()]
+    told, seen, most = [], set(), max(2, ceil(count / frame["label"].nunique()))
+    of_class: Counter[str] = Counter()
+    for i, row in enough.sort_values(f"{kind}_cosine", ascending=sign < 0).iterrows():
+        j = int(row[kind])
+        if len(told) < count and not {i, j} & seen and of_class[row["label"]] < most:
+            told.append((i, j, float(row[f"{kind}_cosine"])))
+            seen |= {i, j}
+            of_class[row["label"]] += 1
+    return told

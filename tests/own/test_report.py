@@ -56,6 +56,9 @@ def test_a_report_holds_all_that_it_shows(digits):
     assert all(img["alt"] for img in shown.find_all("img"))
     assert [h.name for h in shown.find_all(["h1", "h2"])].count("h1") == 1
     assert len(shown.select("#suspicious .cards > li")) == 24
+    pairs = [li.select("img") for li in shown.select("#pairs li")]
+    assert pairs
+    assert all(len(both) == 2 for both in pairs)
     assert {a["href"][1:] for a in shown.select("nav a")} == {s["id"] for s in shown.find_all("section")}
     manifest = json.loads((digits / "manifest.json").read_text())
     assert manifest["learned"]

@@ -13,6 +13,7 @@ from lpntk.own.given import Given, parted, told_split
 
 PICTURES = (".png", ".jpg", ".jpeg")
 TEST_PARTS = ("test", "val", "valid", "validation")
+REPORTS = "lpntk-report-"  # what an earlier run left in the folder is no class
 GREY_MODES = ("1", "L", "LA", "La", "I", "F")  # and I;16, I;16B, ...
 LARGEST_SIDE = 64  # side that larger images are brought to unless a size is given: what a CPU can learn
 
@@ -84,7 +85,7 @@ def _train_and_test(path: Path) -> dict[str, Path]:
 
 
 def _folders(path: Path) -> list[Path]:
-    return sorted(p for p in path.iterdir() if p.is_dir() and p.name[0] not in "._")
+    return sorted(p for p in path.iterdir() if p.is_dir() and p.name[0] not in "._" and not p.name.startswith(REPORTS))
 
 
 def _labelled(root: Path) -> list[tuple[Path, str]]:

@@ -19,6 +19,7 @@ from lpntk.own.command import report
 from lpntk.own.network import fitting, learner
 from lpntk.own.sources import read_own
 from lpntk.own.study import asked, joint_rank
+from lpntk.phenomena.less_data.poison.threats import poison
 
 QUICK = {"options": {"hidden": [16]}, "epochs": 6, "device": "cpu"}
 BUDGET = 2**30
@@ -118,6 +119,21 @@ def test_planted_flips_are_the_first_suspects(cache):
     found = asked(planted, by, epochs=10, budget=BUDGET, device="cpu", seed=0, cache=cache)
     first = found.samples.sort_values("suspicion_rank").index[:100]
     assert (y != given.data.y_train)[first.tolist()].float().mean() > 0.9
+
+
+def test_a_backdoor_that_loss_does_not_see_is_among_the_suspects(cache):
+    given = read_own("digits")
+    few = replace(given.data, x_train=given.data.x_train[:600], y_train=given.data.y_train[:600])
+    bad = poison("backdoor", few, torch.arange(600), 0.05, seed=3)
+    planted = replace(given, data=replace(few, x_train=bad.x, y_train=bad.y, digest="marked"),
+                      index=given.index[:600], names=given.names[:600])  # fmt: skip
+    by = learner(planted.data, model=None, options={"hidden": [64]}, built_by=None, checkpoint=None, seed=0)
+    found = asked(planted, by, epochs=20, budget=BUDGET, device="cpu", seed=0, cache=cache).samples
+    by_loss, by_cosine = found["difficulty"].rank(ascending=False), found["mean_cosine"].rank()
+    first = lambda rank: float(bad.bad[(rank.rank(method="first") <= 60).tolist()].float().mean())
+    either = first(found["suspicion_rank"])
+    assert either > first(by_loss)
+    assert either > first(by_loss + by_cosine)  # the mean of both ranks, which was tried
 
 
 def test_either_mark_makes_a_suspect_and_a_sample_alone_has_one():

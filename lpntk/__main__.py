@@ -41,8 +41,10 @@ def main(arguments: list[str] | None = None) -> None:
     """Compute the kernel of a named network over a data set into a file, or with ``report`` write a report on data."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["report"]:
-        from lpntk.own.command import main as report  # which needs more libraries than a kernel does
-
+        try:
+            from lpntk.own.command import main as report  # which needs more libraries than a kernel does
+        except ModuleNotFoundError as error:
+            sys.exit(f"python -m lpntk report: expected the libraries of the book; {error}; pip install .[book]")
         return report(arguments[1:])
     about = "Compute a kernel into a file, alone or under torchrun; 'report DATA' writes a report on your own data."
     parser = argparse.ArgumentParser(prog="python -m lpntk", description=about)

@@ -237,8 +237,10 @@ def extreme_pairs(frame: pd.DataFrame, kind: str, count: int) -> list[tuple[int,
     of_class: Counter[str] = Counter()
     for i, row in enough.sort_values(f"{kind}_cosine", ascending=sign < 0).iterrows():
         j = int(row[kind])
-        if len(told) < count and not {i, j} & seen and of_class[row["label"]] < most:
+        if not {i, j} & seen and of_class[row["label"]] < most:
             told.append((i, j, float(row[f"{kind}_cosine"])))
             seen |= {i, j}
             of_class[row["label"]] += 1
+        if len(told) == count:
+            break
     return told

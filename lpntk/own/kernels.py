@@ -35,9 +35,18 @@ def check_room(y: Tensor, budget: int, folder: Path) -> None:
 
 
 def every_class(
-    network: nn.Module, data: Dataset, budget: int, device: str, cache: Cache
+    network: nn.Module, decides: dict[str, object], data: Dataset, budget: int, device: str, cache: Cache
 ) -> tuple[dict[str, np.ndarray], np.ndarray, list[np.ndarray]]:
-    """Return columns by name (n,), the place of each sample in the order of its class in 0..1, and these orders."""
+    """Return columns by name (n,), the place of each sample in the order of its class in 0..1, and these orders.
+
+    Args:
+        network: in evaluation mode.
+        decides: what of its making decides results besides its state, such as its code.
+        data: whose training samples are asked.
+        budget: bytes, see ``asked`` in ``study.py``.
+        device: as in ``kernel_matrix``.
+        cache: keeps what is found in each class.
+    """
     n, state = len(data.y_train), digest([[k, digest(v)] for k, v in network.state_dict().items()])
     names = ("cluster", "cluster_size", "head", "kernel_cluster", "kernel_cluster_size", "kernel_head", "mean_cosine",
              "own_length", "nearest", "nearest_cosine", "contradictory", "contradictory_cosine")  # fmt: skip
@@ -48,7 +57,7 @@ def every_class(
                       unit_scale=True, leave=False) as bar:  # fmt: skip
         for rows in parts:
             x, y = data.x_train[rows], data.y_train[rows]
-            key = computed_key(_one_class, device=device, network=state, data=[digest(x), digest(y)])
+            key = computed_key(_one_class, device=device, network=decides, state=state, data=[digest(x), digest(y)])
             kept = cache.artefact("own-class", key, lambda x=x, y=y, key=key: _one_class(
                 network, x, y, budget, device, cache.folder / f"own-kernel-{digest(key)[:24]}.npy"))  # fmt: skip
             for name, value in kept.items():

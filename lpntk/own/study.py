@@ -87,7 +87,7 @@ def asked(
     wrong = _wrong(network, data.x_test, data.y_test, device)
     most = int(torch.bincount(y).max()) / len(y)
     bar = min(2 * most, (1 + most) / 2)
-    found, placed, heads = every_class(network, data, budget, device, cache)
+    found, placed, heads = every_class(network, by.decides, data, budget, device, cache)
     frame = pd.DataFrame({
         "index": given.index, "name": list(given.names), "label": [data.classes[c] for c in y.tolist()],
         **found, "difficulty": loss.numpy(),
@@ -120,12 +120,12 @@ def labels_near(found: Found, data: Dataset, rows: np.ndarray, device: str, seed
     Returns:
         m dictionaries: class -> how many of the ten nearest have it, the most frequent first.
     """
-    asked = torch.randperm(len(data.y_train), generator=torch.Generator().manual_seed(seed))[:COMPARED]
+    among = torch.randperm(len(data.y_train), generator=torch.Generator().manual_seed(seed))[:COMPARED]
     mine = torch.as_tensor(rows)
-    near = kernel_matrix(found.network, data.x_train[mine], data.y_train[mine], data.x_train[asked],
-                         data.y_train[asked], signs="ones", normalize=True, device=device)  # fmt: skip
-    near[mine[:, None] == asked] = -torch.inf
-    labels = data.y_train[asked][near.topk(min(NEAREST, len(asked) - 1), dim=1).indices]
+    near = kernel_matrix(found.network, data.x_train[mine], data.y_train[mine], data.x_train[among],
+                         data.y_train[among], signs="ones", normalize=True, device=device)  # fmt: skip
+    near[mine[:, None] == among] = -torch.inf
+    labels = data.y_train[among][near.topk(min(NEAREST, len(among) - 1), dim=1).indices]
     return [pd.Series([data.classes[c] for c in row]).value_counts().to_dict() for row in labels.tolist()]
 
 

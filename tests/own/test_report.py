@@ -210,6 +210,8 @@ BUILDS = """
 import torch
 def small(in_shape, k):
     return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(6, 7), torch.nn.Tanh(), torch.nn.Linear(7, k))
+def rectified(in_shape, k):
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(6, 7), torch.nn.ReLU(), torch.nn.Linear(7, k))
 def narrow():
     return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(6, 5))
 def deaf():
@@ -232,6 +234,9 @@ def test_ones_own_network_is_asked(tmp_path, cache, monkeypatch):
     one, other = (pd.read_csv(folder / "samples.csv") for folder in (trained, loaded))
     assert np.allclose(one["mean_cosine"], other["mean_cosine"], atol=1e-5)
     assert "not trained here" in page(loaded).text
+    another = report(data, out="another", checkpoint="net.pt", **told | {"built_by": "my_nets:rectified"})
+    other = pd.read_csv(another / "samples.csv")  # of one state, and not of one network
+    assert not np.allclose(one["mean_cosine"], other["mean_cosine"], atol=1e-3)
     torch.save({"other": torch.zeros(1)}, "wrong.pt")
     for options, words in (({"built_by": "my_nets:narrow"}, "one logit for each of the 2 classes"),
                            ({"built_by": "my_nets:deaf"}, "it fails"), ({"built_by": "my_nets:nothing"}, "got int"),

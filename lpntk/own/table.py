@@ -113,7 +113,7 @@ def _classes(column: pd.Series, label: str, where: str) -> np.ndarray:
     if pd.api.types.is_float_dtype(column) or (different > 2 and different > len(column) / 2):
         raise DataError(
             f"{where}: expected classes in {label!r}; got {different} different values in {len(column)} rows, such as "
-            f"{column.iloc[0]!r}; name the column of the classes with --label, or cut the numbers into ranges"
+            f"{column.iloc[0]}; name the column of the classes with --label, or cut the numbers into ranges"
         )
     return column.astype(str).str.strip().to_numpy(dtype=str)
 
@@ -134,7 +134,7 @@ def _features(frame: pd.DataFrame, train: np.ndarray, where: str) -> tuple[pd.Da
             told.setdefault("were left out, as all their rows are alike or empty", []).append(name)
         elif _counts_rows(column):
             told.setdefault("were left out, as whole numbers in order that name the rows", []).append(name)
-            names = [f"{name} {value}" for value in column]
+            names = [f"{'row' if name.startswith('Unnamed') else name} {value}" for value in column]
         elif not numeric and column.nunique() > MOST_WORDS:
             words = f"were left out, as words with more than {MOST_WORDS} different values"
             told.setdefault(words, []).append(name)

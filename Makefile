@@ -9,7 +9,7 @@ export PROFILE DATA  # read by the shell, so that spaces and quotes in them are 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .NOTPARALLEL:  # a book is built after its results
-.PHONY: book test lab regenerate html pdf pages bench pair lint lock clean
+.PHONY: book test lab report regenerate html pdf pages bench pair lint lock clean
 
 book: regenerate html  ## regenerate at PROFILE, then build the HTML
 
@@ -30,6 +30,9 @@ test: $(READY)  ## all tests
 
 lab: $(READY)  ## the notebooks, interactively
 	$(BIN)/jupyter lab notebooks
+
+report: $(READY)  ## a report on data of your own: make report DATA=folder, file or name ARGS="--epochs 20"; digits by default
+	$(BIN)/python -m lpntk report $${DATA:+"$$DATA"} $(ARGS)
 
 bench: $(READY)  ## the kernel against other ways to compute it; other libraries too: .venv/bin/pip install -e .[bench]
 	$(BIN)/python bench/run.py --out results/bench/bench.json $(DATA_FLAG)

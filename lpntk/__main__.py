@@ -1,6 +1,10 @@
-"""A kernel into a file: ``python -m lpntk --help``, alone or under ``torchrun`` (``kernel/tiles/share.py``)."""
+"""A kernel into a file: ``python -m lpntk --help``, alone or under ``torchrun`` (``kernel/tiles/share.py``).
+
+``python -m lpntk report --help`` writes a report on one's own data instead (``own/command.py``).
+"""
 
 import argparse
+import sys
 
 import torch
 import torch.distributed as dist
@@ -34,8 +38,15 @@ def amount(text: str) -> float:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Compute the kernel of a named network over a data set into a file, alone or under ``torchrun``."""
-    about = "Compute a kernel into a file, alone or under torchrun."
+    """Compute the kernel of a named network over a data set into a file, or with ``report`` write a report on data."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["report"]:
+        try:
+            from lpntk.own.command import main as report  # which needs more libraries than a kernel does
+        except ModuleNotFoundError as error:
+            sys.exit(f"python -m lpntk report: expected the libraries of the book; {error}; pip install .[book]")
+        return report(arguments[1:])
+    about = "Compute a kernel into a file, alone or under torchrun; 'report DATA' writes a report on your own data."
     parser = argparse.ArgumentParser(prog="python -m lpntk", description=about)
     parser.add_argument("--dataset", default="digits", help="digits, mnist, cifar10 or the path of an .npz")
     parser.add_argument("--data", help="folder with mnist and cifar10 (default: LPNTK_DATA)")

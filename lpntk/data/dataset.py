@@ -100,30 +100,45 @@ def load(
     name = os.fspath(name)
     root = expanded(root or os.environ.get("LPNTK_DATA") or ".data")
     arrays, where = read_arrays(name, root, download=download)
+    return assembled(arrays, own.stem if (own := own_file(name)) else name, where, known=name in SHAPES)
+
+
+def assembled(arrays: dict[str, np.ndarray], name: str, where: str, *, known: bool = False) -> Dataset:
+    """Check four raw arrays and standardise them.
+
+    Args:
+        arrays: ``x_train, y_train, x_test, y_test`` as ``load`` describes them.
+        name: of the data set.
+        where: words for their source, for messages.
+        known: whether this is ``digits``, ``mnist`` or ``cifar10`` themselves, whose shapes and classes are known.
+
+    Raises:
+        DataError: as ``load``.
+    """
     x_train, x_test = (check_images(arrays[key], where, key) for key in ("x_train", "x_test"))
-    y_train, y_test, names = check_labels(arrays["y_train"], arrays["y_test"], where, words=name not in SHAPES)
+    y_train, y_test, names = check_labels(arrays["y_train"], arrays["y_test"], where, words=not known)
     if (arrays["x_train"].dtype == np.uint8) != (arrays["x_test"].dtype == np.uint8):
         raise DataError(f"{where}: x_train and x_test must both be uint8 or both be floats; save them alike")
-    if name in SHAPES and x_train.shape[1:] != SHAPES[name]:
+    if known and x_train.shape[1:] != SHAPES[name]:
         raise DataError(
             f"{where}: expected images of shape {SHAPES[name]} (channels, height, width), got {x_train.shape[1:]}; "
             f"put a whole copy of {name} there, or load another data set by the path of its .npz"
         )
-    k = check_together(x_train, y_train, x_test, y_test, where, 10 if name in SHAPES else None)
-    mean, std = NORMALISATION.get(name, (None, None))
+    k = check_together(x_train, y_train, x_test, y_test, where, 10 if known else None)
+    mean, std = NORMALISATION.get(name, (None, None)) if known else (None, None)
     if mean is None:
         mean, std = _measured(x_train)
     shift, scale = (np.array(v, np.float32).reshape(1, -1, 1, 1) for v in (mean, std))
     return Dataset(
-        name=own.stem if (own := own_file(name)) else name,
+        name=name,
         x_train=torch.from_numpy((x_train - shift) / scale),
         y_train=torch.from_numpy(y_train),
         x_test=torch.from_numpy((x_test - shift) / scale),
         y_test=torch.from_numpy(y_test),
-        classes=CLASSES.get(name, names or tuple(str(label) for label in range(k))),
+        classes=(known and CLASSES.get(name)) or names or tuple(str(label) for label in range(k)),
         mean=mean,
         std=std,
-        digest=_digest(arrays, "" if name in NORMALISATION else STATISTICS),
+        digest=_digest(arrays, "" if known and name in NORMALISATION else STATISTICS),
     )
 
 

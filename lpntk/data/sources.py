@@ -5,6 +5,7 @@ import importlib
 import sys
 import zipfile
 import zlib
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -98,22 +99,37 @@ def _digits() -> dict[str, np.ndarray]:
     return {key: arrays[key] for key in KEYS}
 
 
-def _npz(path: Path) -> dict[str, np.ndarray]:
+def read_npz(path: Path, keys: Sequence[str], optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    """Return arrays of an ``.npz`` by name.
+
+    Args:
+        path: of the file.
+        keys: arrays that it must hold.
+        optional: arrays that are read if it holds them.
+
+    Raises:
+        DataError: if it is missing, damaged, lacks an array or holds Python objects.
+    """
+    return _npz(path, keys, optional)
+
+
+def _npz(path: Path, keys: Sequence[str] = KEYS, optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
     if not path.is_file():
         got = "it is a folder" if path.is_dir() else "no such file"
-        raise DataError(f"{path}: {got}; expected an .npz with {', '.join(KEYS)}; check the path")
+        raise DataError(f"{path}: {got}; expected an .npz with {', '.join(keys)}; check the path")
     try:
         archive = np.load(path, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise TypeError("it holds one array, no archive of arrays")
         with archive:
-            missing = [key for key in KEYS if key not in archive.files]
+            missing = [key for key in keys if key not in archive.files]
             if missing:
                 raise DataError(
-                    f"{path.name}: expected the arrays {', '.join(KEYS)}; missing {', '.join(missing)} "
+                    f"{path.name}: expected the arrays {', '.join(keys)}; missing {', '.join(missing)} "
                     f"(it holds {', '.join(archive.files) or 'nothing'}); save it with np.savez"
                 )
-            return {key: _array(archive, key, path.name) for key in KEYS}
+            read = [*keys, *(key for key in optional if key in archive.files)]
+            return {key: _array(archive, key, path.name) for key in read}
     except DataError:
         raise
     except UNREADABLE as error:

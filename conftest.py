@@ -1,3 +1,5 @@
+"""How all tests run: one thread, no window, the long ones first."""
+
 import os
 
 # before torch is imported: two files run at a time, with processes of their own, and threads that wait for a core

@@ -120,7 +120,7 @@ def by_source(claim):
 def test_verdicts_from_committed_numbers(tmp_path):
     found = planted(tmp_path, {})
     told = {name: claim.verdict for name, claim in found.items()}
-    assert told["poison"] == "not run"
+    assert told["poison"] == "fails"  # in our reading of the mark
     assert told["clusters"] == told["bias"] == "holds"
     assert told["gaussian"] == "holds in part"
     assert told["difficulty"] == told["company"] == "holds in part"  # nothing of CIFAR-10

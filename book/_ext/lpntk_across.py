@@ -141,8 +141,11 @@ class Tabs(SphinxDirective):
     def run(self):
         notebook, _, figure = self.arguments[0].partition("/")
         gone = withdrawn(self.env, self.options.get("claim", ""))
-        drawn = lambda profile: Path(self.env.srcdir, "results", profile, notebook, "figures", f"{figure}.png").exists()
-        own = {name: made_by for name, made_by in runs(self.env, notebook).items() if name not in gone and drawn(name)}
+        own = {  # a run that has not drawn it has no tab; one that has drawn and lost it stops the build below
+            name: made_by
+            for name, made_by in runs(self.env, notebook).items()
+            if name not in gone and f"figures/{figure}.png" in made_by["files"]
+        }
         if not own:
             logger.warning("no run has a figure %r", self.arguments[0], location=self.get_location())
             return []

@@ -266,7 +266,7 @@ def test_what_is_lost_stops_the_build_and_what_is_edited_changes_the_page(book):
     numbers.write_text(json.dumps(content))
     failed = build(book)  # and again: a failed page must not be taken from a cache
     assert failed.returncode != 0
-    assert "unresolved number 'smoke/02-difficulty/class.epochs.4.company:+.2f'" in failed.stdout + failed.stderr
+    assert "unresolved number '02-difficulty/class.epochs.4.company:+.2f'" in failed.stdout + failed.stderr
     assert "unresolved figure" not in failed.stdout + failed.stderr
     content["class.epochs.4.company"] = -7.77
     numbers.write_text(json.dumps(content))

@@ -37,7 +37,7 @@ def _random(x: Tensor, y: Tensor, draw: torch.Generator) -> Tensor:
 def _unlikely(x: Tensor, y: Tensor, draw: torch.Generator) -> Tensor:
     """Weights 1 / density of the class's Gaussian, of which the largest of random keys are taken (Efraimidis)."""
     apart = (x - MEANS[y]).square().sum(dim=1)
-    weight = (apart / (2 * apart.mean() / 2)).exp()  # the mean squared distance is twice the variance
+    weight = (apart / apart.mean()).exp()  # the mean squared distance is twice the variance
     return torch.rand(len(y), generator=draw).log() / weight
 
 

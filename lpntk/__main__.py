@@ -1,6 +1,6 @@
 """A kernel into a file: ``python -m lpntk --help``, alone or under ``torchrun`` (``kernel/tiles/share.py``).
 
-``python -m lpntk report --help`` writes a report on one's own data instead (``own/command.py``).
+``python -m lpntk report --help`` writes a report on one's own data instead (``reader/own/command.py``).
 """
 
 import argparse
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["report"]:
         try:
-            from lpntk.own.command import main as report  # which needs more libraries than a kernel does
+            from lpntk.reader.own.command import main as report  # which needs more libraries than a kernel does
         except ModuleNotFoundError as error:
             sys.exit(f"python -m lpntk report: expected the libraries of the book; {error}; pip install .[book]")
         return report(arguments[1:])

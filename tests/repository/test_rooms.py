@@ -12,7 +12,7 @@ from lpntk.report.book.definitions import top_names
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE, TESTS = ROOT / "lpntk", ROOT / "tests"
-ORDER = ("machine", "keep", "data", "kernel", "learn", "report", "phenomena", "own", "regenerate", "__main__",
+ORDER = ("machine", "keep", "data", "kernel", "learn", "report", "phenomena", "reader", "regenerate", "__main__",
          "__init__")  # fmt: skip
 MODULES = {
     path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", "."): path for path in PACKAGE.rglob("*.py")

@@ -14,12 +14,12 @@ from lpntk.data.tasks import flip
 from lpntk.keep.cache import Cache
 from lpntk.kernel.matrix import kernel_matrix
 from lpntk.kernel.reading import cosine
-from lpntk.own import command, kernels
-from lpntk.own.command import report
-from lpntk.own.network import fitting, learner
-from lpntk.own.sources import read_own
-from lpntk.own.study import asked, joint_rank
 from lpntk.phenomena.less_data.poison.threats import poison
+from lpntk.reader.own import command, kernels
+from lpntk.reader.own.command import report
+from lpntk.reader.own.network import fitting, learner
+from lpntk.reader.own.sources import read_own
+from lpntk.reader.own.study import asked, joint_rank
 
 QUICK = {"options": {"hidden": [16]}, "epochs": 6, "device": "cpu"}
 BUDGET = 2**30

@@ -19,10 +19,10 @@ from lpntk.kernel.reading import INTERCHANGEABLE, UNRELATED
 from lpntk.learn.training import train
 from lpntk.machine.device import resolve_device
 from lpntk.machine.precision import exact
-from lpntk.own.given import Given
-from lpntk.own.kernels import check_room, every_class
-from lpntk.own.network import Learner
 from lpntk.phenomena.less_data.farthest import head_count
+from lpntk.reader.own.given import Given
+from lpntk.reader.own.kernels import check_room, every_class
+from lpntk.reader.own.network import Learner
 
 KEPT_SHARES = (0.9, 0.7, 0.5, 0.3)  # shares of every class that are listed
 STEPS, EPOCHS, BATCH = 1000, (10, 100), (8, 128)  # of a training; the last two are lowest and highest numbers

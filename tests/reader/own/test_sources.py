@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from lpntk.data.sources import DataError
-from lpntk.own.command import report
-from lpntk.own.given import parted
-from lpntk.own.sources import read_own
+from lpntk.reader.own.command import report
+from lpntk.reader.own.given import parted
+from lpntk.reader.own.sources import read_own
 
 RNG = np.random.default_rng(0)
 

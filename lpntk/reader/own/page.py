@@ -13,9 +13,9 @@ from matplotlib.ticker import NullFormatter
 from PIL import Image
 
 from lpntk.kernel.reading import INTERCHANGEABLE, UNRELATED
-from lpntk.own.given import Given
-from lpntk.own.network import Learner
-from lpntk.own.study import COMPARED, Found, extreme_pairs, labels_near
+from lpntk.reader.own.given import Given
+from lpntk.reader.own.network import Learner
+from lpntk.reader.own.study import COMPARED, Found, extreme_pairs, labels_near
 from lpntk.report.plots import BLUE, GREY, ORANGE, STYLE, VERMILION
 
 SUSPECTS, CLUSTERS, MEMBERS, SHOWN_PAIRS = 24, 12, 7, 8  # how many of each the page shows, of suspects at most

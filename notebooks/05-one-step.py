@@ -42,9 +42,17 @@
 # is not small) and more than `roundings` rounding errors of float64. That what a substitute leaves
 # away *is needed*: this **fails** if, at every epoch, the mean cosine with the true change and the mean rank correlation over test samples
 # both reach `kept` of what the full error reaches, it **holds in part** if both reach `part` of it, and it **holds** else.
+#
+# And a third question: **does the label's sign help?** The signs of lpNTK against *ones*, the label-blind pNTK: the difference of
+# their cosines with the true change, at every epoch for single samples and for random batches of every size. The labels *help* where its
+# interval over networks lies above 0, *hurt* where it lies below; the intervals together have an error of `level`. That labels help
+# **holds** if they do at every size and epoch, **fails** if they hurt at every one, **holds in part** if they help at some, and is
+# undecided otherwise. Why they may not: in a batch few samples may make the step, and signs weigh all alike. If that is the reason, the centred signs
+# must tell more of a batch whose samples are *equally wrong* (neighbours in the order of $1-q_y$). This **holds** if the interval of the difference at the last epoch, paired by network,
+# lies above 0, **fails** if below, and is undecided otherwise.
 
 # %%
-RULE = {"order": 2, "tolerance": 0.1, "small": 0.1, "roundings": 100, "kept": 0.9, "part": 0.5}
+RULE = {"order": 2, "tolerance": 0.1, "small": 0.1, "roundings": 100, "kept": 0.9, "part": 0.5, "level": 0.05}
 
 # %% tags=["parameters"]
 dataset = "digits"  # or "mnist", "cifar10", or the path of your own .npz
@@ -54,6 +62,7 @@ lr = 0.1  # of training, and of the step on a batch
 batch_size = 128  # in training and of the step on a batch
 checkpoints = [0, 1, 3, 10, 30, 60]  # epochs asked about; training ends at the last
 single_lr = 0.01  # of the step on one sample
+sizes = [4, 32]  # of further batches, for the question whether labels help
 steps = 30  # of each kind, at each epoch of each seed
 sweep_steps = 8  # single samples of each seed whose step is made with many learning rates
 sweep_powers = [-6, 0]  # of ten: the learning rates of these steps
@@ -70,7 +79,7 @@ from IPython.display import Markdown, display
 from lpntk.data import dataset as data
 from lpntk.keep.cache import Cache
 from lpntk.learn.campaign import Network
-from lpntk.phenomena.one_step import figures, verdicts
+from lpntk.phenomena.one_step import figures, labels, verdicts
 from lpntk.phenomena.one_step.study import Kind, Study, follow, moments, shown, sweep
 from lpntk.report import plots
 from lpntk.report.results import Results
@@ -213,7 +222,53 @@ Markdown(
 )
 
 # %% [markdown]
+# ## When does the label's sign help?
+#
+# Left: what the signs tell more than ones, for single samples and batches of several sizes; bars are the intervals of the rule. Right: every batch
+# of the largest size, at all epochs. The share of its samples that makes a step is $(\sum w)^2 / (n \sum w^2)$ with $w = 1 - q_y$. If the pushes of all samples had one length and stood at
+# right angles, the signs would lie on the line.
+
+# %%
+single, batch = kinds
+asked = [single, *(Kind(f"batch-{size}", size, lr) for size in sizes if 1 < size < batch.size), batch]
+alike = Kind("alike", batch.size, lr, alike=True)
+further = follow(study, learned, [*asked[1:-1], alike], steps)
+labelled = pd.concat([steps_made, further], ignore_index=True)
+record.frame("labels", further)
+gained = labels.gains(labelled, asked, RULE)
+record.figure("labels", figures.labels(gained, labelled, batch, alike))
+
+# %%
+ends_of = gained[gained["epoch"].isin([checkpoints[0], checkpoints[-1]])]
+ends_of = ends_of.assign(moment=ends_of["epoch"].map({checkpoints[0]: "first", checkpoints[-1]: "last"}))
+record.update("gain", keyed(ends_of, "{kind}.{moment}.{column}", ["gain", "low", "high"]))
+table(
+    gained.assign(step=[next(kind.words for kind in asked if kind.name == name) for name in gained["kind"]],
+                  labels=gained["word"].map(labels.WORDS))[["step", "epoch", "gain", "low", "high", "labels"]],
+    index="step", formats=dict.fromkeys(["gain", "low", "high"], "{:+.2f}"),
+)  # fmt: skip
+
+# %%
+along = labels.concentration(labelled, batch)
+even, compared = labels.equalised(labelled, batch, alike, RULE)
+at_last = labelled[labelled["epoch"] == checkpoints[-1]].groupby("kind")["active"].mean()
+record.update("concentrated", {"rho": along.mean(), "rho_sd": along.std(), "active": at_last[batch.name],
+                               "active_alike": at_last[alike.name], **compared})  # fmt: skip
+Markdown(
+    f"Among the random batches of {batch.size} at the last epoch, the cosine of the centred signs follows the share of samples that make the step with a rank correlation of "
+    f"{along.mean():.2f} ± {along.std():.2f} (mean ± sd over networks). That share is {at_last[batch.name]:.0%} there, and {at_last[alike.name]:.0%} in batches whose samples are equally wrong; "
+    f"the centred signs have {even.because}."
+)
+
+# %% [markdown]
 # ## Verdicts
+
+# %%
+helped = labels.verdict(gained)
+record.update("verdict", {"labels": helped.word, "labels_because": helped.because, "equalised": even.word})
+Markdown(
+    f"*The label's sign helps* **{helped}**: {helped.because}.\n\n*Equally wrong samples are told better by signs* **{even}**: {even.because}."
+)
 
 # %%
 order = verdicts.order(slopes, RULE)
@@ -246,4 +301,5 @@ table(kept.to_dict("records"), index="kind", formats={"cosine": "{:.2f}", "rank"
 # | cosine, rank correlation, error | `one_step.readings:readings`, `one_step.readings:errors` | `test_readings_are_what_plain_formulas_give`, `test_errors_by_learning_rate` |
 # | which samples meet a kink | `switches`, `local_slopes` | `test_switches_are_seen`, `test_a_slope_without_kinks_needs_samples` |
 # | steps along training | `one_step.study:follow`, `one_step.study:sweep` | `test_the_study_follows_the_same_steps_along_training`, `test_the_error_of_a_real_network_is_of_second_order` |
+# | what labels add, and why | `labels:gains`, `labels:equalised`, `labels:concentration` | `test_planted_gains_are_judged_by_the_rule`, `test_equally_wrong_samples_are_neighbours` |
 # | slopes, verdicts | `one_step.verdicts:slopes`, `one_step.verdicts:order`, `one_step.verdicts:kept`, `one_step.verdicts:needed` | `test_a_slope_is_fitted_where_the_step_is_small_and_the_error_no_rounding`, `test_the_verdict_of_a_planted_order`, `test_the_verdict_looks_at_the_worst_epoch` |

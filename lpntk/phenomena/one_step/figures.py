@@ -94,3 +94,35 @@ def survival(steps: pd.DataFrame, kinds: Sequence[Kind]) -> Figure:
         ax.set(title=f"{kind.words}: {title}", xlabel="epochs of training", ylabel=label)
     legend_above(fig, axes[-1], ncols=3)  # batches know all forces
     return fig
+
+
+def labels(found: pd.DataFrame, steps: pd.DataFrame, random: Kind, alike: Kind) -> Figure:
+    """Draw what labels add by epoch and size; and how the centred signs follow the samples that make a batch.
+
+    Args:
+        found: of ``labels.gains``.
+        steps: of ``study.follow``.
+        random: batches drawn at random.
+        alike: batches of samples that are equally wrong.
+    """
+    fig, (left, right) = grid(2, 2, (4.2, 3.3))
+    sizes, looks = sorted(found["size"].unique()), zip((BLUE, GREEN, ORANGE, VERMILION, GREY), "os^Dv", strict=True)
+    for j, (size, (color, marker)) in enumerate(zip(sizes, looks, strict=False)):
+        rows = found[found["size"] == size]
+        at = np.arange(len(rows)) + 0.09 * (j - (len(sizes) - 1) / 2)
+        ends = [rows["gain"] - rows["low"], rows["high"] - rows["gain"]]
+        left.errorbar(at, rows["gain"], ends, color=color, marker=marker, ms=5, mfc="white", capsize=2, elinewidth=1,
+                      label="1 sample" if size == 1 else f"{size} samples")  # fmt: skip
+    left.axhline(0, color="black", lw=0.6)
+    left.set_xticks(range(found["epoch"].nunique()), list(map(str, sorted(found["epoch"].unique()))))
+    left.set(title="what labels add", xlabel="epochs of training", ylabel="cosine of signs less that of ones")
+    left.legend(fontsize=8)
+    for kind, color, marker in ((random, BLUE, "o"), (alike, ORANGE, "s")):
+        rows = steps[steps["kind"] == kind.name]
+        right.plot(rows["active"] ** 0.5, rows["cosine.centred"], marker, ms=3, mew=0, alpha=0.4, color=color,
+                   label=kind.words)  # fmt: skip
+    right.plot([0, 1], [0, 1], color="black", lw=0.8, label="pushes at right angles")
+    right.axhline(0, color="black", lw=0.6)
+    right.set(title="few samples make a step", xlabel="root of the share that makes it", ylabel="cosine, centred signs")
+    right.legend(fontsize=8)
+    return fig

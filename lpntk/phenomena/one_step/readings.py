@@ -43,8 +43,9 @@ def readings(model: nn.Module, x: Tensor, y: Tensor, x_test: Tensor, y_test: Ten
         Numbers of the step: ``relative``, the norm of what equation 1 misses over that of the true change;
         ``relative_logits``, the same if the softmax is not linearised; ``common``, the norm of what the mean of the
         signs adds to their prediction over that of the rest; ``vectors``, the mean cosine of e_y - q with the centred
-        signs; ``size``, the mean norm of e_y - q. A step that changed less than rounding could is NaN in all but the
-        last two.
+        signs; ``size``, the mean norm of e_y - q; ``active``, the effective share of the samples that make the step,
+        (sum w)^2 / (n sum w^2) for w = 1 - q_y: 1 if all are equally wrong, 1 / n if one alone is wrong. A step that
+        changed less than rounding could is NaN in all but the last three.
     """
     check_inputs(model, x, y, x_test, y_test)
     k, z, z_step = model(x).shape[1], model(x_test), sgd_step(model, x, y, lr)(x_test)
@@ -66,7 +67,10 @@ def readings(model: nn.Module, x: Tensor, y: Tensor, x_test: Tensor, y_test: Ten
     if norm < UNREADABLE:
         found = {name: torch.full_like(value, torch.nan) for name, value in found.items()}
     cosines = (error * centred).sum(1) / (error.norm(dim=1) * centred.norm(dim=1))
-    return found | {"vectors": cosines.mean(), "size": error.norm(dim=1).mean()}
+    wrong = pushes[of["even"]].gather(1, y[:, None])  # (n, 1), 1 - q_y
+    wrong = wrong / wrong.max()  # their squares could underflow
+    active = wrong.sum() ** 2 / (len(wrong) * wrong.square().sum())
+    return found | {"vectors": cosines.mean(), "size": error.norm(dim=1).mean(), "active": active}
 
 
 def log_odds(z: Tensor, y: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from lpntk.data.dataset import Dataset
 from lpntk.keep.cache import Cache
 from lpntk.keep.keys import computed_key
+from lpntk.kernel.signs import errors as errors_of
 from lpntk.learn.campaign import Network
 from lpntk.learn.models import build
 from lpntk.learn.training import accuracy, train
@@ -25,16 +26,24 @@ from lpntk.phenomena.one_step.step import FORCES
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of step: its ``name``, the number of samples it is made on (``size``) and its learning rate ``lr``."""
+    """One kind of step.
+
+    Attributes:
+        name: of it, in tables and keys.
+        size: the number of samples it is made on.
+        lr: its learning rate.
+        alike: whether the samples are equally wrong: neighbours in the order of 1 - q_y instead of random ones.
+    """
 
     name: str
     size: int
     lr: float
+    alike: bool = False
 
     @property
     def words(self) -> str:
         """Its name for readers."""
-        return "one sample" if self.size == 1 else f"batch of {self.size}"
+        return "one sample" if self.size == 1 else f"batch of {self.size}" + ", equally wrong" * self.alike
 
     @property
     def forces(self) -> list[str]:
@@ -95,10 +104,12 @@ class Study:
             raise FloatingPointError(f"all {len(seeds)} networks diverged; lower lr, now {self.training['lr']}")
         return found
 
-    def measured(self, measure: Callable, seed: int, epoch: int, size: int, count: int) -> dict[str, Tensor]:
+    def measured(
+        self, measure: Callable, seed: int, epoch: int, size: int, count: int, *, alike: bool = False
+    ) -> dict[str, Tensor]:
         """Return what ``measure`` gives for ``count`` steps, see ``each_step``."""
         model = restored(self.network(seed), self.states(seed), epoch).to(resolve_device(self.device))
-        return each_step(measure, model, self.data, seed=seed, size=size, count=count, n_test=self.n_test)
+        return each_step(measure, model, self.data, seed=seed, size=size, count=count, n_test=self.n_test, alike=alike)
 
     def kept(self, name: str, by: Sequence[Callable], make: Callable, **decides: object) -> dict[str, Tensor]:
         """Keep what is decided by the training, by these functions and by these values."""
@@ -116,7 +127,15 @@ def restored(model: nn.Module, states: dict[str, Tensor], epoch: int) -> nn.Modu
 
 
 def each_step(
-    measure: Callable, model: nn.Module, data: Dataset, *, seed: int, size: int, count: int, n_test: int
+    measure: Callable,
+    model: nn.Module,
+    data: Dataset,
+    *,
+    seed: int,
+    size: int,
+    count: int,
+    n_test: int,
+    alike: bool = False,
 ) -> dict[str, Tensor]:
     """Measure the steps of a seed, with the test samples that the seed follows.
 
@@ -128,6 +147,7 @@ def each_step(
         size: samples of a step.
         count: steps.
         n_test: test samples, at most.
+        alike: whether the samples of a step are neighbours in the order of how wrong the model is.
 
     Returns:
         What was measured, one step after the other along the first axis, on the CPU.
@@ -136,9 +156,28 @@ def each_step(
     drawn = lambda y, of, most: torch.from_numpy(np.random.default_rng(of).permutation(len(y))[:most])
     placed = lambda x, y, rows: (x[rows].to(on, torch.float64), y[rows].to(on))
     test = placed(data.x_test, data.y_test, drawn(data.y_test, seed, n_test))
-    steps = [placed(data.x_train, data.y_train, drawn(data.y_train, [seed, i], size)) for i in range(count)]
+    order = by_wrongness(model, data.x_train, data.y_train) if alike else None
+    some = lambda i: neighbours_in(order, [seed, i], size) if alike else drawn(data.y_train, [seed, i], size)
+    steps = [placed(data.x_train, data.y_train, some(i)) for i in range(count)]
     rows = [measure(model, *step, *test) for step in steps]
     return {name: torch.stack([row[name].cpu() for row in rows]) for name in rows[0]}
+
+
+@torch.no_grad()
+def by_wrongness(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """Return the samples (n,) from the least to the most wrong, by 1 - q_y; ties in their own order."""
+    on = next(model.parameters())
+    wrong = [
+        errors_of(model(part.to(on)), labels.to(on.device)).gather(1, labels[:, None].to(on.device)).cpu()
+        for part, labels in zip(x.split(1024), y.split(1024), strict=True)
+    ]
+    return torch.cat(wrong).flatten().argsort(stable=True)
+
+
+def neighbours_in(order: Tensor, of: Sequence[int], size: int) -> Tensor:
+    """Return ``size`` neighbours of an order (n,), from a random place on that ``of`` decides."""
+    start = int(np.random.default_rng(of).integers(max(1, len(order) - size + 1)))
+    return order[start : start + size]
 
 
 def follow(study: Study, seeds: Sequence[int], kinds: Sequence[Kind], steps: int) -> pd.DataFrame:
@@ -152,9 +191,10 @@ def follow(study: Study, seeds: Sequence[int], kinds: Sequence[Kind], steps: int
     for kind in kinds:
         for epoch in study.training["checkpoints"]:
             for seed in seeds:
-                make = partial(study.measured, partial(readings, lr=kind.lr), seed, epoch, kind.size, steps)
+                measure = partial(readings, lr=kind.lr)
+                make = partial(study.measured, measure, seed, epoch, kind.size, steps, alike=kind.alike)
                 told = study.kept("one-step", (readings, each_step, restored), make, n_test=study.n_test, seed=seed,
-                                  epoch=epoch, size=kind.size, lr=kind.lr, count=steps)  # fmt: skip
+                                  epoch=epoch, size=kind.size, lr=kind.lr, count=steps, alike=kind.alike)  # fmt: skip
                 row = {"kind": kind.name, "epoch": epoch, "seed": seed, "step": range(steps)}
                 row |= {name: value for name, value in told.items() if value.ndim == 1}
                 for reading in ("cosine", "rank"):

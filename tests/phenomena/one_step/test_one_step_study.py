@@ -5,17 +5,27 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
-from scipy.stats import spearmanr
+from scipy.stats import spearmanr, t
 
 from lpntk.data.dataset import load
 from lpntk.keep.cache import Cache
 from lpntk.learn.campaign import Network
 from lpntk.learn.models import build
-from lpntk.phenomena.one_step import figures, verdicts
+from lpntk.phenomena.one_step import figures, labels, verdicts
 from lpntk.phenomena.one_step import readings as told
 from lpntk.phenomena.one_step.kinks import local_slopes, switched, switches
 from lpntk.phenomena.one_step.step import FORCES, forces, logit_velocity, sgd_step, softmax_velocity
-from lpntk.phenomena.one_step.study import Kind, Study, follow, moments, restored, shown, sweep
+from lpntk.phenomena.one_step.study import (
+    Kind,
+    Study,
+    by_wrongness,
+    follow,
+    moments,
+    neighbours_in,
+    restored,
+    shown,
+    sweep,
+)
 
 RULE = {"order": 2, "tolerance": 0.1, "small": 0.1, "roundings": 100, "kept": 0.9, "part": 0.5}
 
@@ -56,6 +66,20 @@ def test_readings_are_what_plain_formulas_give(case):
     assert float(found["common"]) == pytest.approx(float(ratio))
     e = forces(net(x), y, "error")
     assert float(found["size"]) == pytest.approx(float(e.square().sum(1).sqrt().mean()))
+    wrong = 1 - net(x).softmax(1)[torch.arange(5), y]
+    assert float(found["active"]) == pytest.approx(float(wrong.sum() ** 2 / (5 * wrong.square().sum())))
+
+
+def test_the_share_that_makes_a_step_goes_from_one_sample_to_all(case):
+    _, x, _, x_test, y_test = case
+    sure = torch.nn.Linear(6, 4).double()
+    with torch.no_grad():
+        sure.weight.zero_()
+        sure.bias.copy_(torch.tensor([600.0, 0, 0, 0]))  # label 0 is learned up to 1e-261
+    active = lambda labels: float(told.readings(sure, x, torch.tensor(labels), x_test, y_test, 0.1)["active"])
+    assert active([0, 0, 0, 0, 1]) == pytest.approx(1 / 5)
+    assert active([1, 2, 3, 1, 1]) == pytest.approx(1)
+    assert active([0] * 5) == pytest.approx(1)  # equally little wrong
 
 
 def test_a_step_that_rounding_could_turn_is_not_read(case):
@@ -270,6 +294,88 @@ def test_the_study_follows_the_same_steps_along_training(study):
     torch.testing.assert_close(true, change.true[0])
 
 
+def test_equally_wrong_samples_are_neighbours(study):
+    model = restored(study.network(0), study.states(0), 2)
+    order = by_wrongness(model, study.data.x_train, study.data.y_train)
+    with torch.no_grad():
+        q = model(study.data.x_train.double()).softmax(1)[torch.arange(120), study.data.y_train]
+    assert sorted(order.tolist()) == list(range(120))
+    assert (1 - q[order]).diff().min() >= -1e-15
+    starts = set()
+    for i in range(20):
+        rows = neighbours_in(order, [0, i], 16)
+        (start,) = (order == rows[0]).nonzero()[:, 0].tolist()
+        assert torch.equal(rows, order[start : start + 16])
+        starts.add(start)
+    assert len(starts) > 10
+    assert len(neighbours_in(order, [0, 0], 120)) == 120
+    alike = Kind("alike", 16, 0.1, alike=True)
+    steps = follow(study, [0], [KINDS[1], alike], 5)
+    (row,) = steps.query("kind == 'alike' and epoch == 2 and step == 3").to_dict("records")
+    rows, (*_, x_test, y_test) = neighbours_in(order, [0, 3], 16), by_hand(study, 0, 3, 16)
+    again = told.readings(model, study.data.x_train[rows].double(), study.data.y_train[rows], x_test, y_test, 0.1)
+    assert row["active"] == float(again["active"])
+    active = steps[steps["epoch"] == 2].groupby("kind")["active"].mean()
+    assert active["alike"] > active["batch"]
+
+
+def gained(gain, spread=0.01, seeds=6):
+    """Steps in which signs tell this much more than ones, by kind and epoch."""
+    rows = [
+        {"kind": kind, "epoch": epoch, "seed": seed, "step": step, "cosine.ones": 0.1,
+         "cosine.label": 0.1 + value + spread * (seed - (seeds - 1) / 2)}
+        for (kind, epoch), value in gain.items() for seed in range(seeds) for step in range(2)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("late", "spread", "seeds", "word"),
+    [
+        (0.5, 0.01, 6, "holds"),
+        (-0.5, 0.01, 6, "holds in part"),
+        (0.02, 0.05, 6, "holds in part"),
+        (0.5, 0.01, 1, "cannot be judged"),
+    ],
+)
+def test_planted_gains_are_judged_by_the_rule(late, spread, seeds, word):
+    cells = {(kind, epoch): 0.5 for kind in ("single", "batch") for epoch in (0, 2)} | {("batch", 2): late}
+    found = labels.gains(gained(cells, spread, seeds), KINDS, {"level": 0.05})
+    assert str(labels.verdict(found)) == word
+    (row,) = found.query("kind == 'batch' and epoch == 2").to_dict("records")
+    assert row["gain"] == pytest.approx(late)
+    if seeds > 1:
+        half = t.ppf(1 - 0.05 / 4 / 2, seeds - 1) * spread * np.std(range(seeds), ddof=1) / np.sqrt(seeds)
+        assert [row["low"], row["high"]] == pytest.approx([late - half, late + half])
+
+
+@pytest.mark.parametrize(("late", "word"), [(-0.5, "fails"), (0.0, "is undecided")])
+def test_labels_that_nowhere_help(late, word):
+    cells = {(kind, epoch): late for kind in ("single", "batch") for epoch in (0, 2)}
+    assert str(labels.verdict(labels.gains(gained(cells), KINDS, {"level": 0.05}))) == word
+
+
+@pytest.mark.parametrize(("gap", "word"), [(0.3, "holds"), (-0.3, "fails"), (0.0, "is undecided")])
+def test_equally_wrong_batches_are_compared_network_by_network(gap, word):
+    rng, kinds = np.random.default_rng(0), (KINDS[1], Kind("alike", 16, 0.1, alike=True))
+    steps = pd.DataFrame(
+        {"kind": kind.name, "epoch": epoch, "seed": seed, "step": range(9), "active": rng.permutation(9) / 9}
+        for kind in kinds for epoch in (0, 2) for seed in range(5)
+    ).explode(["step", "active"], ignore_index=True)  # fmt: skip
+    steps["active"] = steps["active"].astype(float)
+    far = steps["seed"] + 0.01 * (steps["seed"] % 2) * steps["kind"].eq(
+        "alike"
+    )  # networks differ by far more than gaps
+    steps["cosine.centred"] = far + gap * steps["kind"].eq("alike") * steps["epoch"].eq(2) + 1e-3 * steps["active"]
+    judged, numbers = labels.equalised(steps, *kinds, {"level": 0.05})
+    if gap:
+        assert str(judged) == word
+    assert numbers["difference"] == pytest.approx(gap, abs=0.01)
+    np.testing.assert_allclose(labels.concentration(steps, kinds[0]), 1)
+    steps.loc[steps["epoch"] == 2, "cosine.centred"] *= -1
+    np.testing.assert_allclose(labels.concentration(steps, kinds[0]), -1)
+
+
 def test_what_was_measured_is_not_measured_again(study):
     first = follow(study, [0, 1], KINDS, 3)
     before = study.cache.hits
@@ -303,6 +409,10 @@ def test_figures_of_steps(study):
     figure = figures.survival(steps, KINDS)
     assert [ax.get_title() for ax in figure.axes[::2]] == ["one sample: direction", "batch of 16: direction"]
     assert len(figure.legends[0].get_texts()) == len(FORCES)
+    found, alike = labels.gains(steps, KINDS, {"level": 0.05}), dataclasses.replace(KINDS[1], alike=True)
+    left, right = figures.labels(found, steps, KINDS[1], alike).axes
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["1 sample", "16 samples"]
+    assert right.get_legend().get_texts()[1].get_text() == "batch of 16, equally wrong"
     panels = [("one", *shown(study, 0, 2, KINDS[0]))] * 3
     assert [ax.get_title() for ax in figures.predicted_and_true(panels, columns=3).axes] == ["one"] * 3
 

@@ -93,7 +93,11 @@ def threads(count: int) -> str:
 def _records(
     folder: str | os.PathLike, pattern: str, what: str, rows: Callable[[dict], Iterable[dict]]
 ) -> pd.DataFrame:
-    """Return the rows of all files together, each with the name of its file and the hardware in words."""
+    """Return the rows of all files together, each with the name of its file and the hardware in words.
+
+    Raises:
+        ValueError: if a file is no such record.
+    """
     found: list[dict] = []
     for path in sorted(as_notebooks_say(folder).glob(pattern)):
         try:

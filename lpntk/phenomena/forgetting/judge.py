@@ -56,6 +56,14 @@ def judge(tracks: Mapping[Setting, Track], *, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+def beginning(track: Track, updates: int) -> Track:
+    """Return the first updates of trainings, as if these had ended there; all of them if there are no more."""
+    kept = {"correct": updates + 1, "batches": updates, "diverged": None}
+    cut = {name: value if name == "diverged" else value[:, : kept.get(name, updates - 1)]
+           for name, value in track.tensors().items()}  # fmt: skip
+    return Track.join([cut])
+
+
 def watched(track: Track) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return what is looked at, bool: the samples at risk (m, t, b), those forgotten, and the steps judged (m, t, 1).
 

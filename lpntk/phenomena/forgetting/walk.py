@@ -89,7 +89,11 @@ class Track:
 
 
 def draw_batches(n: int, batch_size: int, steps: int, seed: int) -> Tensor:
-    """Return (steps, batch_size) indices: shuffled epochs, of which a last smaller batch is left out."""
+    """Return (steps, batch_size) indices: shuffled epochs, of which a last smaller batch is left out.
+
+    Raises:
+        ValueError: if a batch cannot be filled.
+    """
     if not 2 <= batch_size <= n:
         raise ValueError(f"batch_size must lie in 2..{n}, the number of training samples; got {batch_size}")
     generator = torch.Generator().manual_seed(seed)

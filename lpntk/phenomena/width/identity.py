@@ -44,7 +44,11 @@ class Readings:
 
 
 def read(blocks: Tensor, y: Tensor) -> Readings:
-    """Read the blocks (n, n, K, K) of all pairs of n samples with labels (n,) below K."""
+    """Read the blocks (n, n, K, K) of all pairs of n samples with labels (n,) below K.
+
+    Raises:
+        ValueError: if a label has no row in a block.
+    """
     k = blocks.shape[-1]
     if int(y.max()) >= k:
         raise ValueError(f"labels must be below the {k} rows of a block; got {int(y.max())}: leave those samples out")

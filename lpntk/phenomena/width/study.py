@@ -124,6 +124,9 @@ def initial(
 
     Returns:
         One row per network, parametrisation and K, with a column per quantity of ``summary``.
+
+    Raises:
+        ValueError: if more classes are asked for than there are.
     """
     if max(ks) > data.k:
         raise ValueError(f"{data.name} has {data.k} classes; ks go up to {max(ks)}: leave the larger ones out")

@@ -15,6 +15,7 @@ from lpntk.learn.steps import step
 from lpntk.phenomena.forgetting import study as study_module
 from lpntk.phenomena.forgetting.events import counts_at_presentations, events, follow, margin
 from lpntk.phenomena.forgetting.forgotten import both_counts, learned
+from lpntk.phenomena.forgetting.judge import beginning
 from lpntk.phenomena.forgetting.predict import (
     FREE,
     PREDICTORS,
@@ -267,6 +268,16 @@ def test_a_walk_is_an_ordinary_training_and_tells_what_happened():
             torch.testing.assert_close(track.after[0, i - 1], margin(plain(x), y).detach()[previous])
     torch.testing.assert_close(model[1].weight, plain[1].weight)
     assert not track.diverged.any()
+
+
+def test_the_beginning_of_a_run_is_a_shorter_run():
+    x, y = small()
+    batches, setting = draw_batches(48, 12, 9, seed=1), Setting("all", 0.2, 0.9, 1e-3)
+    cut = beginning(walk([NETWORK(0)], x, y, batches[None], 30, setting), 5).tensors()
+    short = walk([NETWORK(0)], x, y, batches[None, :5], 30, setting).tensors()
+    assert cut.keys() == short.keys()
+    for name, value in short.items():
+        torch.testing.assert_close(cut[name], value, msg=name)
 
 
 def test_stacks_tell_what_single_runs_tell():

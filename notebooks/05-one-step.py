@@ -213,12 +213,7 @@ display(words_and_seeds(at, ["kind", "moment"], ["common"], "{:.2f}"))
 blind, signs = (record.numbers[f"batch.cosine.{force}.last"] for force in ("ones", "label"))
 Markdown(
     f"For batches at the last epoch, *ones*, which knows no label, has a cosine of {blind:.2f} with the true change, and the "
-    f"signs $s(y)$ have {signs:.2f}. "
-    + (
-        "So there the labels' signs foretell less than no label at all."
-        if blind > signs
-        else "So the labels' signs add to it."
-    )
+    f"signs $s(y)$ have {signs:.2f}. Whether labels add anything is asked next."
 )
 
 # %% [markdown]

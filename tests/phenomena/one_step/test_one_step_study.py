@@ -294,6 +294,15 @@ def test_the_study_follows_the_same_steps_along_training(study):
     torch.testing.assert_close(true, change.true[0])
 
 
+def test_pushes_at_right_angles_have_the_root_of_the_share_as_cosine():
+    rng = np.random.default_rng(0)
+    pushes = np.linalg.qr(rng.normal(size=(30, 30)))[0][:12]  # of length one, at right angles
+    w = rng.exponential(size=12) ** 2
+    weighed, alike = w @ pushes, pushes.sum(0)
+    cosine = weighed @ alike / (np.linalg.norm(weighed) * np.linalg.norm(alike))
+    assert cosine == pytest.approx(np.sqrt(w.sum() ** 2 / (12 * (w**2).sum())))
+
+
 def test_equally_wrong_samples_are_neighbours(study):
     model = restored(study.network(0), study.states(0), 2)
     order = by_wrongness(model, study.data.x_train, study.data.y_train)

@@ -10,6 +10,7 @@ OFFERED = {
     "build": "learn.models",
     "train": "learn.training",
 }
+__all__ = [*OFFERED]
 
 
 def __getattr__(name: str) -> object:

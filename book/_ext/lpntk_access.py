@@ -19,6 +19,8 @@ REPAIRS = [
     (rf"<th\b([^>]*)>{EMPTY}</th>", r"<td\1></td>"),
     # a long name may be broken where its words meet, or its table does not fit
     (r"<th\b[^>]*>[^<]*_[^<]*</th>", lambda th: re.sub(r"(?<=\w)_(?=\w)(?=[^>]*<)", "_<wbr>", th[0])),
+    # so may the name of a definition, which says in which module it lies
+    (r'(?<=descclassname"><span class="pre">)[^<]*', lambda module: module[0].replace(".", ".<wbr>")),
     # label-content-name-mismatch: a label that is not what is shown; what is shown names it well
     (r'<summary aria-label="Toggle hidden content">', "<summary>"),
     (r'(<button class="btn search-button-field[^>]*?) aria-label="Search"', r"\1"),

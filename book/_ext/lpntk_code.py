@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxRole
 from sphinx.util.nodes import explicit_title_re
@@ -49,18 +50,19 @@ class Source(SphinxRole):
             words = words.removeprefix("test_").replace("_s_", "'s ").replace("_", " ")
         shown = nodes.inline("", words) if own or test else nodes.literal("", words)
         title = f"{name} in {place.words}" if test else place.words
-        link = nodes.reference("", "", shown, refuri=self.uri(place), reftitle=title)
+        link = nodes.reference("", "", shown, refuri=address_of(self.env, place), reftitle=title)
         link["classes"], link["internal"] = ["to-checked" if step else "to-code"], not home.address()
         return [link], []
 
-    def uri(self, place: Place) -> str:
-        """Return where a place is shown, as seen from this page."""
-        self.env.note_dependency(str(Path(self.env.srcdir, place.file)))
-        if url := home.address():
-            line = f"#L{place.line}" if place.line else ""
-            return f"{url}/blob/{quote(home.branch())}/{place.file}{line}"
-        copied = self.env.dlfiles.add_file(self.env.docname, place.file)
-        return posixpath.join("../" * self.env.docname.count("/"), "_downloads", quote(copied))
+
+def address_of(env: BuildEnvironment, place: Place) -> str:
+    """Return where a place is shown, as seen from the page that is being read."""
+    env.note_dependency(str(Path(env.srcdir, place.file)))
+    if url := home.address():
+        line = f"#L{place.line}" if place.line else ""
+        return f"{url}/blob/{quote(home.branch())}/{place.file}{line}"
+    copied = env.dlfiles.add_file(env.docname, place.file)
+    return posixpath.join("../" * env.docname.count("/"), "_downloads", quote(copied))
 
 
 def with_links(words: str, root: Path | None = None) -> str:

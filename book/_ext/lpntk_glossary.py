@@ -1,18 +1,20 @@
 """Terms are explained where they first occur: a link to the glossary, with the meaning on hover.
 
-The first mention of each term in the running text of a page becomes the link. Headings, code, formulas, links and
-figures stay as they are, and so do the pages that would explain a term by itself.
+The first mention of each term in the running text of a page becomes the link. Headings, code, signatures, formulas,
+links and figures stay as they are, and so do the pages that would explain a term by itself.
 """
 
 import re
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 
 PAGE = "book/glossary"
 KEPT = (  # inside of these no word is touched
     nodes.title, nodes.reference, nodes.literal, nodes.math, nodes.math_block, nodes.literal_block, nodes.figure,
-    nodes.abbreviation, nodes.thead, nodes.raw, nodes.rubric, nodes.caption,
+    nodes.abbreviation, nodes.thead, nodes.raw, nodes.rubric, nodes.caption, addnodes.desc_signature,
+    addnodes.literal_strong,
 )  # fmt: skip
 
 

@@ -30,6 +30,11 @@ def configure(app: Sphinx, config: Config) -> None:
     }
 
 
+def tell(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Name the repository in commands that install from it."""
+    source[0] = home.installed_from(source[0])
+
+
 def add_buttons(app: Sphinx, page: str, template: str, context: dict, doctree) -> None:
     """Put the notebook to run, and where to run it, among the buttons at the top of a run's page."""
     if not (found := RUN.fullmatch(page)):
@@ -72,6 +77,7 @@ def deliver(app: Sphinx, exception: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict:
     app.connect("config-inited", configure)
+    app.connect("source-read", tell)
     app.connect("html-page-context", add_buttons, priority=502)  # after the theme's own
     app.connect("build-finished", deliver)
     return {"parallel_read_safe": True, "parallel_write_safe": True, "version": "1"}

@@ -10,9 +10,7 @@ from torch.nn.parameter import UninitializedParameter
 from lpntk.kernel.layerwise.gradients import trainable
 from lpntk.machine.device import fetched, ran_out
 
-WRAP = """    class Logits(torch.nn.Sequential):
-        def forward(self, x): return {body}
-    kernel_matrix(Logits(model), ...)"""
+TARGETS = ("labels", "label")  # what a batch of Hugging Face holds beside the inputs
 BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
 DROPOUTS = (nn.modules.dropout._DropoutNd,)
 # how torch says that tensors lie on several devices: in operations, as indices, in convolutions, in its compiler
@@ -55,9 +53,17 @@ def check_types(model: nn.Module, x: Tensor, y: Tensor, x2: Tensor | None, y2: T
         )
     if isinstance(x, Mapping):
         raise ValueError(
-            f"x must be one torch.Tensor; got a {type(x).__name__} with {', '.join(map(str, x))}. Give the tensor that "
-            f"differs from sample to sample, and wrap the model:\n{WRAP.format(body='self[0](input_ids=x).logits')}"
+            f"x must be one torch.Tensor; got a {type(x).__name__} with {', '.join(map(str, x))}. Stack what the model "
+            f"is given of each sample on a last axis, and wrap the model:\n{_parted(x)}"
         )
+    if isinstance(x, tuple | list) and len(x) and all(isinstance(part, Tensor) for part in x):
+        raise ValueError(
+            f"x must be one torch.Tensor; got a {type(x).__name__} of {len(x)} tensors. If each is a sample: "
+            "torch.stack(x), padded to one length where they differ; if each is a part of all samples, stack them on a "
+            "last axis, torch.stack(x, -1), and wrap the model:\n" + _wrapper("self[0](*x.unbind(-1))")
+        )
+    if isinstance(x, str) or (isinstance(x, tuple | list) and any(isinstance(part, str) for part in x)):
+        raise ValueError("x must be a torch.Tensor of numbers; got text: give what a tokenizer makes of it")
     for name, t in {"x": x, "y": y, "x2": x2, "y2": y2}.items():
         if not isinstance(t, Tensor | None) or (isinstance(t, Tensor) and t.ndim == 0) or (t is None and name in "xy"):
             raise ValueError(
@@ -70,6 +76,24 @@ def check_types(model: nn.Module, x: Tensor, y: Tensor, x2: Tensor | None, y2: T
     if (x2 is None) != (y2 is None):
         missing = "x2" if x2 is None else "y2"
         raise ValueError(f"x2 and y2 go together, but {missing} is missing; give both or neither")
+
+
+def _wrapper(body: str, given: str = "...") -> str:
+    """Return the lines that make a module of what a model is called with, and hand it to the kernel."""
+    return (
+        "    class Logits(torch.nn.Sequential):\n"
+        f"        def forward(self, x): return {body}\n"
+        f"    kernel_matrix(Logits(model), {given})"
+    )
+
+
+def _parted(batch: Mapping) -> str:
+    """Return the wrapper of a model that takes the tensors of a batch by their names."""
+    names = [str(name) for name in batch if name not in TARGETS]
+    if len(names) == 1:
+        return _wrapper(f"self[0]({names[0]}=x).logits", f"batch[{names[0]!r}], y")
+    parts = ", ".join(f"{name}=x[..., {i}]" for i, name in enumerate(names))
+    return _wrapper(f"self[0]({parts}).logits", f"torch.stack([batch[name] for name in {names}], -1), y")
 
 
 def check_number(name: str, value: object) -> int:
@@ -207,13 +231,15 @@ def _first_logits(model: nn.Module, x: Tensor) -> Tensor:
     if not isinstance(logits, Tensor):
         keys = [str(key) for key in logits] if isinstance(logits, Mapping) else []
         kind = f"a {type(logits).__name__}" + (f" with {', '.join(keys)}" if keys else "")
-        if hasattr(logits, "logits"):
+        if hasattr(logits, "logits") and not x.is_floating_point():  # tokens: without a mask, padding is read as words
+            body = "self[0](x, attention_mask=(x != PAD).long()).logits  # PAD: the number of padding"
+        elif hasattr(logits, "logits"):
             body = "self[0](x).logits"
         else:
             body = f"self[0](x)[{keys[0]!r}]" if keys else "self[0](x)[0]"
         raise ValueError(
             f"the model must map (n, ...) to a tensor of logits (n, k); for one sample it gave {kind}. Wrap it:\n"
-            + WRAP.format(body=body)
+            + _wrapper(body)
         )
     if logits.ndim != 2 or len(logits) != 1:
         raise ValueError(

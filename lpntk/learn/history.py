@@ -39,7 +39,7 @@ class History:
 
     @property
     def unstable(self) -> Tensor:
-        """(m,) bool: diverged, or gave a sample a loss above 100 nats; such numbers would rule every mean.
+        """Whether each model diverged or gave a sample a loss above 100 nats, (m,) bool; such would rule every mean.
 
         Raises:
             ValueError: if presentations were not kept.

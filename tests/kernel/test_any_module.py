@@ -1,6 +1,7 @@
 """Any module: what a layer-wise kernel cannot see is computed otherwise or refused, never wrong without a word."""
 
 import random
+import textwrap
 
 import numpy as np
 import pytest
@@ -503,7 +504,10 @@ def with_logits(z):
             r"dict with scores.*return self\[0\]\(x\)\['scores'\]",
         ),
         (lambda: (Returning(with_logits), *data(6)), r"Output with logits.*return self\[0\]\(x\)\.logits"),
-        (lambda: (mlp(), {"input_ids": data(6)[0]}, data(6)[1]), r"got a dict with input_ids.*class Logits"),
+        (lambda: (mlp(), {"input_ids": data(6)[0]}, data(6)[1]), r"got a dict with input_ids.*\(input_ids=x\)\.logits"),
+        (lambda: (mlp(), tuple(data(6)), data(6)[1]), r"got a tuple of 2 tensors.*self\[0\]\(\*x\.unbind\(-1\)\)"),
+        (lambda: (mlp(), ["good", "bad"], data(6)[1]), "got text: give what a tokenizer makes of it"),
+        (lambda: (Tokens(), words(), data(6)[1]), r"Wrap it.*attention_mask=\(x != PAD\)\.long\(\)\)\.logits"),
         (lambda: (nn.Sequential(nn.LazyLinear(3)), *data(6)), r"'0\.weight' has no shape yet.*model\(x\[:2\]\)"),
         (lambda: (nn.Linear(6, 3, device="meta"), *data(6)), r"'weight' lies on the meta device.*load_state_dict"),
         (lambda: (torch.jit.trace(mlp(), data(6)[0]), *data(6)), r"TorchScript.*load_state_dict"),
@@ -537,6 +541,50 @@ def test_a_tensor_that_stays_behind_is_told_apart_from_a_wrong_input(said):
         kernel_matrix(Returning(stops), *data(6), device="cpu")
     with pytest.raises(ValueError, match="give the inputs as the network was trained on"):
         kernel_matrix(mlp(), *data(7), device="cpu")
+
+
+class Tokens(nn.Module):
+    """Called as Hugging Face's classifiers are: words and their mask by name, and an output with ``logits``."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(4)
+        self.embedding, self.norm, self.fc = nn.Embedding(20, 6), nn.LayerNorm(6), nn.Linear(6, 3)
+
+    def forward(self, input_ids, attention_mask=None):
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        h = self.norm(self.embedding(input_ids)) * mask[..., None]
+        return with_logits(self.fc(torch.tanh(h.sum(1) / mask.sum(1, keepdim=True))))
+
+
+def words():
+    """Of other lengths each, filled up with 0."""
+    x = torch.randint(1, 20, (N, 7), generator=torch.Generator().manual_seed(0))
+    return x.masked_fill(torch.arange(7) > torch.arange(N)[:, None] % 7, 0)
+
+
+def advised(message):
+    """What the wrapper and the call of an error message make."""
+    names = {"torch": torch, "kernel_matrix": kernel_matrix}
+    *lines, call = textwrap.dedent(message.partition(":\n")[2]).splitlines()
+    exec("\n".join(lines), names)
+    return lambda **given: eval(call, names | given)
+
+
+def test_the_wrapper_that_an_error_shows_gives_the_kernel_of_a_padded_batch():
+    ids, y, model = words(), torch.arange(N) % 3, Tokens()
+    batch = {"input_ids": ids, "attention_mask": (ids != 0).long(), "labels": y}
+    with pytest.raises(ValueError, match="got a dict with input_ids, attention_mask, labels") as told:
+        kernel_matrix(model, batch, y)
+    got = advised(str(told.value))(model=model, batch=batch, y=y)
+
+    class Masked(nn.Sequential):
+        def forward(self, x):
+            return self[0](x, (x != 0).long()).logits
+
+    assert_close_to_oracle(got, oracle_kernel(Masked(model), ids, y))
+    unmasked = advised(str(told.value))(model=model, batch=batch | {"attention_mask": torch.ones_like(ids)}, y=y)
+    assert not torch.allclose(unmasked, got, rtol=0.05)  # so the mask counts
 
 
 def hooked():

@@ -4,9 +4,14 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[2] / "lpntk"
+import pytest
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "lpntk"
 ALONE = """
 import sys
 
@@ -39,3 +44,26 @@ def test_the_kernel_needs_torch_and_numpy_alone(tmp_path):
     assert ran.stdout.strip() == str(tmp_path / "cache" / "lpntk")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kappa.npy", "kappa.npy.lpntk", "site"]
     assert [path.name for path in installed.iterdir()] == ["lpntk"]
+
+
+def test_pip_installs_from_the_address_of_a_repository_with_the_extras_that_the_page_names(tmp_path):
+    if Version(metadata.version("setuptools")) < Version("77"):
+        pytest.skip("no setuptools that can build the package without a download")
+    repository, target = tmp_path / "repository", tmp_path / "site"
+    shutil.copytree(PACKAGE, repository / "lpntk", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, repository)
+    identity = ["-c", "user.name=nobody", "-c", "user.email=nobody@localhost"]
+    for command in (["init", "-q"], ["add", "."], [*identity, "commit", "-q", "-m", "all"]):
+        subprocess.run(["git", *command], cwd=repository, check=True)
+    wanted = f"lpntk[book,test,bench,elsewhere] @ git+file://localhost{repository}"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
+    ran = subprocess.run([*pip, "--target", target, wanted], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "extra" not in ran.stdout + ran.stderr  # pip warns of one that the package does not provide
+    (installed,) = metadata.distributions(path=[str(target)])
+    assert set(installed.metadata.get_all("Provides-Extra")) == {"book", "test", "bench", "elsewhere"}
+    kept = {path.relative_to(PACKAGE) for path in PACKAGE.rglob("*") if path.suffix in (".py", ".html")}
+    assert kept <= {path.relative_to(target / "lpntk") for path in target.rglob("lpntk/**/*")}
+    page = (ROOT / "book/elsewhere.md").read_text()
+    assert all(f"`{extra}`" in page for extra in installed.metadata.get_all("Provides-Extra"))

@@ -50,12 +50,12 @@ class Forgetting:
 
     @property
     def never_learned(self) -> Tensor:
-        """(..., n) bool: never correct."""
+        """Whether each sample was never correct, (..., n) bool."""
         return self.first_learned == NEVER
 
     @property
     def never_forgotten(self) -> Tensor:
-        """(..., n) bool: correct at some time and from then on, Toneva et al.'s *unforgettable* samples."""
+        """Whether each was correct at some time and from then on, (..., n) bool; *unforgettable* to Toneva et al."""
         return (self.counts == 0) & ~self.never_learned
 
 

@@ -4,6 +4,7 @@ As long as neither does, no page links to a repository and no notebook offers to
 """
 
 import os
+import re
 from pathlib import Path
 from urllib.parse import quote
 
@@ -39,6 +40,19 @@ def launchers(notebook: str) -> dict[str, str]:
     if on_github:  # Colab opens from nowhere else
         found["Colab"] = f"https://colab.research.google.com/github/{repository}/blob/{quote(at)}/{quote(notebook)}"
     return found
+
+
+def installed_from(page: str) -> str:
+    """Return a page with this project's address in its commands to install, where there is one to tell.
+
+    Args:
+        page: Markdown; ``git+REPOSITORY`` stands for the address, and a line that begins with ```REPOSITORY``` explains
+            that to a reader who is not told it.
+    """
+    if not (home := address()):
+        return page
+    page = re.sub(r"^`REPOSITORY` .*\n", "", page, flags=re.MULTILINE)
+    return page.replace("git+REPOSITORY", f"git+{home}@{branch()}")
 
 
 def _configured() -> dict:

@@ -2,6 +2,7 @@
 
 import html
 import importlib.util
+import inspect
 import json
 import re
 import shutil
@@ -18,6 +19,7 @@ from bs4 import BeautifulSoup
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
+import lpntk
 from lpntk.regenerate import everything as regenerate
 from lpntk.regenerate import manifest
 from lpntk.regenerate.page.tidied import BAR, tidy
@@ -130,6 +132,19 @@ def test_every_page_of_the_contents_is_built(book):
     files = [c["file"] for part in contents["parts"] for c in part["chapters"]] + [contents["root"]]
     names = {str(p.relative_to(book / HTML)) for p in pages(book)}
     assert {f"{f.replace('/quick/', '/smoke/')}.html" for f in files} <= names
+
+
+def test_every_public_name_has_its_entry_with_parameters_errors_and_source(book):
+    page = BeautifulSoup((book / HTML / "book/api.html").read_text(), "html.parser")
+    for name in lpntk.__all__:
+        entry = page.find(id=f"lpntk.{name}")
+        assert re.search(rf"def {name}\(", (book / HTML / "book" / entry.find(class_="to-code")["href"]).read_text())
+        told = entry.find_next_sibling("dd")
+        fields = {dt.get_text(): dt.find_next_sibling("dd") for dt in told.find_all("dt")}
+        assert {"Parameters:", "Raises:"} <= fields.keys()
+        parameters = [strong.get_text().strip("*") for strong in fields["Parameters:"].select("li > p > strong")]
+        assert parameters == list(inspect.signature(getattr(lpntk, name)).parameters)
+        assert not entry.select("a.term")  # the glossary explains words, not names
 
 
 def test_local_links_and_images_resolve(book):

@@ -60,6 +60,16 @@ def test_with_a_home_the_first_cell_installs_from_there_and_the_source_stays(mon
     assert [cell.id for cell in rest] == ["cell-00", "cell-01"]
 
 
+def test_commands_to_install_name_the_home_once_there_is_one(monkeypatch):
+    page = (ROOT / "book/elsewhere.md").read_text()
+    monkeypatch.setenv("LPNTK_REPOSITORY", "")
+    assert home.installed_from(page) == page
+    monkeypatch.setenv("LPNTK_REPOSITORY", GITHUB)
+    told = home.installed_from(page)
+    assert f'pip install "lpntk[book] @ git+{GITHUB}@main"' in told
+    assert "REPOSITORY" not in told
+
+
 def test_both_works_of_the_citation_file_become_bibtex():
     spec = importlib.util.spec_from_file_location("lpntk_about", ROOT / "book/_ext/lpntk_about.py")
     about = importlib.util.module_from_spec(spec)

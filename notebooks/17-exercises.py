@@ -133,8 +133,8 @@ for labels in ("same", "different"):
 # #### Answer
 #
 # The change is of first order in the rate: it is halved. The error is of second order: a quarter remains. So as a share of the change it is halved. This
-# holds once the rate is small enough for the third order not to count. An input that meets a kink of a ReLU early on its way is an exception: its error is nearly halved only, as a kink bends
-# at once. Over very many inputs the mean is of second order again; over few, single kinks show in the last column.
+# holds once the rate is small enough for the third order not to count. An input that meets a kink of a ReLU early on its way is an exception: its error falls by little more than half,
+# as a kink bends at once. Over very many inputs the mean is of second order again; over few, single kinks show in the last column.
 
 # %%
 from lpntk.phenomena.one_step.readings import changes

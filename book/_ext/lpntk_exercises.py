@@ -18,12 +18,15 @@ from pathlib import Path
 import nbformat
 from docutils import nodes
 from docutils.statemachine import StringList
-from lpntk_results import locate, scale
+from lpntk_results import locate
 from lpntk_runs import figures_of, told, without_bookkeeping
 from nbformat import NotebookNode
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
+
+from lpntk.report.book.naming import in_words
+from lpntk.report.escape import markdown
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +102,8 @@ class Exercises(SphinxDirective):
         if not own:
             known = ", ".join(dict.fromkeys(exercise.page for exercise in found if exercise.page != SETUP))
             raise ValueError(f"no cell of {written.name} has the tag {TAG}{page}; there are exercises for {known}")
-        yield from ("Predict first, then open the answer. " + scale(made_by, folder), "")
+        ran = f"The code of all answers ran in {{page}}`{made_by['profile']}/{folder.name}`"
+        yield from (f"Predict first, then open the answer. {ran} ({markdown(in_words(made_by['parameters']))}).", "")
         for setup in (exercise for exercise in found if exercise.page == SETUP):
             yield from (f":::::{{dropdown}} {setup.title}", *setup.question.split("\n"), "")
             yield from (line for cell in setup.code for line in shown(cell, folder, setup.title))
@@ -130,8 +134,8 @@ def shown(cell: NotebookNode, folder: Path, title: str) -> Iterator[str]:
             yield from (f"````{{image}} /{place}/figures/{next(figures)}.png", f":alt: What the code draws: {title}")
             yield from ("````", "")
         elif "text/html" in data:
-            yield from ("`````{container} cell_output", "````{container} output text_html", "```{raw} html")
-            yield from (*data["text/html"].split("\n"), "```", "````", "`````", "")
+            table = f'<div class="cell_output"><div class="output text_html">{data["text/html"]}</div></div>'
+            yield from ("````{raw} html", *table.split("\n"), "````", "")  # as on the page of a run
         else:
             yield from ("````{code-block} text", *data["text/plain"].split("\n"), "````", "")
 

@@ -142,8 +142,7 @@ def test_a_table_is_shown_as_a_table_and_a_value_as_text(built):
     executed = cells()
     executed[-1].outputs = [table]
     executed.append(new_code_cell("3", outputs=[new_output("execute_result", data={"text/plain": "3"})]))
-    page, said = built(executed)
-    print(page, said)
+    page, _ = built(executed)
     answer = page.select_one(".exercise details")
     assert answer.select_one(".cell_output .output.text_html table td").get_text() == "9"
     assert answer.select("pre")[-1].get_text().strip() == "3"

@@ -321,7 +321,7 @@ print(
 # ### Odd or even
 #
 # Keep the images and ask an untrained network another question: is the digit odd or even? Predict the share of contradictory pairs among those
-# with different answers, beside that of the ten classes. Can you give the cosine of each pair without computing its kernel again?
+# with different answers, beside that of pairs of two digits. How does the cosine of such a pair follow from the one that it would have if both answers were the same?
 
 # %% [markdown] tags=["answer"]
 # #### Answer

@@ -13,6 +13,7 @@ shows nothing are warnings, and the build treats warnings as errors.
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 import nbformat
@@ -24,9 +25,6 @@ from nbformat import NotebookNode
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
-
-from lpntk.report.book.naming import in_words
-from lpntk.report.escape import markdown
 
 logger = logging.getLogger(__name__)
 
@@ -102,8 +100,8 @@ class Exercises(SphinxDirective):
         if not own:
             known = ", ".join(dict.fromkeys(exercise.page for exercise in found if exercise.page != SETUP))
             raise ValueError(f"no cell of {written.name} has the tag {TAG}{page}; there are exercises for {known}")
-        ran = f"The code of all answers ran in {{page}}`{made_by['profile']}/{folder.name}`"
-        yield from (f"Predict first, then open the answer. {ran} ({markdown(in_words(made_by['parameters']))}).", "")
+        ran = f"{{page}}`{made_by['profile']}/{folder.name}`"  # its title tells data and network
+        yield from (f"Predict first, then open the answer. The code of all answers ran in {ran}.", "")
         for setup in (exercise for exercise in found if exercise.page == SETUP):
             yield from (f":::::{{dropdown}} {setup.title}", *setup.question.split("\n"), "")
             yield from (line for cell in setup.code for line in shown(cell, folder, setup.title))
@@ -125,19 +123,25 @@ def shown(cell: NotebookNode, folder: Path, title: str) -> Iterator[str]:
     """Yield the Markdown of a cell of code and of what it showed."""
     figures = iter(figures_of(cell.source, folder))
     yield from ("````{code-block} python", *without_bookkeeping(cell.source).strip().split("\n"), "````", "")
-    for output in cell.outputs:
-        data = output.get("data", {})
-        if output.output_type == "stream":
-            yield from ("````{code-block} text", *output.text.rstrip().split("\n"), "````", "")
-        elif "image/png" in data:
-            place = "/".join(folder.parts[-3:])
-            yield from (f"````{{image}} /{place}/figures/{next(figures)}.png", f":alt: What the code draws: {title}")
-            yield from ("````", "")
-        elif "text/html" in data:
-            table = f'<div class="cell_output"><div class="output text_html">{data["text/html"]}</div></div>'
-            yield from ("````{raw} html", *table.split("\n"), "````", "")  # as on the page of a run
+    for printed, outputs in groupby(cell.outputs, key=lambda output: output.output_type == "stream"):
+        if printed:  # in as many pieces as the clock of the run would have it
+            text = "".join(output.text for output in outputs)
+            yield from ("````{code-block} text", *text.rstrip().split("\n"), "````", "")
         else:
-            yield from ("````{code-block} text", *data["text/plain"].split("\n"), "````", "")
+            yield from (line for output in outputs for line in _displayed(output.data, figures, folder, title))
+
+
+def _displayed(data: dict[str, str], figures: Iterator[str], folder: Path, title: str) -> Iterator[str]:
+    """Yield the Markdown of what a cell displayed: a figure of the run, a table as on the page of the run, or text."""
+    if "image/png" in data:
+        place = "/".join(folder.parts[-3:])
+        yield from (f"````{{image}} /{place}/figures/{next(figures)}.png", f":alt: What the code draws: {title}")
+        yield from ("````", "")
+    elif "text/html" in data:
+        table = f'<div class="cell_output"><div class="output text_html">{data["text/html"]}</div></div>'
+        yield from ("````{raw} html", *table.split("\n"), "````", "")
+    else:
+        yield from ("````{code-block} text", *data["text/plain"].split("\n"), "````", "")
 
 
 def setup(app: Sphinx) -> dict:

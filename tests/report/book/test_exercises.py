@@ -67,7 +67,8 @@ print(one + one)
 def cells(answer=True, code=True, output=True):
     """The same notebook, executed; without an answer, its code or its output."""
     made = jupytext.reads(SOURCE, "py:percent").cells
-    made[-1].outputs = [new_output("stream", text="2\n")] if output else []
+    printed = [new_output("stream", text=text) for text in ("2\n", "and more\n")]
+    made[-1].outputs = printed if output else []
     return [cell for i, cell in enumerate(made) if not (i == 5 and not answer) and not (i == 6 and not code)]
 
 
@@ -109,7 +110,7 @@ def test_an_answer_is_folded_and_holds_words_code_and_what_it_showed(built):
     assert "open" not in answer.attrs
     assert answer.summary.get_text(strip=True) == "Answer"
     assert "It is two." in answer.get_text()
-    assert [block.get_text().strip() for block in answer.select("pre")] == ["print(one + one)", "2"]
+    assert [block.get_text().strip() for block in answer.select("pre")] == ["print(one + one)", "2\nand more"]
     setup = page.select_one("details")
     assert (setup.summary.get_text(strip=True), setup.pre.get_text().strip()) == ("What there is", "one = 1")
 

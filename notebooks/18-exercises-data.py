@@ -130,7 +130,7 @@ table(found, "r", "{}")
 # G = \frac{(m - 1)(n - m + 1) - (m - 1)}{m n} = \Big( 1 - \frac1m \Big) \Big( 1 - \frac mn \Big) .
 # $$
 #
-# With one cluster for ten samples it stays below 0.9.
+# With one cluster for ten samples it stays below 0.9. (Here it is one for five, as the classes are small.)
 
 # %%
 from lpntk.phenomena.less_data.clusters.study import gini
@@ -282,7 +282,7 @@ table(
 # #### Answer
 #
 # A copy has a neighbour at almost no angle: mark samples by their *largest* cosine with another sample. It is not perfect even if all copies stand first. The original that was copied has such a neighbour too, and
-# it is not counted as bad. One mark for all threats there is not: what finds copies ranks a lonely flip last.
+# it is not counted as bad. One mark for all threats there is not: what finds copies would rank a lonely flip last.
 
 # %%
 told = poison("duplicates", samples, chosen, 0.1, seed=seed)
@@ -307,13 +307,14 @@ table(
 # %% [markdown] tags=["exercise-fair-sample"]
 # ### As good as can be
 #
-# Which accuracy can no rule exceed on the class in the middle, around (1, 1), if all classes are judged by the best rule? Derive it for a spread $\sigma$, and say what it means for the authors' 0.1.
+# Let one rule judge all three classes, and let it be right as often as can be over all of them. How often is it right on the class in the middle, around (1, 1)? Derive it for a spread $\sigma$, and say
+# what it means for the authors' 0.1.
 
 # %% [markdown] tags=["answer"]
 # #### Answer
 #
-# Equal, round clouds of equal size are told apart best by the nearest mean. A point of the middle class is taken for it if both of its coordinates are positive, each with the chance $\Phi(1/\sigma)$ independently:
-# the best rule gives this class $\Phi(1/\sigma)^2$. (A rule that favours it at the others' cost could give more.) At 0.1 a border is ten standard deviations away, and nothing that is learned sensibly can fail: the toy cannot tell ways to keep
+# Round clouds of one size and equal weight are told apart best by the nearest mean. A point of the middle class is taken for it if both of its coordinates are positive, each with the chance $\Phi(1/\sigma)$ independently:
+# in all $\Phi(1/\sigma)^2$. (A rule that favours this class at the others' cost could give more.) At 0.1 a border is ten standard deviations away, and nothing that is learned sensibly can fail: the toy cannot tell ways to keep
 # samples apart.
 
 # %%
@@ -381,14 +382,13 @@ table(found, "kept", "{:.1%}")
 # %% [markdown] tags=["answer"]
 # #### Answer
 #
-# Rare samples have the weight $\tfrac12 / r$, common ones $\tfrac12 / (1 - r)$: as often is each drawn on average. A mean with weights $w$ that average 1 has the variance $\overline{w^2} / n$ of what $n / \overline{w^2}$ samples
-# have, and
+# Rare samples have the weight $\tfrac12 / r$, common ones $\tfrac12 / (1 - r)$: so often is each drawn, on average. Weights $w$ that average 1 give a mean the variance of $n / \overline{w^2}$ fair samples, and
 #
 # $$
 # \frac1{\overline{w^2}} = \Big( \frac{1}{4 r} + \frac1{4 (1 - r)} \Big)^{-1} = 4\, r\, (1 - r) .
 # $$
 #
-# At $r$ = 5 % each rare sample is seen ten times, and the set is worth 19 % of its size. Balance is bought with noise.
+# At $r$ = 5 % each rare sample is seen ten times, and the set is worth 19 % of its size. Balance is bought with noise. (Drawing instead of weighing adds some of its own, which is not counted here.)
 
 # %%
 from lpntk.phenomena.less_data.bias.modes import reweighted
@@ -462,7 +462,7 @@ table(found, "cosine by", "{:.2f}")
 #
 # Influence is $\tfrac1\lambda \big( \kappa - \kappa\, (\kappa + n \lambda I)^{-1} \kappa \big)$. For a large $\lambda$ the second term is of order $1/\lambda$ beside the first, and what is left is $\kappa / \lambda$: the plain inner products, in the same
 # order. An eigenvector of $\kappa$ with the eigenvalue $\mu$ keeps $\mu / \lambda \cdot n\lambda / (\mu + n\lambda) = n \mu / (\mu + n \lambda)$: for a small $\lambda$ all directions with $\mu \gg n\lambda$ count alike, and small
-# eigenvalues decide. So a comparison with influence is one with a damping.
+# eigenvalues decide. So a comparison with influence is one with a damping. (The code gives it in units of the mean squared length of a gradient.)
 
 # %%
 from scipy.stats import spearmanr

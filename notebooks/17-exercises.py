@@ -103,7 +103,8 @@ table(found, "labels", "{:.2f}")
 # \kappa \;\longrightarrow\; \tfrac1{16}\, \kappa_1 + 16\, \kappa_2 + \kappa_{\text{rest}} ,
 # $$
 #
-# where $\kappa_1$ is the share of the first layer and $\kappa_2$ that of the second layer's weights. So cosines change too, unless all shares are alike. The kernel
+# where $\kappa_1$ is the share of the first layer and $\kappa_2$ that of the second layer's weights. So cosines change too, unless the shares of all layers are
+# multiples of one matrix. The kernel
 # belongs to the *parameters*, as SGD does: its steps are others after such a change. Two networks that answer alike need not have the same kernel.
 
 # %%
@@ -203,7 +204,7 @@ print(f"log-probability of the first's label: {own[1] - own[0]:+.5f}, to first o
 #
 # The length of $\varphi$ is that of a push with *signs*. A real step pushes with the error $e_y - q$, which is almost zero for a sample that is learned, however
 # long its $\varphi$ is. So where errors differ by orders of magnitude, the reach of a step follows the error. Where they are alike, as in a network that has hardly learned, the
-# length is what remains to tell samples apart.
+# length may be what tells samples apart.
 
 # %%
 from lpntk.phenomena.one_step.readings import rank_correlations

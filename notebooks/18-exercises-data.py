@@ -252,7 +252,7 @@ table(found, "share", "{:.3f}")
 # #### Answer
 #
 # The same mark *before* training. The untrained kernel knows images and labels, and a flipped sample stands among images that are not like it: no learning is needed to see that. Training can add to it or take
-# away. A network that has learned the wrong labels by heart may no longer find them strange. The loss of the untrained network is the control of the loss: it knows nothing of the data, and so stays near chance.
+# away. A network that has learned the wrong labels by heart may no longer find them strange. The error of the untrained network is the control of the error: it has seen no data, and so it stays near chance.
 
 # %%
 from lpntk.phenomena.less_data.scores import residual

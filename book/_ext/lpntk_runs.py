@@ -69,16 +69,7 @@ def page(
         judged_by: all claims of the paper; those that this run is evidence of are told.
         again: fold what the page of another run says too: what is done, by which rules, and where it is computed.
     """
-    ran = [cell for cell in executed.cells if cell.cell_type == "code" and not _given(cell)]
-    today = jupytext.read(written).cells
-    now = [cell for cell in today if cell.cell_type == "code" and not _given(cell)]
-    if [_meaning(cell.source) for cell in ran] == [_meaning(cell.source) for cell in now]:
-        for cell, written_now in zip(ran, now, strict=True):
-            cell.source = written_now.source  # the same, but it may import from elsewhere now
-        outputs = iter(ran)
-        cells = [next(outputs) if cell.cell_type == "code" else _linked(cell) for cell in today if not _given(cell)]
-    else:
-        cells = [_mended(c, folder) for c in executed.cells if not _given(c) and c.get("id") != "origin"]
+    cells = told(executed, folder, written)
     title, _, rest = cells[0].source.partition("\n")
     figures = _captions(written)
     cells = [part for cell in cells[1:] for part in _shown(cell, folder, figures, made_by)]
@@ -92,6 +83,25 @@ def page(
     head = f"{title}\n\n{_what_was_run(made_by, folder, judged_by)}{_stale(folder)}\n{rest}"
     executed.cells = [new_markdown_cell(head), *cells]
     return executed
+
+
+def told(executed: NotebookNode, folder: Path, written: Path) -> list[NotebookNode]:
+    """Return the cells of an executed notebook, those with parameters left out, in today's words where they still fit.
+
+    Args:
+        executed: as the run left it.
+        folder: of the result.
+        written: the notebook's source today.
+    """
+    ran = [cell for cell in executed.cells if cell.cell_type == "code" and not _given(cell)]
+    today = jupytext.read(written).cells
+    now = [cell for cell in today if cell.cell_type == "code" and not _given(cell)]
+    if [_meaning(cell.source) for cell in ran] == [_meaning(cell.source) for cell in now]:
+        for cell, written_now in zip(ran, now, strict=True):
+            cell.source = written_now.source  # the same, but it may import from elsewhere now
+        outputs = iter(ran)
+        return [next(outputs) if cell.cell_type == "code" else _linked(cell) for cell in today if not _given(cell)]
+    return [_mended(c, folder) for c in executed.cells if not _given(c) and c.get("id") != "origin"]
 
 
 def _folded(title: str, words: str) -> str:
@@ -177,20 +187,20 @@ def _shown(cell: NotebookNode, folder: Path, captions: dict[str, tuple[str, str]
     """Return what the page shows of a cell: code folded, figures as figures."""
     if cell.cell_type != "code":
         return [cell]
-    names = _figures(cell.source, folder)
+    names = figures_of(cell.source, folder)
     images = [output for output in cell.outputs if "image/png" in output.get("data", {})]
     drawn = []
     if len(names) == len(images):
         cell.outputs = [output for output in cell.outputs if output not in images]
         drawn = [_figure(name, folder, _caption(name, captions), made_by) for name in names]
-    cell.source = _without_bookkeeping(cell.source)
+    cell.source = without_bookkeeping(cell.source)
     if not cell.source.strip() and not cell.outputs:
         return drawn
     cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
     return [cell, *drawn]
 
 
-def _figures(code: str, folder: Path) -> list[str]:
+def figures_of(code: str, folder: Path) -> list[str]:
     """Return the names of the figures that a cell shows; of ``bench-{}`` all files that fit, sorted."""
     names = []
     for name in re.findall(r"record\.figure\(\s*f?\"([\w{}.-]+)\"", code):
@@ -219,7 +229,7 @@ def _figure(name: str, folder: Path, caption: tuple[str, str], made_by: dict) ->
     )
 
 
-def _without_bookkeeping(code: str) -> str:
+def without_bookkeeping(code: str) -> str:
     """Leave out statements that only write numbers down."""
     lines, drop = code.splitlines(), set()
     for node in ast.parse(code).body:

@@ -224,6 +224,21 @@ def test_a_question_s_page_has_every_run_in_its_table_and_in_its_tabs(book):
     assert all(row.select("td")[0].a["href"].endswith("02-difficulty/notebook.html") for row in rows)
 
 
+def test_every_question_has_two_or_three_exercises_with_an_answer_that_ran(book):
+    for question in sorted((book / HTML / "book/questions").glob("*.html")):
+        soup = BeautifulSoup(question.read_text(), "html.parser")
+        exercises = soup.select(".exercise")
+        assert 2 <= len(exercises) <= 3, question.name
+        for number, exercise in enumerate(exercises, 1):
+            assert exercise.select_one(".admonition-title").get_text().startswith(f"Exercise {number}: ")
+            (answer,) = exercise.select("details")
+            assert "open" not in answer.attrs
+            assert len(answer.find("p").get_text()) > 20  # words first
+            assert answer.select(".highlight-python pre")
+            assert answer.select(".highlight-text pre, .cell_output table")
+        assert "smoke/18-exercises-data" in str(soup) or "smoke/17-exercises" in str(soup)
+
+
 def test_a_withdrawn_run_shows_no_number_on_the_question_s_page_and_says_why(book):
     soup = BeautifulSoup((book / HTML / "book/questions/forgetting.html").read_text(), "html.parser")
     assert not soup.select('.across img[src*="cifar10"]')

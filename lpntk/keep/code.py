@@ -58,6 +58,9 @@ def definitions(notebook: Path, package: Path = PACKAGE) -> dict[str, str]:
     Args:
         notebook: the py:percent source.
         package: folder of the package; another version of it, if an older result is looked at.
+
+    Raises:
+        ValueError: if a name is taken from a folder of the package, where nothing can be followed.
     """
     tree = ast.parse(notebook.read_text("utf-8"))
     cells = _module("", tree, package)
@@ -71,7 +74,11 @@ def definitions_of(function: Callable) -> dict[str, str]:
 
 
 def _followed(waiting: list[tuple[str, str]], package: Path) -> dict[str, str]:
-    """Return the definitions that are reached from these, (module, name), by name, each with a digest."""
+    """Return the definitions that are reached from these, (module, name), by name, each with a digest.
+
+    Raises:
+        ValueError: if a name is taken from a folder.
+    """
     found: dict[str, set[str]] = {}
     modules: dict[str, Module] = {}
     seen = set()
@@ -81,8 +88,17 @@ def _followed(waiting: list[tuple[str, str]], package: Path) -> dict[str, str]:
         if place in seen or module in SILENT:
             continue
         seen.add(place)
+        if not module and not name.startswith("__"):  # what the package itself offers
+            waiting.append((offered(package).get(name, name), name))
+        if not module:
+            continue
         if module not in modules:
             path = package / f"{module.replace('.', '/')}.py"
+            if not path.exists():
+                raise ValueError(
+                    f"{name!r} is taken from {package.name}.{module}, which is no module: what a result depends on "
+                    "cannot be followed; import the name from the module that defines it"
+                )
             modules[module] = _module(module, ast.parse(path.read_text("utf-8")), package)
         table = modules[module]
         if place in VERSIONED:
@@ -111,6 +127,11 @@ def _module(name: str, tree: ast.Module, package: Path) -> Module:
             own |= {part.id: node for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
     imported: dict[str, tuple[str, str | None]] = {}
     for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                first, *rest = alias.name.split(".")
+                if first == package.name:  # without "as" it is the package, whatever of it is imported
+                    imported[alias.asname or first] = (".".join(rest) if alias.asname else "", None)
         if not isinstance(node, ast.ImportFrom) or node.level or not node.module:
             continue
         first, *rest = node.module.split(".")
@@ -119,6 +140,13 @@ def _module(name: str, tree: ast.Module, package: Path) -> Module:
             whole = package.joinpath(*inside).with_suffix(".py").exists()
             imported[alias.asname or alias.name] = (".".join(inside), None) if whole else (".".join(rest), alias.name)
     return Module(name, own, imported)
+
+
+def offered(package: Path) -> dict[str, str]:
+    """Return which module defines each name that the package itself offers."""
+    start = package / "__init__.py"
+    own = _module("", ast.parse(start.read_text("utf-8")), package).own if start.exists() else {}
+    return ast.literal_eval(own["OFFERED"].value) if "OFFERED" in own else {}
 
 
 def _reached(node: ast.AST, module: Module) -> list[tuple[str, str]]:

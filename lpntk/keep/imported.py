@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-from lpntk.keep.code import PACKAGE
+from lpntk.keep.code import PACKAGE, offered
 
 
 def sources(notebook: Path) -> list[Path]:
@@ -21,6 +21,8 @@ def sources(notebook: Path) -> list[Path]:
                 names = [alias.name for alias in node.names]
             else:
                 continue
+            if PACKAGE.name in names:  # any of what the package itself offers
+                names += [f"{PACKAGE.name}.{module}" for module in offered(PACKAGE).values()]
             modules = [name.split(".") for name in names if name.split(".")[0] == PACKAGE.name]
             candidates = [PACKAGE.joinpath(*parts[1:]) for parts in modules]
             waiting += [c.with_suffix(".py") for c in candidates if c != PACKAGE and c.with_suffix(".py").exists()]

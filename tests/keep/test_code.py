@@ -64,6 +64,43 @@ def test_what_a_notebook_reaches_is_told_by_name(project):
     assert told(project)["kernel_matrix"] == "version 1"
 
 
+OFFERS = 'OFFERED = {\n    "kernel_matrix": "kernel.matrix",\n    "force": "physics",\n}\n'
+
+
+@pytest.mark.parametrize(
+    ("imports", "calls"),
+    [
+        ("from lpntk import force, kernel_matrix", "force(2), kernel_matrix"),
+        ("from lpntk import force as pull, kernel_matrix as k", "pull(2), k"),
+        ("import lpntk", "lpntk.force(2), lpntk.kernel_matrix"),
+        ("import lpntk as l", "l.force(2), l.kernel_matrix"),
+        ("import lpntk.physics as p, lpntk.kernel.matrix as m", "p.force(2), m.kernel_matrix"),
+    ],
+)
+def test_what_the_package_itself_offers_is_followed(project, imports, calls):
+    (project / "lpntk/__init__.py").write_text(OFFERS)
+    (project / "n.py").write_text(f"{imports}\nprint({calls})\n")
+    before = told(project)
+    assert set(before) == {"notebook", "force", "twice", "G", "kernel_matrix"}
+    edit(project, "lpntk/helpers.py", "2 * x", "3 * x")
+    assert differing(before, told(project)) == ["twice"]
+
+
+@pytest.mark.parametrize(
+    ("imports", "calls"),
+    [
+        ("from lpntk import kernel", "kernel.matrix.kernel_matrix()"),
+        ("import lpntk.kernel.matrix", "lpntk.kernel.matrix.kernel_matrix()"),
+        ("import lpntk", "lpntk.unheard()"),
+    ],
+)
+def test_a_name_that_cannot_be_followed_is_refused(project, imports, calls):
+    (project / "lpntk/__init__.py").write_text(OFFERS)
+    (project / "n.py").write_text(f"{imports}\nprint({calls})\n")
+    with pytest.raises(ValueError, match=r"no module: .* import the name from the module that defines it"):
+        told(project)
+
+
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 RESULTS = [path for path in ROOT.glob("results/*/*/numbers.json") if path.parts[-3] not in ("smoke", "failed")]
 PAGES = "\n".join(
     path.read_text("utf-8")

@@ -16,9 +16,9 @@ from lpntk.keep.files import expanded, unkept, write_json
 from lpntk.learn.models import MODELS
 from lpntk.machine.description import describe_machine
 from lpntk.machine.device import resolve_device
+from lpntk.reader.own.inputs.sources import read_own
 from lpntk.reader.own.network import learner
 from lpntk.reader.own.page import write_report
-from lpntk.reader.own.sources import read_own
 from lpntk.reader.own.study import asked
 
 MADE_BY = "lpntk report"
@@ -34,7 +34,7 @@ def report(
     """Write a report on some data and return its folder.
 
     Args:
-        data: as ``lpntk.reader.own.sources.read_own`` takes it.
+        data: as ``lpntk.reader.own.inputs.sources.read_own`` takes it.
         model: name of a network; by default as the shape of the data suggests.
         options: of that network.
         checkpoint: state dict of a network that has learned.

@@ -5,18 +5,17 @@ import io
 from pathlib import Path
 
 import jinja2
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 from PIL import Image
 
 from lpntk.kernel.reading import INTERCHANGEABLE, UNRELATED
-from lpntk.reader.own.given import Given
+from lpntk.reader.own.figures import drawn_sizes, drawn_suspicion
+from lpntk.reader.own.inputs.given import Given
 from lpntk.reader.own.network import Learner
-from lpntk.reader.own.study import COMPARED, Found, extreme_pairs, labels_near
-from lpntk.report.plots import BLUE, GREY, ORANGE, STYLE, VERMILION
+from lpntk.reader.own.ranking import extreme_pairs
+from lpntk.reader.own.study import COMPARED, Found, labels_near
 
 SUSPECTS, CLUSTERS, MEMBERS, SHOWN_PAIRS = 24, 12, 7, 8  # how many of each the page shows, of suspects at most
 LEAST_SUSPECTS = 6  # shown even where they are more than a tenth of all samples
@@ -40,14 +39,14 @@ def write_report(
         device: where this is computed.
     """
     frame = found.samples
-    figures = {"clusters": _sizes(frame)}
+    drawings = {"clusters": drawn_sizes(frame)}
     shown = min(SUSPECTS, max(LEAST_SUSPECTS, len(frame) // 10))
     suspects = frame.sort_values("suspicion_rank").index[:shown].tolist() if found.learned else []
     if found.learned:
-        figures["suspicion"] = _suspicion(frame, suspects)
+        drawings["suspicion"] = drawn_suspicion(frame, suspects)
     (folder / "figures").mkdir()
     drawn = {}
-    for name, figure in figures.items():
+    for name, figure in drawings.items():
         drawn[name] = _png(figure)
         (folder / "figures" / f"{name}.png").write_bytes(drawn[name])
     listed = {f"kept-{round(100 * share)}.txt": given.index[rows] for share, rows in found.kept.items()}
@@ -153,33 +152,3 @@ def _png(figure: Figure) -> bytes:
     kept = io.BytesIO()
     figure.savefig(kept, format="png", dpi=150)
     return kept.getvalue()
-
-
-def _blank() -> Figure:
-    with matplotlib.rc_context(STYLE | {"font.size": 12, "axes.labelsize": 12}):
-        return Figure(figsize=(5.8, 3.6), layout="constrained")
-
-
-def _sizes(frame: pd.DataFrame) -> Figure:
-    figure = _blank()
-    ax = figure.subplots()
-    for kind, color, name in (("kernel_", ORANGE, "by the kernel"), ("", BLUE, "by the cosine")):
-        sizes = np.sort(frame.loc[frame[f"{kind}head"], f"{kind}cluster_size"])[::-1]
-        ax.loglog(np.arange(1, len(sizes) + 1), sizes, "o", ms=4, color=color, label=name)
-    ax.set(xlabel="clusters, the largest first", ylabel="samples in it")
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter("{x:g}")
-        axis.set_minor_formatter(NullFormatter())
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False)
-    return figure
-
-
-def _suspicion(frame: pd.DataFrame, suspects: list[int]) -> Figure:
-    figure = _blank()
-    ax = figure.subplots()
-    for rows, color, alpha in ((frame.drop(index=suspects), GREY, 0.5), (frame.loc[suspects], VERMILION, 1)):
-        ax.plot(rows["mean_cosine"], rows["difficulty"].clip(lower=1e-6), "o", ms=4, mew=0, alpha=alpha, color=color)
-    ax.set(xlabel="mean cosine to its class", ylabel="loss, nats, summed over epochs", yscale="log")
-    ax.spines[["top", "right"]].set_visible(False)
-    return figure

@@ -1,7 +1,5 @@
 """What does a network say of somebody's samples? One training, one kernel for each class, a row for each sample."""
 
-from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 
@@ -15,19 +13,18 @@ from lpntk.data.dataset import Dataset
 from lpntk.keep.cache import Cache, digest
 from lpntk.keep.keys import computed_key
 from lpntk.kernel.matrix import kernel_matrix
-from lpntk.kernel.reading import INTERCHANGEABLE, UNRELATED
 from lpntk.learn.training import train
 from lpntk.machine.device import resolve_device
 from lpntk.machine.precision import exact
 from lpntk.phenomena.less_data.farthest import head_count
-from lpntk.reader.own.given import Given
+from lpntk.reader.own.inputs.given import Given
 from lpntk.reader.own.kernels import check_room, every_class
 from lpntk.reader.own.network import Learner
+from lpntk.reader.own.ranking import add_ranks
 
 KEPT_SHARES = (0.9, 0.7, 0.5, 0.3)  # shares of every class that are listed
 STEPS, EPOCHS, BATCH = 1000, (10, 100), (8, 128)  # of a training; the last two are lowest and highest numbers
 RATES = (0.1, 0.03, 0.01)  # learning rates, the next one where a network diverged
-NOTABLE = 0.1  # share of samples whose cosine or loss is a reason for suspicion
 NEAREST, COMPARED = 10, 2000  # nearest samples whose labels are told, among so many at most
 
 
@@ -94,7 +91,7 @@ def asked(
     })  # fmt: skip
     accuracy = 1 - int(wrong.sum()) / len(wrong)
     if learned := accuracy >= bar:
-        _rank(frame, placed)
+        add_ranks(frame, placed)
     first = lambda share: np.sort(np.concatenate([order[: head_count(len(order), share)] for order in heads]))
     kept = {share: first(share) for share in KEPT_SHARES} if learned else {}
     classes = pd.DataFrame([
@@ -140,7 +137,7 @@ def _trained(
     x, y = data.x_train, data.y_train
     if by.state is not None:
         network.load_state_dict(by.state)
-        return {"epochs": 0}, _losses(network.eval(), x, y, device)
+        return {"epochs": 0}, losses(network.eval(), x, y, device)
     batch = min(max(len(y) // 40, BATCH[0]), BATCH[1])
     epochs = epochs or min(max(ceil(STEPS / ceil(len(y) / batch)), EPOCHS[0]), EPOCHS[1])
 
@@ -167,7 +164,8 @@ def _trained(
 
 @exact
 @torch.no_grad()
-def _logits(network: nn.Module, x: Tensor, device: str) -> Tensor:
+def logits(network: nn.Module, x: Tensor, device: str) -> Tensor:
+    """Return (n, k) logits of a network in evaluation mode, on the CPU."""
     on = resolve_device(device)
     network.to(on)
     found = torch.cat([network(part.to(on)).cpu() for part in x.split(512)])
@@ -175,72 +173,10 @@ def _logits(network: nn.Module, x: Tensor, device: str) -> Tensor:
     return found
 
 
-def _losses(network: nn.Module, x: Tensor, y: Tensor, device: str) -> Tensor:
-    return cross_entropy(_logits(network, x, device), y, reduction="none")
+def losses(network: nn.Module, x: Tensor, y: Tensor, device: str) -> Tensor:
+    """Return (n,) losses of a network as it is, nats."""
+    return cross_entropy(logits(network, x, device), y, reduction="none")
 
 
 def _wrong(network: nn.Module, x: Tensor, y: Tensor, device: str) -> Tensor:
-    return _logits(network, x, device).argmax(dim=1) != y
-
-
-def joint_rank(cosine: np.ndarray, loss: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return (n,) how suspicious each sample is: the larger of two ranks, by small cosine and by large loss.
-
-    Loss finds flipped labels and misses backdoors, and the cosine the other way round. The mean of both ranks was tried
-    and loses what only one of them sees.
-
-    Args:
-        cosine: (n,) mean cosines to the class, of which the median of the class is taken off; NaN for a sample alone,
-            whose loss alone counts.
-        loss: (n,) accumulated losses.
-        y: (n,) labels.
-    """
-    by_loss = pd.Series(loss).rank(pct=True)
-    usual = pd.Series(cosine).groupby(np.asarray(y)).transform("median")
-    both = np.stack([(usual - cosine).rank(pct=True).fillna(by_loss), by_loss])
-    return both.max(axis=0) + both.min(axis=0) / len(by_loss)  # of equals the one that both suspect
-
-
-def _rank(frame: pd.DataFrame, placed: np.ndarray) -> None:
-    """Add ``redundancy_rank``, ``suspicion_rank`` and ``reason`` to the samples, rank 1 being the first to look at."""
-    cosine, loss = frame["mean_cosine"], frame["difficulty"]
-    score = pd.Series(joint_rank(cosine.to_numpy(), loss.to_numpy(), frame["label"].to_numpy()))
-    frame["suspicion_rank"] = score.rank(ascending=False, method="first").astype(int)
-    last = pd.DataFrame({"placed": placed, "nearest": frame["nearest_cosine"].fillna(-1)})
-    order = last.sort_values(["placed", "nearest"], ascending=False, kind="stable").index
-    frame.loc[order, "redundancy_rank"] = np.arange(1, len(order) + 1)
-    frame["redundancy_rank"] = frame["redundancy_rank"].astype(int)
-    middle: Callable[[pd.Series], pd.Series] = lambda column: column.groupby(frame["label"]).transform("median")
-    low, high = (cosine - middle(cosine)).quantile(NOTABLE), loss.quantile(1 - NOTABLE)
-    reasons = []
-    for c, usual, value, common, other, least in zip(
-        cosine, middle(cosine), loss, middle(loss), frame["contradictory"], frame["contradictory_cosine"], strict=True
-    ):  # fmt: skip
-        told = [f"low mean cosine to its class ({c:.2f}, median {usual:.2f})"] if c - usual <= low and c < usual else []
-        told += (
-            [f"high loss ({value:.3g}, median of its class {common:.2g})"] if value >= high and value > common else []
-        )
-        told += [f"contradictory to {frame['name'][int(other)]} ({least:.2f})"] if least <= -UNRELATED else []
-        told += ["alone in its class: no cosine"] if np.isnan(c) else []
-        reasons.append("; ".join(told))
-    frame["reason"] = reasons
-
-
-def extreme_pairs(frame: pd.DataFrame, kind: str, count: int) -> list[tuple[int, int, float]]:
-    """Return the pairs of one class that are most ``nearest`` or ``contradictory``: two samples and their cosine.
-
-    Each sample is in one pair at most, and no class has more than its part of the list, but two.
-    """
-    sign = -1 if kind == "contradictory" else 1
-    enough = frame[sign * frame[f"{kind}_cosine"] >= (INTERCHANGEABLE if sign > 0 else UNRELATED)]
-    told, seen, most = [], set(), max(2, ceil(count / frame["label"].nunique()))
-    of_class: Counter[str] = Counter()
-    for i, row in enough.sort_values(f"{kind}_cosine", ascending=sign < 0).iterrows():
-        j = int(row[kind])
-        if not {i, j} & seen and of_class[row["label"]] < most:
-            told.append((i, j, float(row[f"{kind}_cosine"])))
-            seen |= {i, j}
-            of_class[row["label"]] += 1
-        if len(told) == count:
-            break
-    return told
+    return logits(network, x, device).argmax(dim=1) != y

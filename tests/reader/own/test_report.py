@@ -17,8 +17,8 @@ from lpntk.kernel.reading import cosine
 from lpntk.phenomena.less_data.poison.threats import poison
 from lpntk.reader.own import command, kernels
 from lpntk.reader.own.command import report
+from lpntk.reader.own.inputs.sources import read_own
 from lpntk.reader.own.network import fitting, learner
-from lpntk.reader.own.sources import read_own
 from lpntk.reader.own.study import asked, joint_rank
 
 QUICK = {"options": {"hidden": [16]}, "epochs": 6, "device": "cpu"}

@@ -7,8 +7,8 @@ from PIL import Image
 
 from lpntk.data.sources import DataError
 from lpntk.reader.own.command import report
-from lpntk.reader.own.given import parted
-from lpntk.reader.own.sources import read_own
+from lpntk.reader.own.inputs.given import parted
+from lpntk.reader.own.inputs.sources import read_own
 
 RNG = np.random.default_rng(0)
 

@@ -8,9 +8,9 @@ from lpntk.data.arrays import check_labels
 from lpntk.data.dataset import SHAPES, Dataset, assembled, load
 from lpntk.data.sources import KEYS, DataError, read_npz
 from lpntk.keep.files import expanded
-from lpntk.reader.own.given import Given, parted, told_split
-from lpntk.reader.own.images import read_folder
-from lpntk.reader.own.table import ENDINGS, read_table
+from lpntk.reader.own.inputs.given import Given, parted, told_split
+from lpntk.reader.own.inputs.images import read_folder
+from lpntk.reader.own.inputs.table import ENDINGS, read_table
 
 IN_WORDS = "digits, mnist, cifar10, an .npz file, a folder of images by class, or a CSV table"
 

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 from lpntk.data.dataset import assembled
 from lpntk.data.sources import DataError
 from lpntk.machine.progress import progress_bar
-from lpntk.reader.own.given import Given, parted, told_split
+from lpntk.reader.own.inputs.given import Given, parted, told_split
 
 PICTURES = (".png", ".jpg", ".jpeg")
 TEST_PARTS = ("test", "val", "valid", "validation")

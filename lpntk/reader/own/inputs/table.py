@@ -10,7 +10,7 @@ from lpntk.data.arrays import check_labels, check_together
 from lpntk.data.dataset import Dataset
 from lpntk.data.sources import DataError
 from lpntk.keep.cache import digest
-from lpntk.reader.own.given import Given, parted, told_split
+from lpntk.reader.own.inputs.given import Given, parted, told_split
 
 ENDINGS = (".csv", ".tsv", ".txt")
 LABEL_NAMES = ("label", "target", "class", "y")

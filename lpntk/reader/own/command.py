@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from importlib import metadata
+from math import inf
 from pathlib import Path
 
 import torch
@@ -16,6 +17,8 @@ from lpntk.keep.files import expanded, unkept, write_json
 from lpntk.learn.models import MODELS
 from lpntk.machine.description import describe_machine
 from lpntk.machine.device import resolve_device
+from lpntk.reader.own.inputs.given import printable
+from lpntk.reader.own.inputs.named import HUB, TORCHVISION
 from lpntk.reader.own.inputs.sources import read_own
 from lpntk.reader.own.network import learner
 from lpntk.reader.own.page import write_report
@@ -55,10 +58,17 @@ def report(
     """
     started, cache = time.perf_counter(), cache or Cache()
     for name, value in (("epochs", epochs), ("size", size), ("budget", budget)):
-        if value is not None and not value > 0:
+        if value is not None and not 0 < value < inf:
             raise ValueError(f"expected --{name} above 0; got {value}; leave it out for the default")
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"expected --seed from 0 to {2**63 - 1}; got {seed}; leave it out for the default")
+    if checkpoint and epochs:
+        raise ValueError(
+            "expected --epochs or --checkpoint; got both, and what is loaded is not trained; leave one out"
+        )
     resolve_device(device)
-    folder = expanded(out) if out else Path(f"lpntk-report-{Path(data).resolve().stem or 'data'}")
+    folder = expanded(out) if out else Path(f"lpntk-report-{_stem(data)}")
+    folder = folder.resolve() if folder.is_symlink() else folder  # the link stays
     _check_folder(folder)
     if fault := unkept(cache.folder):
         print(fault, file=sys.stderr)
@@ -66,15 +76,15 @@ def report(
     by = learner(given.data, model=model, options=options or {}, built_by=built_by, checkpoint=checkpoint, seed=seed)
     found = asked(given, by, epochs=epochs, budget=int(budget * 2**30), device=device, seed=seed, cache=cache)
     machine = describe_machine(device)
-    parameters = {"data": data, "model": model, "options": options, "checkpoint": checkpoint, "build": built_by,
-                  "epochs": epochs, "budget": budget, "device": device, "seed": seed, "label": label,
-                  "size": size}  # fmt: skip
+    parameters = {"data": printable(data), "model": model, "options": options, "checkpoint": checkpoint,
+                  "build": built_by, "epochs": epochs, "budget": budget, "device": device, "seed": seed,
+                  "label": label, "size": size}  # fmt: skip
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.writing-", dir=folder.parent) as partial:
         new = Path(partial) / "new"
         new.mkdir()
         seconds = round(time.perf_counter() - started, 1)
         told = {"version": metadata.version("lpntk"), "device": machine["device"], "seconds": seconds}
-        files = write_report(new, given, by, found, source=data, told=told, seed=seed, device=device)
+        files = write_report(new, given, by, found, source=printable(data), told=told, seed=seed, device=device)
         write_json(new / "manifest.json", {
             "made_by": MADE_BY, "version": told["version"], "parameters": parameters, "network": by.words,
             "training": found.training, "test_accuracy": found.accuracy, "needed": found.bar, "learned": found.learned,
@@ -99,7 +109,9 @@ def _check_folder(folder: Path) -> None:
     """
     fix = "name another folder with --out, or move it away"
     if folder.is_dir():
-        holds = {str(p.relative_to(folder)) for p in folder.rglob("*") if not p.is_dir()}
+        holds = {p.name for p in folder.iterdir()}
+        if (folder / "manifest.json").is_file():  # it may be a report, so every file of it is looked at
+            holds = {str(p.relative_to(folder)) for p in folder.rglob("*") if not p.is_dir()}
         try:
             made = json.loads((folder / "manifest.json").read_bytes())
             own = set(made["files"]) if made["made_by"] == MADE_BY else set()
@@ -109,8 +121,17 @@ def _check_folder(folder: Path) -> None:
             raise ValueError(f"{folder}: expected an older report or nothing there; got {', '.join(other[:5])}; {fix}")
     elif folder.exists() or folder.is_symlink():
         raise ValueError(f"{folder}: expected a folder or nothing there; got a file; {fix}")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    tempfile.TemporaryDirectory(prefix=f".{folder.name}.writing-", dir=folder.parent).cleanup()
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryDirectory(prefix=f".{folder.name}.writing-", dir=folder.parent).cleanup()
+    except OSError as error:
+        raise OSError(f"{folder}: expected a place that can be written; got {error}; name another with --out") from None
+
+
+def _stem(data: str) -> str:
+    """Return the name of the data for a folder: without what a file system might take for more than a name."""
+    name = data.removeprefix(HUB).replace("/", "-") if data.startswith(HUB) else Path(data).resolve().stem
+    return printable(name).strip(".") or "data"
 
 
 def _as_options(text: str) -> dict[str, object]:
@@ -127,7 +148,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command; an error is one sentence and the exit status 1."""
     about = "Train a network on your data, ask the kernel of each class, and write a page, a table and lists."
     parser = argparse.ArgumentParser(prog="python -m lpntk report", description=about)
-    kinds = "an .npz, a folder of images by class, a CSV, or digits (default), mnist, cifar10"
+    names = ", ".join(("digits (default)", "mnist", "cifar10", *TORCHVISION, f"{HUB}owner/name"))
+    kinds = f"an .npz, a folder of images by class, a CSV, or a name: {names}"
     parser.add_argument("data", nargs="?", default="digits", metavar="DATA", help=kinds)
     parser.add_argument("--model", choices=MODELS, help="default: as the shape of the data suggests")
     parser.add_argument(
@@ -140,9 +162,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--budget", type=float, default=2.0, metavar="GIB", help="memory for kernels (default: 2)")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--label", metavar="NAME", help="column of the classes in a CSV")
-    parser.add_argument("--size", type=int, metavar="PIXELS", help="side to which the images of a folder are brought")
-    parser.add_argument("--root", metavar="FOLDER", help="folder with mnist and cifar10 (default: LPNTK_DATA)")
+    parser.add_argument("--label", metavar="NAME", help="column of the classes in a CSV or on the hub")
+    parser.add_argument("--size", type=int, metavar="PIXELS", help="side that images of a folder or of the hub get")
+    parser.add_argument("--root", metavar="FOLDER", help="folder of what has a name (default: LPNTK_DATA)")
     given = vars(parser.parse_args(arguments))
     try:
         folder = report(given.pop("data"), built_by=given.pop("build"), **given)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from lpntk.learn.models import build, count_parameters
 from lpntk.machine.device import seeded
 from lpntk.report.book.naming import NETWORKS
 
+WRAPPERS = ("state_dict", "model_state_dict", "model")  # under which names others save a state dict
 SMALL_SIDE = 20  # pixels of the shorter side below which a network without convolutions is taken
 
 
@@ -78,7 +80,8 @@ def learner(
     except Exception as error:  # of somebody's own code, anything
         raise ValueError(f"expected a network for inputs {data.in_shape}; {words} cannot be built: {error}") from error
     if not isinstance(network, nn.Module) or not count_parameters(network):
-        raise ValueError(f"expected a torch module with parameters from {words}; got {type(network).__name__}")
+        got = f"{type(network).__name__}{' without any' if isinstance(network, nn.Module) else ''}"
+        raise ValueError(f"expected a torch module with parameters that learn from {words}; got {got}; return one")
     state = _loaded(network, checkpoint) if checkpoint else None
     _try(network.eval(), data, words)
     decides |= {"state": digest([[key, digest(value)] for key, value in network.state_dict().items()])}
@@ -104,6 +107,7 @@ def _imported(name: str) -> tuple[Callable, str]:
     try:
         sys.path.insert(0, here)
         found = getattr(import_module(module), function)
+        inspect.signature(found)  # of what cannot be called there is none
         source = hashlib.sha256(Path(inspect.getfile(sys.modules[module])).read_bytes()).hexdigest()
     except Exception as error:
         raise ValueError(
@@ -124,11 +128,33 @@ def _loaded(network: nn.Module, checkpoint: str) -> dict[str, Tensor]:
     fix = "save it with torch.save(model.state_dict(), file), of the network that --build or --model names"
     try:
         state = torch.load(expanded(checkpoint), map_location="cpu", weights_only=True)
-        network.load_state_dict(state)
-    except Exception as error:  # pickle's, zip's and torch's own
-        reason = " ".join(str(error).split())[:300]
+        network.load_state_dict(_unwrapped(state, network))
+    except UnpicklingError as error:
+        got = "a whole model or other objects, which are not unpickled, as that would run what the file says"
+        raise ValueError(f"{checkpoint}: expected a state dict of this network; got {got}; {fix}") from error
+    except Exception as error:  # zip's and torch's own
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise ValueError(f"{checkpoint}: expected a state dict of this network; got {reason}; {fix}") from error
     return {key: value.clone() for key, value in network.state_dict().items()}
+
+
+def _unwrapped(state: object, network: nn.Module) -> object:
+    """Return the state dict in what was saved: out of a mapping of several things, and without a prefix of all names.
+
+    DataParallel writes ``module.`` before every name, torch.compile ``_orig_mod.``, others the name of an attribute.
+    What is returned for anything else is the thing itself, which then cannot be loaded.
+    """
+    for name in WRAPPERS:
+        if isinstance(state, Mapping) and isinstance(state.get(name), Mapping):
+            state = state[name]
+    expected = set(network.state_dict())
+    if not isinstance(state, Mapping) or not state or set(state) == expected:
+        return state
+    one = next(iter(expected))
+    for prefix in (name.removesuffix(one) for name in map(str, state) if name.endswith(f".{one}")):
+        if {prefix + name for name in expected} == set(state):
+            return {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
 
 
 def _try(network: nn.Module, data: Dataset, words: str) -> None:
@@ -136,12 +162,14 @@ def _try(network: nn.Module, data: Dataset, words: str) -> None:
     try:
         with torch.no_grad():
             out = network(x)
-        shape = tuple(out.shape)
     except Exception as error:
         raise ValueError(
             f"expected {words} to take inputs of shape (n, {', '.join(map(str, data.in_shape))}); it fails: "
             f"{' '.join(str(error).split())}; change the network, or the size of the images"
         ) from error
-    if shape != (len(x), data.k):
-        raise ValueError(f"expected one logit for each of the {data.k} classes from {words}; got the shape {shape}")
+    got = f"the shape {tuple(out.shape)}" if isinstance(out, Tensor) else type(out).__name__
+    if not isinstance(out, Tensor) or out.shape != (len(x), data.k):
+        raise ValueError(f"expected one logit for each of the {data.k} classes from {words}; got {got}; mend its end")
+    if (out >= 0).all() and torch.allclose(out.sum(dim=1), torch.ones(len(x))):
+        raise ValueError(f"expected logits from {words}; got probabilities, rows that sum to 1; leave the softmax away")
     kernel_matrix(network, x, y, device="cpu")  # refuses, in its own words, what has no kernel

@@ -19,6 +19,7 @@ from lpntk.reader.own.study import COMPARED, Found, labels_near
 
 SUSPECTS, CLUSTERS, MEMBERS, SHOWN_PAIRS = 24, 12, 7, 8  # how many of each the page shows, of suspects at most
 LEAST_SUSPECTS = 6  # shown even where they are more than a tenth of all samples
+FORMULA = r"[=+\-@\t\r]"  # how a text begins that a spreadsheet runs
 TOP = 0.05  # share of suspects that the table of classes counts
 
 
@@ -79,7 +80,7 @@ def write_report(
         kept={name: len(rows) for name, rows in listed.items()}, **told,
     )  # fmt: skip
     (folder / "report.html").write_text(page, "utf-8")
-    _table(frame, given).to_csv(folder / "samples.csv", index=False, float_format="%.6g")
+    _for_sheets(_table(frame, given)).to_csv(folder / "samples.csv", index=False, float_format="%.6g")
     return ["report.html", "samples.csv", *listed, *(f"figures/{name}.png" for name in drawn)]
 
 
@@ -95,6 +96,16 @@ def _table(frame: pd.DataFrame, given: Given) -> pd.DataFrame:
              "difficulty", "mean_cosine", "nearest_interchangeable", "nearest_cosine"]  # fmt: skip
     first = [name for name in first if name in table]
     return table[[*first, *(name for name in table if name not in first)]]
+
+
+def _for_sheets(table: pd.DataFrame) -> pd.DataFrame:
+    """Put an apostrophe before texts that a spreadsheet would run as a formula; numbers stay as they are."""
+    table = table.copy()
+    for name in table.columns.intersection(["name", "label", "reason"]):
+        texts = table[name].astype(str)
+        runs = texts.str.match(FORMULA) & pd.to_numeric(texts, errors="coerce").isna()
+        table[name] = texts.where(~runs, "'" + texts)
+    return table
 
 
 def _training(training: dict[str, object]) -> str:

@@ -19,7 +19,8 @@ from lpntk.reader.own import command, kernels
 from lpntk.reader.own.command import report
 from lpntk.reader.own.inputs.sources import read_own
 from lpntk.reader.own.network import fitting, learner
-from lpntk.reader.own.study import asked, joint_rank
+from lpntk.reader.own.ranking import joint_rank
+from lpntk.reader.own.study import asked
 
 QUICK = {"options": {"hidden": [16]}, "epochs": 6, "device": "cpu"}
 BUDGET = 2**30

@@ -1,5 +1,6 @@
 """What is handed on of somebody's data, whatever it came from; and the test part that is split off where none is."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -64,3 +65,14 @@ def told_split(test: np.ndarray, seed: int) -> str:
         f"There was no test part: {int(test.sum())} of {len(test)} samples were drawn as one, about "
         f"{TESTED_SHARE:.0%} of every class (seed {seed}). They are neither ranked nor listed."
     )
+
+
+def printable(name: str | os.PathLike) -> str:
+    """Return a name as text, whatever bytes a disk holds it in."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def few_of(words: Sequence[str], count: int = 5) -> str:
+    """Return the first words, and how many more there are."""
+    more = f" and {len(words) - count} more" if len(words) > count else ""
+    return ", ".join(words[:count]) + more

@@ -1,5 +1,6 @@
 """A CSV of features with a label: numbers scaled, words as columns of 0 and 1, gaps filled and said so."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,12 @@ from lpntk.data.arrays import check_labels, check_together
 from lpntk.data.dataset import Dataset
 from lpntk.data.sources import DataError
 from lpntk.keep.cache import digest
-from lpntk.reader.own.inputs.given import Given, parted, told_split
+from lpntk.reader.own.inputs.features import table_features
+from lpntk.reader.own.inputs.given import Given, few_of, parted, printable, told_split
 
 ENDINGS = (".csv", ".tsv", ".txt")
 LABEL_NAMES = ("label", "target", "class", "y")
-MOST_WORDS = 20  # different values up to which a column of words is kept
-LEAST_ROWS = 3  # rows from which whole numbers in order are taken for an id
+MARKS = ",;\t|"  # what may separate columns
 
 
 def read_table(path: Path, label: str | None, seed: int) -> Given:
@@ -29,20 +30,23 @@ def read_table(path: Path, label: str | None, seed: int) -> Given:
     Raises:
         DataError: if there is no such file, column, class or feature.
     """
-    frame, where = _read_frame(path), path.name
-    label = _label_column(frame, label, where)
-    y = _classes(frame.pop(label), label, where)
+    where = printable(path.name)
+    frame, texts, told = _read_frame(path, where)
+    label, doubtful = _label_column(frame, label, where)
+    y = _classes(texts(label), label, where)
+    frame = frame.drop(columns=label)
     test = parted(y, seed, where)
-    features, notes, names = _features(frame, ~test, where)
+    features, notes, names = table_features(frame, ~test, where)
     y_train, y_test, classes = check_labels(y[~test], y[test], where, words=True)
     x = features.to_numpy(np.float64)
+    x = x / 2.0 ** np.ceil(np.log2(np.abs(x).max(axis=0).clip(1)))  # exact, and squares do not overflow
     mean, std = x[~test].mean(axis=0), x[~test].std(axis=0)
     x = ((x - mean) / np.where(std > 0, std, 1)).astype(np.float32)[:, None, None, :]
     check_together(x[~test], y_train, x[test], y_test, where, None)
     x_train, x_test, y_train, y_test = map(torch.from_numpy, (x[~test], x[test], y_train, y_test))
     known = digest([digest(t) for t in (x_train, x_test, y_train, y_test)] + list(classes))
     data = Dataset(path.stem, x_train, y_train, x_test, y_test, classes, (0.0,), (1.0,), known)
-    notes = [f"{len(y)} rows; the classes are in the column {label!r}.", *notes,
+    notes = [f"{len(y)} rows; the classes are in the column {label!r}.", *doubtful, *told, *notes,
              f"{x.shape[-1]} features came of this, scaled by mean and standard deviation of the training part.",
              told_split(test, seed)]  # fmt: skip
     index = np.flatnonzero(~test)
@@ -50,8 +54,8 @@ def read_table(path: Path, label: str | None, seed: int) -> Given:
     return Given(data, index, [names[i] for i in index], counted, notes, False, list(features.columns))
 
 
-def _read_frame(path: Path) -> pd.DataFrame:
-    """Return the table, whatever separates its columns.
+def _read_frame(path: Path, where: str) -> tuple[pd.DataFrame, Callable[[str], pd.Series], list[str]]:
+    """Return the table, whatever separates its columns; a function that returns a column as text; and sentences.
 
     Raises:
         DataError: if it cannot be read.
@@ -59,44 +63,68 @@ def _read_frame(path: Path) -> pd.DataFrame:
     try:
         with path.open(encoding="utf-8-sig") as file:
             first = file.readline()
-        mark = max(",;\t", key=first.count)
+        mark = max(MARKS, key=first.count)
         read = lambda **how: pd.read_csv(path, sep=mark, encoding="utf-8-sig", skipinitialspace=True, **how)
-        frame = read()
+        names = [str(name).strip() for name in read(header=None, nrows=1, dtype=str).iloc[0]]
+        frame, notes = read(), []
         if mark != "," and (other := read(decimal=",")).select_dtypes("number").shape[1] > _numeric(frame).shape[1]:
             frame = other  # as spreadsheets write numbers where a comma is the point
+            notes = ["Commas in numbers were read as decimal points."]
     except FileNotFoundError:
         raise DataError(f"{path}: expected a CSV file; got no such file; check the path") from None
     except UnicodeDecodeError:
-        raise DataError(f"{path.name}: expected text in UTF-8; got another encoding; save it as UTF-8") from None
+        raise DataError(f"{where}: expected text in UTF-8; got another encoding; save it as UTF-8") from None
     except (ValueError, OSError) as error:  # pandas' errors of parsing are ValueErrors
         raise DataError(
-            f"{path.name}: expected a table with names in its first line; got one that cannot be read "
+            f"{where}: expected a table with names in its first line; got one that cannot be read "
             f"({' '.join(str(error).split())}); save it again as CSV"
         ) from None
     if frame.empty or isinstance(frame.index, pd.MultiIndex) or not isinstance(frame.index, pd.RangeIndex):
         got = "no row" if frame.empty else "rows with more fields than there are names"
-        raise DataError(f"{path.name}: expected a name for each column and rows below; got {got}; save it again as CSV")
-    return frame.rename(columns=lambda name: str(name).strip())
+        raise DataError(f"{where}: expected a name for each column and rows below; got {got}; save it again as CSV")
+    frame = frame.rename(columns=lambda name: str(name).strip())
+
+    def texts(label: str) -> pd.Series:
+        if names.count(label) > 1:
+            raise DataError(f"{where}: expected one column {label!r}; got {names.count(label)}; rename the others")
+        return read(usecols=[list(frame.columns).index(label)], dtype=str).iloc[:, 0]
+
+    return frame, texts, notes
 
 
 def _numeric(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.select_dtypes(["number", "bool"])
 
 
-def _label_column(frame: pd.DataFrame, asked: str | None, where: str) -> str:
-    named = {name.lower(): name for name in frame.columns}
-    found = asked if asked in frame.columns else next((named[name] for name in LABEL_NAMES if name in named), None)
-    if found is None or (asked and found != asked):
+def _label_column(frame: pd.DataFrame, asked: str | None, where: str) -> tuple[str, list[str]]:
+    """Return the column of the classes, and a sentence on others that might be meant.
+
+    Raises:
+        DataError: if there is none, or several of one name.
+    """
+    named = [name for kind in LABEL_NAMES for name in frame.columns if name.lower() == kind]
+    found = next(iter([asked] if asked in frame.columns else [] if asked else named), None)
+    if found is None:
         expected = f"a column {asked!r}" if asked else f"a column {', '.join(LABEL_NAMES)}"
-        columns = ", ".join(list(frame.columns)[:30]) + (", ..." if frame.shape[1] > 30 else "")
+        columns = few_of(list(frame.columns), 30)
         raise DataError(
             f"{where}: expected {expected} with the classes; got the columns {columns}; name one with --label"
         )
-    return found
+    others = [name for name in named if name != found]
+    if not asked and (alike := [name for name in others if name.lower() == found.lower()]):
+        raise DataError(f"{where}: expected one column of classes; got {found} and {alike[0]}; name one with --label")
+    if asked or not others:
+        return found, []
+    return found, [f"{few_of(others)} might be the classes, too, and counts as a feature: --label names another."]
 
 
 def _classes(column: pd.Series, label: str, where: str) -> np.ndarray:
-    """Return (n,) words.
+    """Return (n,) words: numbers as whole numbers where they are, and nothing that is written in two ways.
+
+    Args:
+        column: (n,) texts as the file has them.
+        label: its name.
+        where: words for the file.
 
     Raises:
         DataError: if some are missing, or these are no classes.
@@ -104,60 +132,25 @@ def _classes(column: pd.Series, label: str, where: str) -> np.ndarray:
     if gaps := int(column.isna().sum()):
         row = int(column.isna().to_numpy().argmax())
         raise DataError(
-            f"{where}: expected a class in every row of {label!r}; got {gaps} empty ones, first in row {row} (counted "
-            "from 0); fill them in or remove these rows"
+            f"{where}: expected a class in every row of {label!r}; got {gaps} without one (empty, or a word that means "
+            f"it, such as NA or None), first in row {row} (counted from 0); fill them in, remove these rows, or "
+            "rename a class of such a name"
         )
-    if pd.api.types.is_float_dtype(column) and (column % 1 == 0).all():
-        column = column.astype("int64")
-    different = column.nunique()
-    if pd.api.types.is_float_dtype(column) or (different > 2 and different > len(column) / 2):
+    texts = column.str.strip()
+    numbers = pd.to_numeric(texts, errors="coerce")
+    different, fractions = texts.nunique(), numbers.notna().all() and (numbers % 1 != 0).any()
+    if fractions or (different > 2 and different > len(texts) / 2):
         raise DataError(
-            f"{where}: expected classes in {label!r}; got {different} different values in {len(column)} rows, such as "
-            f"{column.iloc[0]}; name the column of the classes with --label, or cut the numbers into ranges"
+            f"{where}: expected classes in {label!r}; got {different} different values in {len(texts)} rows, such as "
+            f"{texts.iloc[0]}; name the column of the classes with --label, or cut the numbers into ranges"
         )
-    return column.astype(str).str.strip().to_numpy(dtype=str)
-
-
-def _features(frame: pd.DataFrame, train: np.ndarray, where: str) -> tuple[pd.DataFrame, list[str], list[str]]:
-    """Return the features (n, d) as numbers, sentences on what was done, and n names of rows.
-
-    Raises:
-        DataError: if no column is of use, or one holds infinity.
-    """
-    kept, notes, names = {}, [], [f"row {i}" for i in range(len(frame))]
-    told: dict[str, list[str]] = {}
-    for name, column in frame.items():
-        numeric, gaps = pd.api.types.is_numeric_dtype(column), column.isna()
-        if numeric and np.isinf(column.to_numpy(float, na_value=np.nan)).any():
-            raise DataError(f"{where}: expected finite numbers in {name!r}; got infinity; leave these cells empty")
-        if column.nunique(dropna=False) < 2 or gaps[train].all():
-            told.setdefault("were left out, as all their rows are alike or empty", []).append(name)
-        elif _counts_rows(column):
-            told.setdefault("were left out, as whole numbers in order that name the rows", []).append(name)
-            names = [f"{'row' if name.startswith('Unnamed') else name} {value}" for value in column]
-        elif not numeric and column.nunique() > MOST_WORDS:
-            words = f"were left out, as words with more than {MOST_WORDS} different values"
-            told.setdefault(words, []).append(name)
-        elif numeric:
-            values = column.astype(float)
-            kept[name] = values.fillna(values[train].median())
-            if gaps.any():
-                kept[f"{name} is missing"] = gaps.astype(float)
-                told.setdefault("had gaps, filled by the median of the training part, with a column that tells where",
-                                []).append(f"{name} ({int(gaps.sum())})")  # fmt: skip
-        else:
-            kept |= {f"{name} = {value}": (column == value).astype(float) for value in sorted(column.dropna().unique())}
-            kept |= {f"{name} is missing": gaps.astype(float)} if gaps.any() else {}
-            told.setdefault("hold words and became a column of 0 and 1 for each value", []).append(name)
-    notes = [f"Columns that {words}: {', '.join(which)}." for words, which in told.items()]
-    if not kept:
-        raise DataError(
-            f"{where}: expected a column of numbers or of at most {MOST_WORDS} words beside the label; got none of use "
-            f"({' '.join(notes) or 'no other column'}); add one"
-        )
-    return pd.DataFrame(kept), notes, names
-
-
-def _counts_rows(column: pd.Series) -> bool:
-    whole = pd.api.types.is_integer_dtype(column) and not column.hasnans
-    return bool(whole and len(column) >= LEAST_ROWS and column.is_unique and column.is_monotonic_increasing)
+    if numbers.notna().all():
+        spellings = texts.groupby(numbers).unique()
+        if len(twice := spellings[spellings.map(len) > 1]):
+            raise DataError(
+                f"{where}: expected each class of {label!r} in one spelling; got {' and '.join(twice.iloc[0][:3])}, "
+                "which are one number; write them alike if they are one class, and with a letter if not"
+            )
+        whole = numbers.abs().max() < 2**53
+        texts = numbers.astype("int64").astype(str) if whole and texts.str.contains(r"\.").any() else texts
+    return texts.to_numpy(dtype=str)

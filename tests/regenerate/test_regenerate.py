@@ -104,6 +104,16 @@ def test_a_profile_that_does_not_fit(project, content, words):
         regenerated(project)
 
 
+def test_a_profile_names_its_samples_by_dataset(project):
+    own = '# %% tags=["parameters"]\nvalue = 2\nscale = 1.0\ndata = ""\nresults = "out"\n\n'
+    write(project / "notebooks", "01-first", own + BODY)
+    profile(project / "notebooks", {"01-first": {"data": ""}})
+    regenerated(project)
+    profile(project / "notebooks", {"01-first": {"data": "own.csv"}})
+    with pytest.raises(RegenerationError, match=r"papermill -p data .* names its samples by dataset"):
+        regenerated(project)
+
+
 def test_notebooks_that_cannot_run(project):
     notebooks = project / "notebooks"
     write(notebooks, "01-first", BODY)

@@ -101,6 +101,11 @@ def check_parameters(source: Path, given: dict[str, object]) -> dict[str, object
         raise RegenerationError(
             f"{source.name} knows no parameter {', '.join(unknown)}; it has {', '.join(known)}: correct the profile"
         )
+    if given.get("data"):
+        raise RegenerationError(
+            f"{source.name}: data is for one's own at the command line (papermill -p data ...), and nothing would tell "
+            "when it changes: a profile names its samples by dataset; correct the profile"
+        )
     try:
         defaults = {name: ast.literal_eval(entry["default"]) for name, entry in known.items()}
         ast.parse(source.read_text("utf-8"))

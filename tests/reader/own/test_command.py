@@ -77,7 +77,8 @@ def test_networks_that_give_no_logits_are_refused_as_what_they_are(place):
 def test_options_out_of_range_are_refused_before_anything_is_read(place, monkeypatch):
     monkeypatch.setattr(command, "read_own", lambda *args, **options: pytest.fail("it read"))
     for options, words in (({"budget": float("inf")}, "--budget above 0; got inf"),
-                           ({"budget": float("nan")}, "--budget"), ({"seed": -1}, "--seed from 0"), ({"seed": 2**63}, "--seed from 0"),
+                           ({"budget": float("nan")}, "--budget"), ({"seed": -1}, "--seed from 0"),
+                           ({"seed": 2**63}, "--seed from 0"),
                            ({"checkpoint": "net.pt", "epochs": 3}, "--epochs or --checkpoint; got both")):  # fmt: skip
         with pytest.raises(ValueError, match=words):
             report("own.npz", **options)

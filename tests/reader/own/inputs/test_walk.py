@@ -38,6 +38,7 @@ def test_files_are_those_of_imagefolder_in_its_order(pets):
     (pets / "dog" / "notes.txt").write_text("mine")
     (pets / "dog" / "folder.png").mkdir()  # of a picture's name
     os.symlink(pets / "dog" / "1.png", pets / "cat" / "link.png")
+    os.symlink(pets / "dog", pets / "cat" / "linked")
     files, _, notes = labelled_files(pets)
     assert [str(file) for file, _ in files["train"]] == as_image_folder(pets)
     assert [label for _, label in files["train"]] == [file.relative_to(pets).parts[0] for file, _ in files["train"]]

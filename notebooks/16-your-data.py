@@ -37,7 +37,7 @@ options = {}  # of the architecture
 n = 1437  # training samples
 rates = {"uniform": 0.1, "pairwise": 0.1, "table": 0.1}  # share of flipped labels in each planted set
 repeats = 5
-epochs = 0  # of every training; 0 for as many as give about 1000 steps
+training_epochs = 0  # of every training; 0 for as many as give about 1000 steps
 budget = 2.0  # GiB for a kernel
 seed = 0
 device = "auto"
@@ -71,7 +71,9 @@ cache = Cache()  # what was trained before is not trained again
 clean = read_own(data or dataset, label=label or None, seed=seed)
 given = clean if data else compared.some(clean, n, seed)
 by = learner(given.data, model=model or None, options=options, built_by=None, checkpoint=None, seed=seed)
-found = asked(given, by, epochs=epochs or None, budget=int(budget * 2**30), device=device, seed=seed, cache=cache)
+found = asked(
+    given, by, epochs=training_epochs or None, budget=int(budget * 2**30), device=device, seed=seed, cache=cache
+)
 told = {"version": "of this book", "device": device, "seconds": round(cache.seconds)}
 with TemporaryDirectory() as folder:
     write_report(Path(folder), given, by, found, source=given.data.name, told=told, seed=seed, device=device)
@@ -121,11 +123,11 @@ found.classes.set_index("class").style.format(
 # Orange: losses. Violet: cleanlab.
 
 # %%
-same = {"n": n, "model": model or None, "options": options, "epochs": epochs or None}
+same = {"n": n, "model": model or None, "options": options, "epochs": training_epochs or None}
 sets = {threat: Case(clean, threat=threat, rate=rate, **same) for threat, rate in rates.items() if threat != "table"}
 if "table" in rates:
     table = compared.breast_cancer(seed)
-    sets["table"] = Case(table, len(table.index), "uniform", rates["table"], epochs=epochs or None)
+    sets["table"] = Case(table, len(table.index), "uniform", rates["table"], epochs=training_epochs or None)
 frame = (
     None if data else compared.compare(sets, repeats, seed=seed, budget=int(budget * 2**30), device=device, cache=cache)
 )

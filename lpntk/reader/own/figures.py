@@ -50,7 +50,7 @@ def drawn_suspicion(frame: pd.DataFrame, suspects: list[int]) -> Figure:
 
 def drawn_suspects(frame: pd.DataFrame, data: Dataset, count: int) -> Figure:
     """Draw the first suspects, each with its label."""
-    first = frame.sort_values("suspicion_rank").index[:count].to_numpy()
+    first = frame.sort_values("suspicion_rank").index[:count].tolist()
     cuts = range(0, len(first), IN_A_ROW)
     fig, axes = grid(len(cuts), 1, (IN_A_ROW, 1.35))
     for ax, cut in zip(axes, cuts, strict=True):

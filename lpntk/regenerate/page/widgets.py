@@ -1,4 +1,7 @@
-"""Which widgets of an executed notebook live on a page? Not the progress bars, which only a kernel could fill."""
+"""Which widgets of an executed notebook live on a page? Those that bring HTML of their own; progress bars never.
+
+No page loads a widget manager, and a bar could only be filled by a kernel.
+"""
 
 WIDGET = "application/vnd.jupyter.widget"
 WIDGETS = "widgets"  # where the metadata of a notebook keep the state of its widgets
@@ -7,7 +10,8 @@ WIDGETS = "widgets"  # where the metadata of a notebook keep the state of its wi
 def without_progress(notebook: dict) -> None:
     """Remove the progress bars that tqdm draws as widgets, and the state of widgets where none is left.
 
-    On a page they are holes, as there is no kernel to fill them, and their state is larger than all the rest.
+    On a page they are holes, as there is no kernel to fill them, and their state is larger than all the rest. Where a
+    widget stands beside HTML that shows the same without a kernel, the HTML stays.
 
     Args:
         notebook: as JSON gives it; changed in place.
@@ -15,6 +19,9 @@ def without_progress(notebook: dict) -> None:
     stored = notebook["metadata"].get(WIDGETS, {}).get(f"{WIDGET}-state+json", {})
     left = 0
     for cell in notebook["cells"]:
+        for data in (output.get("data", {}) for output in cell.get("outputs", [])):
+            if "text/html" in data:
+                data.pop(f"{WIDGET}-view+json", None)
         views = [o.get("data", {}).get(f"{WIDGET}-view+json") for o in cell.get("outputs", [])]
         bars = [view is not None and _is_progress(view["model_id"], stored.get("state", {})) for view in views]
         if "outputs" in cell:

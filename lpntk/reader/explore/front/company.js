@@ -43,9 +43,9 @@ function view(model, root) {
     if (to >= 0 && to < seen.length) go(seen[to], true);
   }
 
-  const companion = (i, ...lines) => element("button", { type: "button", class: "companion",
-    "aria-label": `${words(i)}, ${lines.join(", ")}: show its company`, click: () => go(i, true) },
-  tile(sprite, i, 40), ...[`label ${labels[i]}`, ...lines].map((line) => element("span", {}, line)));
+  const companion = (i, ...lines) => element("button", { type: "button", class: "companion", title: "show its company",
+    click: () => go(i, true) },
+  tile(sprite, i, 40, `sample ${i}`), ...[`label ${labels[i]}`, ...lines].map((line) => element("span", {}, line)));
 
   function plot({ curve: own, usual }) {
     const [width, height, left, bottom] = [300, 150, 34, 32];

@@ -64,7 +64,7 @@ sgd = {"lr": lr, "batch_size": batch_size, "momentum": momentum, "weight_decay":
 
 # %%
 watched = watch(network, everything, n=n, shown=shown, seed=seed, moments=moments, cache=cache, device=device, **sgd)
-company.explorer(watched, ratio=ratio).save(record.folder)
+company.sample_and_company(watched, ratio=ratio).save(record.folder)
 
 # %% [markdown]
 # ## Two vectors
@@ -72,13 +72,13 @@ company.explorer(watched, ratio=ratio).save(record.folder)
 # Two samples whose inputs have a given cosine. Only their labels and the number of classes decide the signs.
 
 # %%
-vectors.explorer().save(record.folder)
+vectors.two_vectors().save(record.folder)
 
 # %% [markdown]
 # ## Through training
 
 # %%
-training.explorer(watched).save(record.folder)
+training.through_training(watched).save(record.folder)
 
 # %% [markdown]
 # ## Prune it yourself
@@ -104,7 +104,7 @@ record.update(
     "scale",
     {"n": n, "shown": shown, "repeats": repeats, "epochs": max(moments), "training_seconds": cache.seconds},
 )
-prune.explorer(everything, rows, kept, frame, shown=shown).save(record.folder)
+prune.prune_it_yourself(everything, rows, kept, frame, shown=shown).save(record.folder)
 
 # %% [markdown]
 # ## Where it is computed
@@ -113,8 +113,8 @@ prune.explorer(everything, rows, kept, frame, shown=shown).save(record.folder)
 # |---|---|---|
 # | the network and what it lost | `watch` | `test_what_is_watched_is_the_training_of_the_network_alone` |
 # | companions | `companions` | `test_companions_are_those_that_a_search_finds` |
-# | two vectors | `vectors:answer` | `test_two_vectors_are_those_of_a_network_that_learns_in_one_linear_layer` |
-# | matrix, spectrum, relations | `training:explorer` | `test_every_epoch_has_its_own_spectrum_and_relations` |
-# | what is kept, accuracy | `prune:explorer`, `measured` | `test_what_is_kept_and_measured_is_what_the_study_says` |
+# | two vectors | `of_vectors` | `test_two_vectors_are_those_of_a_network_that_learns_in_one_linear_layer` |
+# | matrix, spectrum, relations | `through_training` | `test_every_epoch_has_its_own_spectrum_and_relations` |
+# | what is kept, accuracy | `prune_it_yourself`, `measured` | `test_what_is_kept_and_measured_is_what_the_study_says` |
 # | the answers of a kernel | `Explorer` | `test_a_kernel_answers_what_the_front_end_chooses` |
-# | the answers of a page | `Explorer.fragment` | `test_a_page_from_the_disk_answers_as_python_does` |
+# | the answers of a page | `Explorer.fragment`, `renewed` | `test_company_follows_keys_touch_and_its_own_companions`, `test_a_fragment_is_shown_by_today_s_script` |

@@ -12,7 +12,7 @@ from lpntk.reader.explore.watched import Watched
 from lpntk.reader.explore.widget import Explorer, within
 
 GROUPS = {"alike": "Most interchangeable", "apart": "Least related", "against": "Most contradictory, or nearest to it"}
-MEMBERS = 6  # of a cluster that are shown beside its head
+MATES = 6  # of a cluster that are shown beside its head
 
 
 def companions(cosines: Tensor, i: int, count: int) -> dict[str, list[int]]:
@@ -31,7 +31,7 @@ def companions(cosines: Tensor, i: int, count: int) -> dict[str, list[int]]:
     return found
 
 
-def explorer(watched: Watched, *, ratio: float = 0.1, count: int = 5) -> Explorer:
+def sample_and_company(watched: Watched, *, ratio: float = 0.1, count: int = 5) -> Explorer:
     """Return the explorer of a sample and its company, at the end of training.
 
     Args:
@@ -60,9 +60,9 @@ def explorer(watched: Watched, *, ratio: float = 0.1, count: int = 5) -> Explore
         mates = [j for j in (found.of == found.of[i]).nonzero()[:, 0].tolist() if j not in (i, head)]
         lost, learned = int(history.counts[i]), int(history.first_learned[i])
         state = {"sample": i, "groups": groups, "curve": _rounded(watched.loss[:, i]), "usual": usual(int(y[i])),
-                 "head": head, "mates": mates[:MEMBERS], "size": int(found.sizes[found.of[i]]), "forgotten": lost,
+                 "head": head, "mates": mates[:MATES], "size": int(found.sizes[found.of[i]]), "forgotten": lost,
                  "learned": None if learned == NEVER else learned + 1}  # fmt: skip
-        return state | {"said": _said(state, names)}
+        return state | {"said": _company_said(state, names)}
 
     given = {
         "sprite": sprite(watched.data, watched.x), "labels": names, "classes": list(watched.data.classes),
@@ -75,7 +75,7 @@ def explorer(watched: Watched, *, ratio: float = 0.1, count: int = 5) -> Explore
     return Explorer("company", given, answer, [{"sample": i} for i in range(m)], first)
 
 
-def _said(state: dict[str, object], names: list[str]) -> str:
+def _company_said(state: dict[str, object], names: list[str]) -> str:
     """Return the sentences that tell of a sample."""
     i, groups = state["sample"], state["groups"]
     told = {

@@ -11,7 +11,7 @@ from torch import Tensor
 from lpntk.data.dataset import Dataset
 
 SIDE = 32  # pixels of a tile at most; larger images are made smaller
-BAR = 24  # height of a tile that shows a row of numbers
+BAR_HEIGHT = 24  # height of a tile that shows a row of numbers
 LEVELS = 64  # shades of a matrix: fewer are lighter, and no eye tells more apart
 
 
@@ -45,10 +45,10 @@ def _small(pixels: np.ndarray) -> np.ndarray:
 
 
 def _bars(values: np.ndarray) -> np.ndarray:
-    """Return numbers (d,) in 0..1 as (BAR, <= SIDE) bytes: a bar for each, or for the mean of neighbours."""
+    """Return numbers (d,) in 0..1 as (BAR_HEIGHT, <= SIDE) bytes: a bar for each, or for the mean of neighbours."""
     means = np.array([part.mean() for part in np.array_split(values, min(len(values), SIDE))])
-    wide = np.repeat(means, max(1, BAR // len(means)))
-    filled = np.arange(BAR)[::-1, None] < (BAR * wide).round()[None]
+    wide = np.repeat(means, max(1, BAR_HEIGHT // len(means)))
+    filled = np.arange(BAR_HEIGHT)[::-1, None] < (BAR_HEIGHT * wide).round()[None]
     return np.where(filled, 70, 255).astype(np.uint8)
 
 

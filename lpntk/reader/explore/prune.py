@@ -40,7 +40,7 @@ def measured(frame: pd.DataFrame, arm: str, share: float) -> dict[str, object]:
     return {**dict(zip(("mean", "low", "high"), ends, strict=True)), "repeats": len(values)}
 
 
-def explorer(
+def prune_it_yourself(
     data: Dataset, rows: Tensor, kept: Mapping[tuple[str, float], Tensor], frame: pd.DataFrame, *, shown: int
 ) -> Explorer:
     """Return the explorer of what is left out.
@@ -69,7 +69,7 @@ def explorer(
             stays = torch.zeros(n, dtype=torch.bool).index_fill(0, kept[arm, shares[at]].long(), True)
         state = {"method": arm, "removed": gone, "kept": "".join("01"[int(stays[i])] for i in part.tolist()),
                  "left": int(stays.sum()), "n": n, **lines[arm][at]}  # fmt: skip
-        return state | {"said": _said(state, lines[arm][0]["mean"])}
+        return state | {"said": _pruned_said(state, lines[arm][0]["mean"])}
 
     given = {
         "sprite": sprite(data, data.x_train[rows[part]]), "labels": [data.classes[int(label)] for label in y[part]],
@@ -84,7 +84,7 @@ def explorer(
     return Explorer("prune", given, answer, choices, {"method": arms[0], "removed": removed[len(removed) // 2]})
 
 
-def _said(state: dict[str, object], whole: float) -> str:
+def _pruned_said(state: dict[str, object], whole: float) -> str:
     """Return the sentences that tell of a method and a share."""
     interval = "" if state["low"] is None else f" ({state['low']:.1%} to {state['high']:.1%})"
     if not state["removed"]:

@@ -12,10 +12,10 @@ from lpntk.reader.explore.watched import Watched
 from lpntk.reader.explore.widget import Explorer, within
 
 RELATIONS = ("interchangeable", "weak", "unrelated", "contradictory")
-LARGEST = 20  # eigenvalues that are shown
+EIGENVALUES = 20  # eigenvalues that are shown
 
 
-def explorer(watched: Watched) -> Explorer:
+def through_training(watched: Watched) -> Explorer:
     """Return the explorer of a kernel through training.
 
     Args:
@@ -34,14 +34,14 @@ def explorer(watched: Watched) -> Explorer:
         state = {
             "epoch": epoch,
             "matrix": matrix_png(cosines[order][:, order]),
-            "spectrum": [float(f"{value:.3g}") for value in held[:LARGEST].tolist()],
+            "spectrum": [float(f"{value:.3g}") for value in held[:EIGENVALUES].tolist()],
             "rank": round(effective_rank(held), 1),
             "shares": {name: [round(shares(values)[of], 5) for of in RELATIONS] for name, values in parts.items()},
             "mean": {name: _mean(values) for name, values in parts.items()},
             "train": watched.run.train_accuracy[epoch],
             "test": watched.run.test_accuracy[epoch],
         }
-        return state | {"said": _said(state)}
+        return state | {"said": _epoch_said(state)}
 
     counts = y.bincount(minlength=watched.data.k).tolist()
     given = {
@@ -56,7 +56,7 @@ def _mean(values: Tensor) -> float | None:
     return round(float(values.double().mean()), 3) if len(values) else None
 
 
-def _said(state: dict[str, object]) -> str:
+def _epoch_said(state: dict[str, object]) -> str:
     """Return the sentences that tell of an epoch."""
     one, two = (dict(zip(RELATIONS, state["shares"][name], strict=True)) for name in ("one label", "two labels"))
     when = f"After {state['epoch']} epoch{'s' * (state['epoch'] > 1)}" if state["epoch"] else "Before training"

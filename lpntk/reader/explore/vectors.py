@@ -15,7 +15,7 @@ FIRST = {"classes": 10, "one": 3, "other": 5, "alike": 0.8, "learned": 0.0, "ste
 RANGES = {"classes": (2, 20), "alike": (-0.95, 0.95), "learned": (0, 0.95), "step": (0, 3)}
 
 
-def answer(choice: dict[str, object]) -> dict[str, object]:
+def of_vectors(choice: dict[str, object]) -> dict[str, object]:
     """Return everything that is shown of two samples.
 
     Args:
@@ -49,10 +49,10 @@ def answer(choice: dict[str, object]) -> dict[str, object]:
         "signs": signs.int().tolist(), "factor": share, "cosine": alike * share,
         "angle": math.degrees(math.acos(alike * share)), "before": before.tolist(), "after": after.tolist(),
     }  # fmt: skip
-    return state | {"said": _said(state, choice)}
+    return state | {"said": _vectors_said(state, choice)}
 
 
-def _said(state: dict[str, object], choice: dict[str, object]) -> str:
+def _vectors_said(state: dict[str, object], choice: dict[str, object]) -> str:
     """Return the sentences that tell of two samples, as the script says them."""
     labels = (choice["one"], choice["other"])
     (a, b), (c, d) = ([state[when][i][labels[i]] for when in ("before", "after")] for i in (0, 1))
@@ -62,10 +62,10 @@ def _said(state: dict[str, object], choice: dict[str, object]) -> str:
     )
 
 
-def explorer() -> Explorer:
+def two_vectors() -> Explorer:
     """Return the explorer of two vectors."""
     given = {
         "ranges": RANGES,
         "about": "Exact for a network that learns in its last layer alone; the limit for a wide one before training.",
     }
-    return Explorer("vectors", given, answer, [FIRST])
+    return Explorer("vectors", given, of_vectors, [FIRST])

@@ -5,8 +5,6 @@ a Python function. On a page from the disk no kernel runs: there all answers sta
 them. The script is the same.
 """
 
-import html
-import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -14,8 +12,8 @@ import anywidget
 import traitlets
 
 from lpntk.keep.files import replacing
+from lpntk.reader.explore.fragment import fragment, script, styles
 
-FRONT = Path(__file__).with_name("front")
 LIMIT = 10**6  # bytes of a page
 
 Choice = dict[str, object]
@@ -51,17 +49,10 @@ class Explorer(anywidget.AnyWidget):
         self.state = self._ask(change["new"])
 
     def fragment(self) -> str:
-        """Return HTML that shows the same without Python; without scripts, a sentence tells what it shows first."""
+        """Return HTML that shows the same without Python, as ``fragment.fragment`` makes it."""
         answers = {key(choice): self._ask(choice) for choice in self._choices}
         data = {"given": self.given, "choice": self.choice, "state": self.state, "answers": answers}
-        name, said = f"explorer-{self.view}", html.escape(str(self.state["said"]))
-        held = json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
-        return (
-            f'<div class="lpntk-explorer" id="{name}"><noscript><p>With JavaScript this is a picture to play with. '
-            f"What it shows first: {said}</p></noscript></div>\n<style>{styles()}</style>\n"
-            f'<script type="application/json" id="{name}-data">{held}</script>\n'
-            f'<script type="module">\n{script(self.view)}\nmount("{name}");\n</script>\n'
-        )
+        return fragment(self.view, data)
 
     def save(self, folder: Path) -> "Explorer":
         """Write the fragment as ``<view>.html`` into a folder, and return the explorer.
@@ -100,13 +91,3 @@ def within(choice: Choice, name: str, values: Sequence) -> object:
         told = f"{values[0]} to {values[-1]}" if isinstance(values, range) else ", ".join(map(str, values))
         raise ValueError(f"expected a {name} among {told}; got {value!r}")
     return value
-
-
-def script(view: str) -> str:
-    """Return the module that draws an explorer."""
-    return "\n".join((FRONT / f"{part}.js").read_text("utf-8") for part in (view, "core"))
-
-
-def styles() -> str:
-    """Return how all explorers look."""
-    return (FRONT / "explorer.css").read_text("utf-8")

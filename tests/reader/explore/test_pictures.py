@@ -1,12 +1,11 @@
 """Every explorer in a real browser, from the disk with no network: controls move it, and it tells what Python says."""
 
-import json
 import re
 from pathlib import Path
 
 import pytest
 
-from lpntk.reader.explore import vectors, widget
+from lpntk.reader.explore import fragment, vectors
 from lpntk.report.book import chromium
 
 pytestmark = pytest.mark.skipif(chromium.find() is None, reason=chromium.MISSING)
@@ -53,9 +52,7 @@ def opened(browser, front):
 
 
 def answers(front, name):
-    text = (front.folder / f"results/{name}.html").read_text()
-    (found,) = re.findall(r'<script type="application/json" id="[\w-]+">(.*?)</script>', text, re.DOTALL)
-    return json.loads(found)["answers"]
+    return fragment.read_fragment((front.folder / f"results/{name}.html").read_text())[1]["answers"]
 
 
 def said(page):
@@ -154,7 +151,7 @@ def test_prune_takes_away_what_the_method_leaves_out(opened, front):
 
 def test_two_vectors_are_in_the_browser_what_they_are_in_python(opened):
     page = opened("vectors")
-    page.add_script_tag(type="module", content=widget.script("vectors") + "\nglobalThis.answer = view.answer;")
+    page.add_script_tag(type="module", content=fragment.script("vectors") + "\nglobalThis.answer = view.answer;")
     page.wait_for_function("() => globalThis.answer")
     cases = [
         {"classes": k, "one": one, "other": other, "alike": alike, "learned": learned, "step": 1.3}
@@ -165,7 +162,7 @@ def test_two_vectors_are_in_the_browser_what_they_are_in_python(opened):
     ]
     found = page.evaluate("(cases) => cases.map((choice) => globalThis.answer(choice))", cases)
     for choice, state in zip(cases, found, strict=True):
-        expected = vectors.answer(choice)
+        expected = vectors.of_vectors(choice)
         assert state.keys() == expected.keys()
         assert state["signs"] == expected["signs"]
         assert state["said"] == expected["said"]
@@ -185,11 +182,11 @@ def test_two_vectors_move_with_every_slider(opened):
         before = page.evaluate(drawing)
         page.get_by_label(labels[field]).fill(str(value))
         choice[field] = value
-        assert said(page) == vectors.answer(choice)["said"]
+        assert said(page) == vectors.of_vectors(choice)["said"]
         assert page.evaluate(drawing) != before
     page.get_by_label("Classes K").fill("4")  # takes a label with it that is no longer there
     choice |= {"classes": 4, "one": 3}
-    assert said(page) == vectors.answer(choice)["said"]
+    assert said(page) == vectors.of_vectors(choice)["said"]
     assert page.get_by_label(labels["one"]).get_attribute("aria-valuetext") == "class 3"
     assert "1 − 4/4" in page.inner_text(".plot >> nth=0")
     page.get_by_label("Classes K").focus()

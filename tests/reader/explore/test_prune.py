@@ -20,7 +20,7 @@ def selected(network, digits, cache):
 
 def test_what_is_kept_and_measured_is_what_the_study_says(selected, digits):
     frame, rows, kept = selected
-    explorer = prune.explorer(digits, rows, kept, frame, shown=60)
+    explorer = prune.prune_it_yourself(digits, rows, kept, frame, shown=60)
     assert explorer.choice == {"method": "heads", "removed": 50}
     labels = explorer.given["labels"]
     assert labels == sorted(str(int(label)) for label in digits.y_train[rows])
@@ -42,7 +42,7 @@ def test_what_is_kept_and_measured_is_what_the_study_says(selected, digits):
 
 def test_fewer_samples_may_be_shown_than_are_selected_from(selected, digits):
     frame, rows, kept = selected
-    explorer = prune.explorer(digits, rows, kept, frame, shown=25)
+    explorer = prune.prune_it_yourself(digits, rows, kept, frame, shown=25)
     assert len(explorer.state["kept"]) == len(explorer.given["labels"]) == explorer.given["sprite"]["n"] == 25
     assert explorer.state["n"] == 60
 
@@ -50,8 +50,8 @@ def test_fewer_samples_may_be_shown_than_are_selected_from(selected, digits):
 def test_what_was_not_measured_is_refused_and_one_repeat_has_no_interval(selected, digits):
     frame, rows, kept = selected
     with pytest.raises(ValueError, match=r"expected a row of 'heads' with the share 0.5 in the frame; got none"):
-        prune.explorer(digits, rows, kept, frame[frame["share"] != 0.5], shown=60)
-    explorer = prune.explorer(digits, rows, kept, frame, shown=60)
+        prune.prune_it_yourself(digits, rows, kept, frame[frame["share"] != 0.5], shown=60)
+    explorer = prune.prune_it_yourself(digits, rows, kept, frame, shown=60)
     with pytest.raises(ValueError, match=r"expected a removed among 0, 50, 80; got 30"):
         explorer.choice = {"method": "heads", "removed": 30}
     with pytest.raises(ValueError, match=r"expected a method among heads, balanced; got 'el2n'"):

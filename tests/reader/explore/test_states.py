@@ -61,7 +61,7 @@ def slow(watched):
 
 
 def test_companions_are_those_that_a_search_finds(watched, slow):
-    explorer = company.explorer(watched, ratio=0.2, count=4)
+    explorer = company.sample_and_company(watched, ratio=0.2, count=4)
     length = slow.diagonal().sqrt()
     cosines = (slow / length[:, None] / length).clamp(-1, 1).tolist()
     found = clusters(watched.kernel(4), watched.y, 0.2)
@@ -104,7 +104,7 @@ def test_companions_are_those_that_a_search_finds(watched, slow):
 
 
 def test_every_epoch_has_its_own_spectrum_and_relations(watched):
-    explorer, seen = training.explorer(watched), set()
+    explorer, seen = training.through_training(watched), set()
     assert explorer.choice == {"epoch": 0}
     for epoch in MOMENTS:
         explorer.choice = {"epoch": epoch}
@@ -130,7 +130,7 @@ def test_every_epoch_has_its_own_spectrum_and_relations(watched):
 
 
 def test_a_matrix_is_red_where_updates_agree_and_blue_where_they_oppose(watched, pixels):
-    image = pixels(training.explorer(watched).state["matrix"])
+    image = pixels(training.through_training(watched).state["matrix"])
     assert image.shape == (SHOWN, SHOWN, 3)
     assert (image == image.swapaxes(0, 1)).all()
     assert (image[range(SHOWN), range(SHOWN)] == [178, 24, 43]).all()  # with itself

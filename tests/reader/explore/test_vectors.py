@@ -34,7 +34,7 @@ def of_one_layer(choice):
 @pytest.mark.parametrize("choice", CASES, ids=str)
 def test_two_vectors_are_those_of_a_network_that_learns_in_one_linear_layer(choice):
     layer, x, y = of_one_layer(choice)
-    state = vectors.answer(choice)
+    state = vectors.of_vectors(choice)
     kappa = kernel_matrix(layer, x, y, device="cpu")
     assert kappa.diagonal().tolist() == pytest.approx([1, 1])
     assert state["cosine"] == pytest.approx(float(kappa[0, 1]), abs=1e-9)
@@ -51,7 +51,7 @@ def test_two_vectors_are_those_of_a_network_that_learns_in_one_linear_layer(choi
 
 
 def test_what_is_said_are_the_numbers():
-    said = vectors.answer(vectors.FIRST)["said"]
+    said = vectors.of_vectors(vectors.FIRST)["said"]
     assert "factor 0.60, the updates stand at 61°" in said
     assert "its label from 10.0% to 23.2%, and that of the second from 10.0% to 8.9%" in said
 
@@ -67,4 +67,4 @@ def test_what_is_said_are_the_numbers():
 )
 def test_what_cannot_be_is_refused(changed, words):
     with pytest.raises(ValueError, match=words):
-        vectors.answer({**vectors.FIRST, **changed})
+        vectors.of_vectors({**vectors.FIRST, **changed})

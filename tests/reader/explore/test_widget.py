@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lpntk.data.dataset import assembled
-from lpntk.reader.explore import company, images, vectors, widget
+from lpntk.reader.explore import company, fragment, images, vectors, widget
 from lpntk.regenerate.page.tidied import tidy
 from lpntk.regenerate.page.widgets import WIDGET
 
@@ -24,26 +24,21 @@ CHOICES = {
 }  # fmt: skip
 
 
-def held(fragment):
-    """What a fragment holds: the whole of its script of data, as a browser would take it."""
-    (found,) = re.findall(r'<script type="application/json" id="[\w-]+">(.*?)</script>', fragment, re.DOTALL)
-    return json.loads(found)
-
-
 @pytest.mark.parametrize("front", ["of_digits", "of_rows"], indirect=True)
 def test_a_kernel_answers_what_the_front_end_chooses(front):
     assert front.opened.keys() == CHOICES.keys()
     for fields, choices in CHOICES.items():
         name = {"sample": "company", "epoch": "training", "method,removed": "prune"}.get(fields, "vectors")
-        answers = held((front.folder / f"results/{name}.html").read_text())["answers"]
+        view, data = fragment.read_fragment((front.folder / f"results/{name}.html").read_text())
+        assert view == name
         seen = []
         for choice in choices:
             state = front.choose(fields, choice)
             seen.append(state)
             if name == "vectors":
-                assert state == json.loads(json.dumps(vectors.answer(choice)))
+                assert state == json.loads(json.dumps(vectors.of_vectors(choice)))
             else:
-                assert state == answers["/".join(map(str, choice.values()))]
+                assert state == data["answers"]["/".join(map(str, choice.values()))]
         assert seen[0]["said"] != seen[1]["said"]
 
 
@@ -76,18 +71,33 @@ def test_a_notebook_shows_the_live_widget_and_its_page_the_fragment(front, tmp_p
 @pytest.mark.parametrize("front", ["of_digits", "of_rows"], indirect=True)
 def test_a_fragment_asks_no_host_and_is_below_a_megabyte(front):
     for name in ("company", "vectors", "training", "prune"):
-        fragment = (front.folder / f"results/{name}.html").read_text()
-        assert len(fragment.encode()) < widget.LIMIT == 10**6
-        assert {*re.findall(r"https?://[^\s\"'`]+", fragment)} <= {"http://www.w3.org/2000/svg"}
-        assert "eval(" not in fragment
-        assert fragment.count("<script") == fragment.count("</script>") == 2  # whatever the classes are called
+        text = (front.folder / f"results/{name}.html").read_text()
+        assert len(text.encode()) < widget.LIMIT == 10**6
+        assert {*re.findall(r"https?://[^\s\"'`]+", text)} <= {"http://www.w3.org/2000/svg"}
+        assert "eval(" not in text
+        assert text.count("<script") == text.count("</script>") == 2  # whatever the classes are called
 
 
 def test_a_fragment_that_no_page_could_take_is_refused(watched, tmp_path, monkeypatch):
     monkeypatch.setattr(widget, "LIMIT", 1000)
     with pytest.raises(ValueError, match=r"the explorer company takes 0\.\d+ MB; expected at most 0.001 MB"):
-        company.explorer(watched).save(tmp_path)
+        company.sample_and_company(watched).save(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_fragment_is_shown_by_today_s_script(watched, monkeypatch, tmp_path):
+    company.sample_and_company(watched).save(tmp_path)
+    old = (tmp_path / "company.html").read_text()
+    assert fragment.renewed(old) == old
+    monkeypatch.setattr(fragment, "FRONT", tmp_path)
+    for name in ("company.js", "core.js", "explorer.css"):
+        (tmp_path / name).write_text(f"/* another {name} */")
+    new = fragment.renewed(old)
+    assert fragment.read_fragment(new) == fragment.read_fragment(old)
+    assert "/* another core.js */" in new
+    assert "radiogroup" not in new
+    with pytest.raises(ValueError, match="expected the HTML of an explorer; got a text without its data"):
+        fragment.renewed("<p>another thing</p>")
 
 
 def test_a_sprite_has_every_sample_at_its_place(pixels):
@@ -113,7 +123,9 @@ def test_rows_of_numbers_are_drawn_as_bars_and_large_images_smaller(pixels):
     sprite = images.sprite(data, data.x_train)
     dark = pixels(sprite["png"])[:, :, 0] < 128
     wide = sprite["width"] // 3
-    heights = [[int(dark[: images.BAR, i * sprite["width"] + j * wide].sum()) for j in range(3)] for i in range(2)]
+    heights = [
+        [int(dark[: images.BAR_HEIGHT, i * sprite["width"] + j * wide].sum()) for j in range(3)] for i in range(2)
+    ]
     assert heights == [[0, 24, 12], [24, 0, 6]]
     big = np.zeros((2, 64, 128), np.uint8)
     big[:, 10] = 255

@@ -14,8 +14,8 @@ function view(model, root) {
   });
   for (const option of [...filter.select.options].slice(1)) option.disabled = !labels.includes(option.value.slice(1));
   const chosen = element("div", { class: "chosen" });
-  const rows = Object.fromEntries(Object.keys(groups).map((name) => [name, element("div", { class: "row" })]));
-  const curve = element("div", { class: "plot" }), cluster = element("div", { class: "row" });
+  const rows = Object.fromEntries(Object.keys(groups).map((name) => [name, element("div", { class: "mates" })]));
+  const curve = element("div", { class: "plot" }), cluster = element("div", { class: "mates" });
   const near = element("div", { class: "column" }, chosen,
     ...Object.entries(groups).flatMap(([name, title]) => [heading(title), rows[name]]));
   const about = element("div", { class: "column" }, heading("Difficulty: its loss in every epoch"), curve,

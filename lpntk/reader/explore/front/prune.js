@@ -9,7 +9,7 @@ function view(model, root) {
   const grid = element("div", { class: "grid still", role: "img" }, ...tiles);
   const plot = element("div", { class: "plot" });
   root.append(method.box, share.box, element("div", { class: "columns" },
-    element("div", { class: "column" }, heading("Pale: left out"), grid),
+    element("div", { class: "column" }, heading("Faded: left out"), grid),
     element("div", { class: "column" }, heading("Test accuracy"), plot)));
 
   const points = Object.values(lines).flat();

@@ -14,7 +14,7 @@
 # %% [markdown]
 # # Pictures to play with
 #
-# Four pictures with controls: a sample and its company, two vectors, the kernel through training, and samples that are left out. In JupyterLab this
+# Four *explorers*, pictures with controls: a sample and its company, two vectors, the kernel through training, and samples that are left out. In JupyterLab this
 # kernel answers, for your own data too; on a page of the book all answers lie in the page. Nothing here is a claim, so there is no verdict.
 #
 # One network is watched while it learns. For the last picture others are trained on what each method keeps, everything anew in every repeat, as in

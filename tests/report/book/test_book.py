@@ -256,6 +256,21 @@ def test_terms_are_explained_where_they_first_occur(book):
         assert all("glossary.html#term-" in term["href"] and len(term["title"]) > 30 for term in terms)
 
 
+def test_explorers_stand_on_their_pages_and_hold_their_answers(book):
+    places = {"company": "questions/relations", "training": "questions/kernel", "vectors": "theory",
+              "prune": "questions/less-data"}  # fmt: skip
+    run = BeautifulSoup((book / HTML / "results/smoke/15-explore/notebook.html").read_text(), "html.parser")
+    assert not run.select('script[type*="jupyter.widget"]')
+    for name, place in places.items():
+        page = BeautifulSoup((book / HTML / f"book/{place}.html").read_text(), "html.parser")
+        for soup in (page, run):
+            assert "What it shows first: " in soup.select_one(f"#explorer-{name} noscript").get_text()
+            held = json.loads(soup.select_one(f"script#explorer-{name}-data").string)
+            assert held["state"]["said"]
+        told = page.select_one(f"#explorer-{name} ~ .explored").get_text()
+        assert ("Data and network: " in told) == (name != "vectors")  # formulas are of no run
+
+
 LOADS = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}  # what a page loads by itself
 LINKS = {"stylesheet", "preload", "icon", "modulepreload", "preconnect", "dns-prefetch"}
 
@@ -276,10 +291,12 @@ def test_what_is_lost_stops_the_build_and_what_is_edited_changes_the_page(book):
     numbers = book / "results/smoke/02-difficulty/numbers.json"
     figure = book / "results/smoke/02-difficulty/figures/rho.png"
     away = figure.with_suffix(".away")
+    picture = book / "results/smoke/15-explore/prune.html"
     page = book / HTML / "book/questions/difficulty.html"
     content = json.loads(numbers.read_text())
     assert "-7.77" not in [tag.get_text() for tag in BeautifulSoup(page.read_text(), "html.parser").select("abbr.num")]
     figure.rename(away)
+    picture.rename(picture.with_suffix(".away"))
     content["fast.epochs.16.corrected"] = (
         "0.4321x"  # not a number: a format that does not fit is an error, not a wrong page
     )
@@ -287,10 +304,12 @@ def test_what_is_lost_stops_the_build_and_what_is_edited_changes_the_page(book):
     failed = build(book)
     assert failed.returncode != 0
     assert "unresolved figure 'smoke/02-difficulty/rho'" in failed.stdout + failed.stderr
+    assert "unresolved explorer '15-explore/prune'" in failed.stdout + failed.stderr
     assert (
         "fast.epochs.16.corrected is '0.4321x', which claims.toml would show as '.2f'" in failed.stdout + failed.stderr
     )
     away.rename(figure)
+    picture.with_suffix(".away").rename(picture)
     content["fast.epochs.16.corrected"] = 0.5
     del content["class.epochs.4.company"]
     numbers.write_text(json.dumps(content))

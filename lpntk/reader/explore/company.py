@@ -85,10 +85,11 @@ def _company_said(state: dict[str, object], names: list[str]) -> str:
     lost = "never learned" if learned is None else f"right for the first time in epoch {learned}, "
     if learned is not None:
         lost += "never forgotten" if not count else f"forgotten {count} time{'s' * (count > 1)}"
+    mates = f"one of {state['size']}" if state["size"] > 1 else "alone"
     against = groups["against"][0]
     no = "" if against[3] == "contradictory" else ", which is not contradictory by our threshold"
     return (
-        f"Sample {i}, label {names[i]}: {lost}; one of {state['size']} in its cluster. Most alike: {told['alike']}. "
+        f"Sample {i}, label {names[i]}: {lost}; {mates} in its cluster. Most alike: {told['alike']}. "
         f"Most opposed: {told['against']}{no}."
     )
 

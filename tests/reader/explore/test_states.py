@@ -101,6 +101,7 @@ def test_companions_are_those_that_a_search_finds(watched, slow):
         assert {state["head"], i, *state["mates"]} <= {*members}
         assert state["head"] == int(found.heads[found.of[i]])
         assert state["said"].startswith(f"Sample {i}, label {int(watched.y[i])}: ")
+        assert ("alone in its cluster" in state["said"]) == (len(members) == 1)
 
 
 def test_every_epoch_has_its_own_spectrum_and_relations(watched):

@@ -69,7 +69,7 @@ function view(model, root) {
       state.learned === null ? "never learned" : `first right in epoch ${state.learned}`));
     for (const [name, row] of Object.entries(rows))
       row.replaceChildren(...state.groups[name].map(([j, kappa, angle, relation]) =>
-        companion(j, `κ ${kappa}`, `${angle.toFixed(0)}°`, relation)));
+        companion(j, `κ ${kappa}`.replace("-", "−"), `${angle.toFixed(0)}°`, relation)));
     curve.replaceChildren(plot(state), element("p", { class: "key" }, "dashed: the median of its class"));
     cluster.replaceChildren(companion(state.head, state.head === i ? "its head, itself" : "its head"),
       ...state.mates.map((j) => companion(j)), element("span", { class: "key" }, `${state.size} in all`));

@@ -11,7 +11,7 @@ import torch
 from lpntk.kernel.signs import factor, residual, sign_vectors
 from lpntk.reader.explore.widget import Explorer
 
-FIRST = {"classes": 10, "one": 3, "other": 5, "alike": 0.8, "learned": 0.0, "step": 1.0}
+BEGINNING = {"classes": 10, "one": 3, "other": 5, "alike": 0.8, "learned": 0.0, "step": 1.0}
 RANGES = {"classes": (2, 20), "alike": (-0.95, 0.95), "learned": (0, 0.95), "step": (0, 3)}
 
 
@@ -68,4 +68,4 @@ def two_vectors() -> Explorer:
         "ranges": RANGES,
         "about": "Exact for a network that learns in its last layer alone; the limit for a wide one before training.",
     }
-    return Explorer("vectors", given, of_vectors, [FIRST])
+    return Explorer("vectors", given, of_vectors, [BEGINNING])

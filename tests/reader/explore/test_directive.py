@@ -43,7 +43,7 @@ def built(tmp_path, monkeypatch):
 def test_a_page_shows_what_the_run_left_by_today_s_script(built):
     page, warnings = built("company")
     soup = BeautifulSoup(page, "html.parser")
-    assert json.loads(soup.select_one("#explorer-vectors-data").string)["choice"] == vectors.FIRST
+    assert json.loads(soup.select_one("#explorer-vectors-data").string)["choice"] == vectors.BEGINNING
     assert script("vectors") in page
     assert "of another day" not in page
     told = soup.select_one(".explored").get_text()

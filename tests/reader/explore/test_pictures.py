@@ -174,7 +174,7 @@ def test_two_vectors_are_in_the_browser_what_they_are_in_python(opened):
 
 
 def test_two_vectors_move_with_every_slider(opened):
-    page, choice = opened("vectors"), dict(vectors.FIRST)
+    page, choice = opened("vectors"), dict(vectors.BEGINNING)
     labels = {"one": "Label of the first", "other": "Label of the second", "alike": "Cosine of the inputs",
               "learned": "Learned so far", "step": "Size of the step"}  # fmt: skip
     drawing = "() => [...document.querySelectorAll('.plot')].map((at) => at.innerHTML).join()"

@@ -51,7 +51,7 @@ def test_two_vectors_are_those_of_a_network_that_learns_in_one_linear_layer(choi
 
 
 def test_what_is_said_are_the_numbers():
-    said = vectors.of_vectors(vectors.FIRST)["said"]
+    said = vectors.of_vectors(vectors.BEGINNING)["said"]
     assert "factor 0.60, the updates stand at 61°" in said
     assert "its label from 10.0% to 23.2%, and that of the second from 10.0% to 8.9%" in said
 
@@ -67,4 +67,4 @@ def test_what_is_said_are_the_numbers():
 )
 def test_what_cannot_be_is_refused(changed, words):
     with pytest.raises(ValueError, match=words):
-        vectors.of_vectors({**vectors.FIRST, **changed})
+        vectors.of_vectors({**vectors.BEGINNING, **changed})

@@ -18,8 +18,8 @@ CHOICES = {
     "epoch": ({"epoch": 1}, {"epoch": 2}),
     "method,removed": ({"method": "balanced", "removed": 90}, {"method": "heads", "removed": 0}),
     "classes,one,other,alike,learned,step": (
-        {**vectors.FIRST, "classes": 4, "one": 1, "other": 2},
-        {**vectors.FIRST, "one": 5, "alike": -0.5, "learned": 0.3},
+        {**vectors.BEGINNING, "classes": 4, "one": 1, "other": 2},
+        {**vectors.BEGINNING, "one": 5, "alike": -0.5, "learned": 0.3},
     ),
 }  # fmt: skip
 

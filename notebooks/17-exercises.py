@@ -29,10 +29,15 @@ seeds = 4  # networks, where several are compared
 seed = 0
 results = "../results/interactive/17-exercises"
 
+# %%
+from lpntk.report.results import Results
+
+record = Results(results)  # keeps numbers; no answer needs it
+
 # %% [markdown] tags=["setup"]
 # ## What the code starts from
 #
-# `initial` is a network before its training and `trained` the same network after it. `x` and `y` are some of its training samples.
+# `initial` is a network before its training and `trained` the same network after it. `x` and `y` are some of its training samples. Each answer runs after this, by itself.
 
 # %%
 import copy
@@ -48,10 +53,9 @@ from lpntk.kernel.matrix import kernel_matrix
 from lpntk.kernel.reading import pairs, shares
 from lpntk.learn.models import build
 from lpntk.learn.training import train
-from lpntk.report.results import Results
+from lpntk.phenomena.one_step.step import forces, logit_velocity, sgd_step, softmax_velocity
 from lpntk.report.tables import table
 
-record = Results(results)
 samples = load(dataset)
 initial = build(model, samples.in_shape, samples.k, seed=seed, **options).eval()
 trained = copy.deepcopy(initial)
@@ -179,8 +183,6 @@ table(found, "rate", "{:.2f}")
 # wrong classes alike.
 
 # %%
-from lpntk.phenomena.one_step.step import sgd_step
-
 net = nn.Linear(2, 3).double()
 with torch.no_grad():
     net.weight.copy_(torch.tensor([[0.0, 0.0], [0.0, 0.0], [3.0, 3.0]]))
@@ -208,7 +210,6 @@ print(f"log-probability of the first's label: {own[1] - own[0]:+.5f}, to first o
 
 # %%
 from lpntk.phenomena.one_step.readings import rank_correlations
-from lpntk.phenomena.one_step.step import forces, logit_velocity, softmax_velocity
 
 few, targets = list(range(40)), samples.x_test[:50]
 for name, net in {"untrained": initial, "trained": trained}.items():
@@ -295,25 +296,36 @@ table(found, "N", "{:.2f}")
 # $$
 #
 # so the log-likelihood of others falls by $\eta\,\theta / K$, a quarter of $\eta\,\theta$ here. The difference is the mean of the signs: centred signs have a negative product for every $K$.
+#
+# That is right on average, not for single pairs. An untrained network has its leanings: the code prints from where to where its probabilities run, and a pair may fall by half as much as a quarter or by half as
+# much again. With the network's *own* $q$, as $\theta\, (e_y - q)^\top (e_{y'} - q')$, the fall is foreseen pair by pair. What then remains is not the leaning but the width: the last row
+# of each width is the nearer to 1 the wider the network is, as $\Theta$ comes near to $\theta I$.
 
 # %%
 from lpntk.data.tasks import restrict
 from lpntk.phenomena.relations.law import as_one_label
 
 four = restrict(samples, [0, 1, 2, 3])
-a, b = four.x_train[:60], four.y_train[:60]
-net = build("mlp", four.in_shape, four.k, seed=seed, hidden=(width,))
-other = b != b[0]
-cosine = kernel_matrix(net, a, b, normalize=True)[0]
-print(
-    f"cosines with the first sample: mean {cosine[other].mean():.3f} (other labels), {cosine[~other][1:].mean():.3f} (its own)"
-)
-stepped = sgd_step(net, a[:1], b[:1], lr=1e-5)
-own = [each(a).log_softmax(1).detach()[range(60), b] for each in (net, stepped)]
-change, told = (own[1] - own[0])[other], -1e-5 * as_one_label(net, a, b)[0, other] / four.k
-print(
-    f"log-likelihood falls for {(change < 0).float().mean():.0%} of the others; {change.mean() / told.mean():.2f} of what is predicted"
-)
+a, b = four.x_train[:60].double(), four.y_train[:60]
+other, found = b != b[0], []
+for hidden in (64, width):
+    net = build("mlp", four.in_shape, four.k, seed=seed, hidden=(hidden,)).double()
+    cosine, q = kernel_matrix(net, a, b, normalize=True)[0], net(a).detach().softmax(1)
+    stepped = sgd_step(net, a[:1], b[:1], lr=1e-5)
+    before, after = (each(a).detach().log_softmax(1)[range(60), b] for each in (net, stepped))
+    change, theta = ((after - before) / 1e-5)[other], as_one_label(net, a, b)[0, other]
+    own = (torch.eye(four.k)[b] - q) @ (torch.eye(four.k)[b[0]] - q[0])
+    print(
+        f"width {hidden}: probabilities from {q.min():.2f} to {q.max():.2f}; mean cosine with the first sample ", end=""
+    )
+    print(f"{cosine[other].mean():.3f} (other labels), {cosine[~other][1:].mean():.3f} (its own); ", end="")
+    print(f"the step lowers the log-likelihood of {(change < 0).double().mean():.0%} of the others")
+    for name, told in {"all q = 1/4": -theta / four.k, "its own q": theta * own[other]}.items():
+        true = change / told
+        row = {"mean": float(true.mean()), "smallest": float(true.min()), "largest": float(true.max())}
+        found.append({"width": str(hidden), "predicted with": name, **row})
+print("true change over what is predicted, over pairs:")
+table(found, "width", dict.fromkeys(["mean", "smallest", "largest"], "{:.2f}"))
 
 # %% [markdown]
 # ## [Are contradictory pairs rare?](../book/questions/relations.md)
@@ -433,7 +445,8 @@ table(found, "noise", "{:.2f}")
 # #### Answer
 #
 # Train networks of several first weights in several orders, and correlate the difficulties of every two. Each row below is the mean over pairs of networks that differ in what the row calls
-# *other*. The lower the correlation, the more that thing matters. The page changes both at once and calls them the seed, so its reliabilities are of the kind where both are *other*.
+# *other*. The lower the correlation, the more that thing matters: here it is the first weights. An order is drawn anew in every epoch, so that its chances average out;
+# first weights are drawn once. The page changes both at once and calls them the seed, so its reliabilities are of the kind where both are *other*.
 
 # %%
 grid = [(weights, order) for weights in range(seeds) for order in range(seeds)]
@@ -447,6 +460,8 @@ found = [
     for j, b in enumerate(grid[:i])
 ]
 means = pd.DataFrame(found).groupby(["weights", "order"], sort=False)["rho"].mean().reset_index()
+lone = means[means["weights"] != means["order"]].set_index("weights")["rho"]  # one of the two is other
+print(f"other weights lower the correlation to {lone['other']:.3f}, another order to {lone['same']:.3f}")
 table(means.sort_values("rho", ascending=False), "weights", {"rho": "{:.3f}"})
 
 # %% [markdown] tags=["exercise-difficulty"]
@@ -485,8 +500,10 @@ table(found, "falls", "{:.3f}")
 # #### Answer
 #
 # A step follows the *mean* gradient of its batch, and the mean of eleven equal gradients is one of them. So ten copies are the same as no company, up to rounding. They have the largest
-# possible cosine with the target, but not the largest kernel: $\kappa_{ij}$ exceeds $\kappa_{ii}$ where $\lVert \varphi_j \rVert \cos_{ij} > \lVert \varphi_i \rVert$. Company with
-# longer gradients in nearly the same direction can push further than the target itself. Whether it does in a whole training, the table tells for this target.
+# possible cosine with the target, but need not have the largest kernel: $\kappa_{ij}$ exceeds $\kappa_{ii}$ where $\lVert \varphi_j \rVert \cos_{ij} > \lVert \varphi_i \rVert$. Company with
+# longer gradients in nearly the same direction could push further than the target itself. Here it does not. Hardly a sample, if any, has a larger kernel with the target than the target
+# has (the last column shows the largest), and the mean over the ten best stays below. Those ten make the target a little costlier than it is alone, and the ten least ones make it costlier still.
+# The kernel is that of a trained network, too, and need not be the one by which the target is learned.
 
 # %%
 rows = (samples.y_train == 3).nonzero()[:60, 0]
@@ -505,12 +522,14 @@ for name, with_it in company.items():
     found.append(
         {
             "company": name,
-            "mean kernel with it": float(kappa[target, with_it].mean()),
             "difficulty": history.difficulty()[:, 0].mean(),
+            "mean kernel with it": float(kappa[target, with_it].mean()),
+            "largest": float(kappa[target, with_it].max()) if len(with_it) else math.nan,
         }
     )
-print(f"kernel of the target with itself: {kappa[target, target]:.1f}")
-table(found, "company", "{:.3f}")
+more = int((kappa[target, order] > kappa[target, target]).sum())
+print(f"kernel of the target with itself: {kappa[target, target]:.1f}, exceeded by {more} of {len(order)} others")
+table(found, "company", dict.fromkeys(["mean kernel with it", "largest"], "{:.1f}") | {"difficulty": "{:.2f}"})
 
 # %% [markdown] tags=["exercise-company"]
 # ### A fair rival
@@ -524,7 +543,10 @@ table(found, "company", "{:.3f}")
 # difference to *that*. The last two rows are the fair pair. In the first row the step on the target is eleven times as long.
 
 # %%
-rows = torch.cat([rows[target : target + 1], samples.sample(10, seed)])
+rows = (samples.y_train == 3).nonzero()[:60, 0]
+length = kernel_matrix(trained, samples.x_train[rows], samples.y_train[rows]).diagonal()
+target = rows[length.argsort()[len(rows) // 2]]  # a gradient of middle length
+rows = torch.cat([target[None], samples.sample(10, seed)])
 found = []
 for name, size, lr in (
     ("alone", 1, 0.02),
@@ -588,8 +610,6 @@ table(found, "p", "{:.3f}")
 # the logits counts; with three it matters that both share the loss.)
 
 # %%
-from lpntk.phenomena.one_step.step import softmax_velocity
-
 found = []
 for m in (0.5, 1.0, 2.0, 4.0):
     row = {"margin": str(m), "sinh": math.sinh(m)}
@@ -611,27 +631,30 @@ table(found, "margin", "{:.3f}")
 # #### Answer
 #
 # Not to first order. The predicted margin at the rate $\eta$ is $\min_{c \ne y} \big[ z_y - z_c + \eta\,(v_y - v_c) \big]$, a minimum of lines in $\eta$, hence concave. It is positive at $\eta = 0$; a concave
-# function that has come down to zero does not rise again. So the predicted set only grows. The true margin has no such duty: a real step of a network can bend back.
+# function that has come down to zero does not rise again. So the predicted set only grows. The true margin has no such duty: a real step of a network can bend back, so that a sample is forgotten at one rate and
+# kept at a larger one. It is rare, as the last column says, which counts over all first steps of a network that has begun to learn.
 
 # %%
 from lpntk.phenomena.forgetting.events import margin
 
-a, b, batch = samples.x_train, samples.y_train, slice(0, 32)
-z = initial(a).detach()
-v = logit_velocity(initial, a[batch], b[batch], forces(z[batch], b[batch], "error")[None], a)[0]
-known, before, found = margin(z, b) > 0, torch.zeros(len(b), dtype=torch.bool), []
-for lr in (0.01, 0.03, 0.1, 0.3, 1.0):
-    told = known & (margin(z + lr * v, b) <= 0)
-    true = known & (margin(sgd_step(initial, a[batch], b[batch], lr)(a).detach(), b) <= 0)
-    counts = [int(mask.sum()) for mask in (known, told, true, told & true, before & ~told)]
-    found.append(
-        {
-            "rate": str(lr),
-            **dict(zip(("known", "predicted", "forgotten", "both", "no longer predicted"), counts, strict=True)),
-        }
-    )
-    before = told
-table(found, "rate", "{:.0f}")
+a, b, net = samples.x_train, samples.y_train, copy.deepcopy(initial)
+train([net], a, b, everything, seeds=[seed], epochs=3, lr=0.02, device="cpu")
+z = net(a).detach()
+known = margin(z, b) > 0
+names = ("predicted", "forgotten", "both", "predicted before, not now", "forgotten before, not now")
+found = {lr: dict.fromkeys(names, 0) for lr in (0.03, 0.1, 0.3, 1.0, 3.0)}
+steps = torch.arange(len(a)).split(32)
+for batch in steps:
+    v = logit_velocity(net, a[batch], b[batch], forces(z[batch], b[batch], "error")[None], a)[0]
+    told_before = true_before = torch.zeros(len(b), dtype=torch.bool)
+    for lr, row in found.items():
+        told = known & (margin(z + lr * v, b) <= 0)
+        true = known & (margin(sgd_step(net, a[batch], b[batch], lr)(a).detach(), b) <= 0)
+        for name, mask in zip(names, (told, true, told & true, told_before & ~told, true_before & ~true), strict=True):
+            row[name] += int(mask.sum())
+        told_before, true_before = told_before | told, true_before | true
+print(f"{int(known.sum())} samples are known; each is watched in {len(steps)} steps")
+table([{"rate": str(lr), **row} for lr, row in found.items()], "rate", "{:,}")
 
 # %% [markdown]
 # ## Where it is computed

@@ -5,9 +5,10 @@
 
 In the notebook an exercise is a cell of words with the tag ``exercise-<page>``, which begins with ``### Title``; then
 the cell of its answer, with the tag ``answer``, which begins with ``#### Answer``; then the code that bears it out. One
-cell of words with the tag ``setup``, and the code after it, say what all answers start from. The profile is chosen as
-in ``lpntk_results``. A page that nobody wrote exercises for, an exercise without an answer and an answer whose code
-shows nothing are warnings, and the build treats warnings as errors.
+cell of words with the tag ``setup``, and the code after it, say what all answers start from; before that code stand the
+values of the parameters that were run, so that this and the code of one answer run wherever they are pasted. The
+profile is chosen as in ``lpntk_results``. A page that nobody wrote exercises for, an exercise without an answer and an
+answer whose code shows nothing are warnings, and the build treats warnings as errors.
 """
 
 import json
@@ -104,6 +105,7 @@ class Exercises(SphinxDirective):
         yield from (f"Predict first, then open the answer. The code of all answers ran in {ran}.", "")
         for setup in (exercise for exercise in found if exercise.page == SETUP):
             yield from (f":::::{{dropdown}} {setup.title}", *setup.question.split("\n"), "")
+            yield from _block("python", given(made_by["parameters"]))
             yield from (line for cell in setup.code for line in shown(cell, folder, setup.title))
             yield from (":::::", "")
         for number, exercise in enumerate(own, 1):
@@ -114,6 +116,15 @@ class Exercises(SphinxDirective):
             yield from (":::::", "::::::", "")
 
 
+def given(parameters: dict[str, object]) -> str:
+    """Return the parameters of a run as code that sets them."""
+    return "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
+
+
+def _block(language: str, text: str) -> Iterator[str]:
+    yield from (f"````{{code-block}} {language}", *text.split("\n"), "````", "")
+
+
 def _here(words: str) -> list[str]:
     """Return the words of a result's page with its links as every page finds them."""
     return words.replace("](../../../", "](/").split("\n")
@@ -122,11 +133,11 @@ def _here(words: str) -> list[str]:
 def shown(cell: NotebookNode, folder: Path, title: str) -> Iterator[str]:
     """Yield the Markdown of a cell of code and of what it showed."""
     figures = iter(figures_of(cell.source, folder))
-    yield from ("````{code-block} python", *without_bookkeeping(cell.source).strip().split("\n"), "````", "")
+    yield from _block("python", without_bookkeeping(cell.source).strip())
     for printed, outputs in groupby(cell.outputs, key=lambda output: output.output_type == "stream"):
         if printed:  # in as many pieces as the clock of the run would have it
             text = "".join(output.text for output in outputs)
-            yield from ("````{code-block} text", *text.rstrip().split("\n"), "````", "")
+            yield from _block("text", text.rstrip())
         else:
             yield from (line for output in outputs for line in _displayed(output.data, figures, folder, title))
 
@@ -141,7 +152,7 @@ def _displayed(data: dict[str, str], figures: Iterator[str], folder: Path, title
         table = f'<div class="cell_output"><div class="output text_html">{data["text/html"]}</div></div>'
         yield from ("````{raw} html", *table.split("\n"), "````", "")
     else:
-        yield from ("````{code-block} text", *data["text/plain"].split("\n"), "````", "")
+        yield from _block("text", data["text/plain"])
 
 
 def setup(app: Sphinx) -> dict:

@@ -13,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from sphinx.application import Sphinx
 
 ROOT = Path(__file__).resolve().parents[3]
-NOTEBOOKS = ROOT.glob("notebooks/*-exercises*.py")
+NOTEBOOKS = sorted(ROOT.glob("notebooks/*-exercises*.py"))
 SHOWN = re.compile(r"^```\{exercises\} (?P<notebook>[\w-]+)/(?P<page>[\w-]+)$", re.MULTILINE)
 TAG = "exercise-"
 
@@ -112,7 +112,8 @@ def test_an_answer_is_folded_and_holds_words_code_and_what_it_showed(built):
     assert "It is two." in answer.get_text()
     assert [block.get_text().strip() for block in answer.select("pre")] == ["print(one + one)", "2\nand more"]
     setup = page.select_one("details")
-    assert (setup.summary.get_text(strip=True), setup.pre.get_text().strip()) == ("What there is", "one = 1")
+    assert setup.summary.get_text(strip=True) == "What there is"
+    assert [block.get_text().strip() for block in setup.select("pre")] == ["dataset = 'digits'\nn = 5", "one = 1"]
 
 
 @pytest.mark.parametrize(
@@ -147,3 +148,37 @@ def test_a_table_is_shown_as_a_table_and_a_value_as_text(built):
     answer = page.select_one(".exercise details")
     assert answer.select_one(".cell_output .output.text_html table td").get_text() == "9"
     assert answer.select("pre")[-1].get_text().strip() == "3"
+
+
+def pasted(notebook):
+    """Return what a page shows to start from, at the sizes of the smoke profile, and the code of each answer."""
+    from lpntk_exercises import SETUP, given, read
+    from lpntk_runs import without_bookkeeping
+
+    cells = jupytext.read(notebook).cells
+    parameters = {}
+    exec(next(cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])), parameters)
+    parameters = {name: value for name, value in parameters.items() if name not in ("__builtins__", "results")}
+    smoke = yaml.safe_load((ROOT / "notebooks/profiles/smoke.yml").read_text())[notebook.stem]
+    parameters |= {name: value for name, value in smoke.items() if name in parameters}
+    for cell in cells:
+        cell.outputs = ["something"]  # whether an answer shows something is asked elsewhere
+    code = {one.title: "\n".join(without_bookkeeping(cell.source) for cell in one.code) for one in read(cells)}
+    (setup,) = (one.title for one in read(cells) if one.page == SETUP)
+    return f"{given(parameters)}\n{code.pop(setup)}", code
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_start_and_one_answer_run_wherever_they_are_pasted(notebook, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "book/_ext"))
+    start, answers = pasted(notebook)
+    there = {}
+    exec(compile(start, "the start", "exec"), there)
+    failed = {}
+    for title, code in answers.items():
+        try:
+            exec(compile(code, title, "exec"), dict(there))  # without what other answers named
+        except Exception as error:
+            failed[title] = repr(error)
+    assert len(answers) > 10
+    assert not failed

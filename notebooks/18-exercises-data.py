@@ -571,11 +571,11 @@ table(found, "layer", dict.fromkeys(["gradients: q k", "parts: t² (q + k)"], "{
 # %% [markdown] tags=["answer"]
 # #### Answer
 #
-# The standard error of an entry is $c\, |\varphi|\, |\varphi'| / \sqrt m$ for $m$ numbers: half of it costs four times the numbers, as long as they are far fewer than the parameters. The factor $c$ depends on the map and on
+# The standard error of an entry is $c\, |\varphi|\, |\varphi'| / \sqrt m$ for $m$ numbers: half of it costs about four times the numbers, as long as they are far fewer than the parameters (with nearly as many it falls faster). The factor $c$ depends on the map and on
 # the angle. For one dense Gaussian map $c^2 = 1 + \cos^2$, exactly; the map used here goes layer by layer, and its $c$ is larger for a small angle as well. But $c$ does not vanish at a right angle. So the sign of a pair is safe only
 # if its cosine is several times $c/\sqrt m$, and pairs near a right angle are the first to lose theirs.
 #
-# One draw of the map serves all entries, and their errors within it are alike: one draw loses hardly a sign of the small cosines, another loses many of them. The last two columns show how far draws differ, so look at
+# One draw of the map serves all entries, and their errors within it are alike: at 64 and 256 numbers one draw loses no sign of the small cosines, another loses most of them. The last two columns show how far draws differ, so look at
 # means over many.
 
 # %%

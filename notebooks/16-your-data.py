@@ -101,8 +101,9 @@ record.figure(
 # %%
 columns = ["suspicion_rank", "name", "label", "reason"]
 first = found.samples.sort_values("suspicion_rank")[columns].head(8) if found.learned else None
-first.rename(columns={"suspicion_rank": "rank"}).style.hide(axis="index").set_properties(
-    subset=["reason"], **{"text-align": "left"}
+left = [{"selector": "td, th", "props": "text-align: left"}]
+first.rename(columns={"suspicion_rank": "rank"}).style.hide(axis="index").set_table_styles(
+    {"reason": left}
 ).set_table_attributes('class="dataframe"') if found.learned else None
 
 # %%

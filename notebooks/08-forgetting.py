@@ -253,6 +253,7 @@ table(
 # %%
 begun = judge({setting: beginning(tracks[setting], early) for setting in rates}, seed=seed)
 compared_early = compare(begun, RULE)
+record.frame("judged-early", begun)
 for setting in wholes:
     told = tables.numbers(tables.of(begun, setting), ["kernel.f1", "kernel.f1_sd", "margin.f1", "margin.f1_sd", "momentum.f1",
                                                       "kernel.recall", "kernel.step_recall"])  # fmt: skip

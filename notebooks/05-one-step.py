@@ -47,9 +47,9 @@
 # their cosines with the true change, at every epoch for single samples and for random batches of every size. The labels *help* where its
 # interval over networks lies above 0, *hurt* where it lies below; the intervals together have an error of `level`. That labels help
 # **holds** if they do at every size and epoch, **fails** if they hurt at every one, **holds in part** if they help at some, and is
-# undecided otherwise. Why they may not: in a batch few samples may make the step, and signs weigh all alike. If that is the reason, the centred signs
-# must tell more of a batch whose samples are *equally wrong* (neighbours in the order of $1-q_y$). This **holds** if the interval of the difference at the last epoch, paired by network,
-# lies above 0, **fails** if below, and is undecided otherwise.
+# undecided otherwise. Why they may not: in a batch few samples may make the step, and signs weigh all alike. Two tests at the last epoch, paired by
+# network. *In the same batches*, *even*, which adds how wrong each sample is and nothing else, has a larger cosine than the centred signs. And the centred signs have a larger cosine with
+# batches whose samples are *equally wrong*, as many of each class, than with random ones. Each **holds** if the interval of the difference lies above 0, **fails** if below, and is undecided otherwise.
 
 # %%
 RULE = {"order": 2, "tolerance": 0.1, "small": 0.1, "roundings": 100, "kept": 0.9, "part": 0.5, "level": 0.05}
@@ -245,14 +245,17 @@ table(
 
 # %%
 along = labels.concentration(labelled, batch)
-even, compared = labels.equalised(labelled, batch, alike, RULE)
+sized, with_sizes = labels.paired(labelled, (batch, "even"), (batch, "centred"), RULE)
+even, equalised = labels.paired(labelled, (alike, "centred"), (batch, "centred"), RULE)
 at_last = labelled[labelled["epoch"] == checkpoints[-1]].groupby("kind")["active"].mean()
 record.update("concentrated", {"rho": along.mean(), "rho_sd": along.std(), "active": at_last[batch.name],
-                               "active_alike": at_last[alike.name], **compared})  # fmt: skip
+                               "active_alike": at_last[alike.name]})  # fmt: skip
+record.update("sized", with_sizes)
+record.update("equalised", equalised)
 Markdown(
-    f"Among the random batches of {batch.size} at the last epoch, the cosine of the centred signs follows the share of samples that make the step with a rank correlation of "
-    f"{along.mean():.2f} ± {along.std():.2f} (mean ± sd over networks). That share is {at_last[batch.name]:.0%} there, and {at_last[alike.name]:.0%} in batches whose samples are equally wrong; "
-    f"the centred signs have {even.because}."
+    f"At the last epoch {at_last[batch.name]:.0%} of a random batch makes the step, and {at_last[alike.name]:.0%} of one whose samples are equally wrong. In the same random batches sizes added to the centred signs "
+    f"give {sized.because}; in equally wrong batches the centred signs have {even.because}. Among random batches the cosine of the centred signs follows the share with a rank correlation of "
+    f"{along.mean():.2f} ± {along.std():.2f} (mean ± sd over networks)."
 )
 
 # %% [markdown]
@@ -260,9 +263,12 @@ Markdown(
 
 # %%
 helped = labels.verdict(gained)
-record.update("verdict", {"labels": helped.word, "labels_because": helped.because, "equalised": even.word})
+record.update(
+    "verdict", {"labels": helped.word, "labels_because": helped.because, "sized": sized.word, "equalised": even.word}
+)
 Markdown(
-    f"*The label's sign helps* **{helped}**: {helped.because}.\n\n*Equally wrong samples are told better by signs* **{even}**: {even.because}."
+    f"*The label's sign helps* **{helped}**: {helped.because}.\n\n*In the same batches, sizes tell more* **{sized}**: {sized.because}.\n\n"
+    f"*Equally wrong batches are told better by signs* **{even}**: {even.because}."
 )
 
 # %%
@@ -296,5 +302,5 @@ table(kept.to_dict("records"), index="kind", formats={"cosine": "{:.2f}", "rank"
 # | cosine, rank correlation, error | `one_step.readings:readings`, `one_step.readings:errors` | `test_readings_are_what_plain_formulas_give`, `test_errors_by_learning_rate` |
 # | which samples meet a kink | `switches`, `local_slopes` | `test_switches_are_seen`, `test_a_slope_without_kinks_needs_samples` |
 # | steps along training | `one_step.study:follow`, `one_step.study:sweep` | `test_the_study_follows_the_same_steps_along_training`, `test_the_error_of_a_real_network_is_of_second_order` |
-# | what labels add, and why | `labels:gains`, `labels:equalised`, `labels:concentration` | `test_planted_gains_are_judged_by_the_rule`, `test_equally_wrong_samples_are_neighbours` |
+# | what labels add, and why | `labels:gains`, `labels:paired`, `labels:concentration` | `test_planted_gains_are_judged_by_the_rule`, `test_equally_wrong_samples_are_near_in_rank_and_of_all_classes`, `test_cosines_are_compared_network_by_network` |
 # | slopes, verdicts | `one_step.verdicts:slopes`, `one_step.verdicts:order`, `one_step.verdicts:kept`, `one_step.verdicts:needed` | `test_a_slope_is_fitted_where_the_step_is_small_and_the_error_no_rounding`, `test_the_verdict_of_a_planted_order`, `test_the_verdict_looks_at_the_worst_epoch` |

@@ -24,7 +24,7 @@
 # **Fixed in advance.** Labels are flipped in three sets: any other label, equally likely; the next class; and any other in a table, scikit-learn's 569 tumours. Which samples
 # stand first? The report is asked in three ways: by its ranking, and by each of its two marks alone. Beside it stand the loss of the same trained network, and
 # cleanlab: probabilities out of sample by cross-validation with five folds, the same architecture and recipe, then `find_label_issues` (worst first, samples that it does not list behind those
-# that it does) and the label quality score, which by default ranks as the loss out of sample does. What is compared is the share of flipped labels among the first 100, or
+# that it does) and the label quality score, which by default puts samples in the order of their loss out of sample. What is compared is the share of flipped labels among the first 100, or
 # among as many as were flipped where these are fewer. Beside it stands the average precision of the whole order. Samples, flips and networks are drawn anew in every
 # repeat. There is no verdict: means and standard deviations are shown.
 
@@ -79,7 +79,7 @@ with TemporaryDirectory() as folder:
     write_report(Path(folder), given, by, found, source=given.data.name, told=told, seed=seed, device=device)
     (record.folder / "report.html").write_bytes(Path(folder, "report.html").read_bytes())
 record.update("report", {"samples": len(found.samples), "classes": given.data.k, "accuracy": found.accuracy,
-                         "learned": found.learned})  # fmt: skip
+                         "learned": found.learned, "epochs": found.training["epochs"]})  # fmt: skip
 Markdown(
     f"{len(found.samples):,} training samples of {given.data.k} classes; {by.words}, right on {found.accuracy:.1%} of the test samples. "
     + " ".join(given.notes)
@@ -99,9 +99,12 @@ record.figure(
 ) if found.learned and given.pictures else None
 
 # %%
-columns = ["name", "label", "suspicion_rank", "reason", "difficulty", "mean_cosine", "redundancy_rank", "cluster_size"]
-first = found.samples.sort_values("suspicion_rank")[columns].head(8).set_index("name") if found.learned else None
-first
+columns = ["suspicion_rank", "name", "label", "reason"]
+first = found.samples.sort_values("suspicion_rank")[columns].head(8) if found.learned else None
+left = [{"selector": "td, th", "props": "text-align: left"}]
+first.rename(columns={"suspicion_rank": "rank"}).style.hide(axis="index").set_table_styles(
+    {"reason": left}
+).set_table_attributes('class="dataframe"') if found.learned else None
 
 # %%
 record.figure(

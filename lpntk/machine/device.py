@@ -101,7 +101,8 @@ def describe_device(device: str | torch.device = "auto") -> str:
     resolved = resolve_device(device)
     if resolved.type == "cuda":
         return f"CUDA {torch.cuda.get_device_name(resolved)}"
-    return f"CPU {_cpu_name()}, {torch.get_num_threads()} threads"
+    count = torch.get_num_threads()
+    return f"CPU {_cpu_name()}, {count} thread{'s' if count > 1 else ''}"
 
 
 def _cpu_name() -> str:

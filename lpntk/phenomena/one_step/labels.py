@@ -61,19 +61,24 @@ def concentration(steps: pd.DataFrame, kind: Kind) -> pd.Series:
     return pd.Series(each)
 
 
-def equalised(steps: pd.DataFrame, random: Kind, alike: Kind, rule: Mapping[str, float]) -> tuple[Verdict, dict]:
-    """Do the signs tell more of the last epoch's batches if all of a batch are equally wrong?
+def paired(
+    steps: pd.DataFrame, more: tuple[Kind, str], less: tuple[Kind, str], rule: Mapping[str, float]
+) -> tuple[Verdict, dict]:
+    """Is one cosine with the true change larger than another at the last epoch?
+
+    Args:
+        steps: of ``study.follow``.
+        more: the kind of step and the force, such as ``centred``.
+        less: those it is compared with.
+        rule: ``level``, the error of the interval.
 
     Returns:
-        The verdict, and ``random`` and ``alike``, the mean cosines of the centred signs over networks, with
-        ``difference``, ``low`` and ``high`` of the paired t interval at 1 - ``rule["level"]``.
+        The verdict, and ``more`` and ``less``, the mean cosines over networks, with ``difference``, ``low`` and
+        ``high`` of the t interval, paired by network.
     """
     last = steps[steps["epoch"] == steps["epoch"].max()]
-    of = {
-        kind.name: last[last["kind"] == kind.name].groupby("seed")["cosine.centred"].mean() for kind in (random, alike)
-    }
-    difference, low, high = mean_interval((of[alike.name] - of[random.name]).dropna().to_numpy(), 1 - rule["level"])
+    a, b = (last[last["kind"] == kind.name].groupby("seed")[f"cosine.{force}"].mean() for kind, force in (more, less))
+    difference, low, high = mean_interval((a - b).dropna().to_numpy(), 1 - rule["level"])
     word = UNJUDGED if np.isnan(low) else HOLDS if low > 0 else FAILS if high < 0 else UNDECIDED
-    numbers = {"random": of[random.name].mean(), "alike": of[alike.name].mean(), "difference": difference}
-    because = f"a cosine of {numbers['alike']:.2f} instead of {numbers['random']:.2f}"
-    return Verdict(word, because), numbers | {"low": low, "high": high}
+    numbers = {"more": a.mean(), "less": b.mean(), "difference": difference, "low": low, "high": high}
+    return Verdict(word, f"a cosine of {a.mean():.2f} instead of {b.mean():.2f}"), numbers

@@ -32,7 +32,7 @@ class Kind:
         name: of it, in tables and keys.
         size: the number of samples it is made on.
         lr: its learning rate.
-        alike: whether the samples are equally wrong: neighbours in the order of 1 - q_y instead of random ones.
+        alike: whether the samples are equally wrong and as many of each class, see ``equally_wrong``.
     """
 
     name: str
@@ -147,7 +147,7 @@ def each_step(
         size: samples of a step.
         count: steps.
         n_test: test samples, at most.
-        alike: whether the samples of a step are neighbours in the order of how wrong the model is.
+        alike: whether the samples of a step are equally wrong.
 
     Returns:
         What was measured, one step after the other along the first axis, on the CPU.
@@ -156,8 +156,10 @@ def each_step(
     drawn = lambda y, of, most: torch.from_numpy(np.random.default_rng(of).permutation(len(y))[:most])
     placed = lambda x, y, rows: (x[rows].to(on, torch.float64), y[rows].to(on))
     test = placed(data.x_test, data.y_test, drawn(data.y_test, seed, n_test))
-    order = by_wrongness(model, data.x_train, data.y_train) if alike else None
-    some = lambda i: neighbours_in(order, [seed, i], size) if alike else drawn(data.y_train, [seed, i], size)
+    ranks = by_wrongness(model, data.x_train, data.y_train) if alike else None
+    some = lambda i: (
+        equally_wrong(ranks, data.y_train, [seed, i], size) if alike else drawn(data.y_train, [seed, i], size)
+    )
     steps = [placed(data.x_train, data.y_train, some(i)) for i in range(count)]
     rows = [measure(model, *step, *test) for step in steps]
     return {name: torch.stack([row[name].cpu() for row in rows]) for name in rows[0]}
@@ -165,19 +167,30 @@ def each_step(
 
 @torch.no_grad()
 def by_wrongness(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """Return the samples (n,) from the least to the most wrong, by 1 - q_y; ties in their own order."""
+    """Return the rank (n,) of each sample by 1 - q_y, 0 for the least wrong; ties in their own order."""
     on = next(model.parameters())
     wrong = [
         errors_of(model(part.to(on)), labels.to(on.device)).gather(1, labels[:, None].to(on.device)).cpu()
         for part, labels in zip(x.split(1024), y.split(1024), strict=True)
     ]
-    return torch.cat(wrong).flatten().argsort(stable=True)
+    return torch.cat(wrong).flatten().argsort(stable=True).argsort()
 
 
-def neighbours_in(order: Tensor, of: Sequence[int], size: int) -> Tensor:
-    """Return ``size`` neighbours of an order (n,), from a random place on that ``of`` decides."""
-    start = int(np.random.default_rng(of).integers(max(1, len(order) - size + 1)))
-    return order[start : start + size]
+def equally_wrong(ranks: Tensor, y: Tensor, of: Sequence[int], size: int) -> Tensor:
+    """Return ``size`` samples, as many of each class: those whose ranks lie nearest that of a random sample.
+
+    Without classes such batches would hold those that are learned equally well, and differ in more than their errors.
+
+    Args:
+        ranks: (n,) of ``by_wrongness``.
+        y: (n,) labels.
+        of: decides the random sample.
+        size: samples; fewer where a class has too few.
+    """
+    far = (ranks - ranks[int(np.random.default_rng(of).integers(len(ranks)))]).abs()
+    near, classes = far.argsort(stable=True), y.unique().tolist()
+    counts = [size // len(classes) + (i < size % len(classes)) for i in range(len(classes))]
+    return torch.cat([near[y[near] == label][:count] for label, count in zip(classes, counts, strict=True)])
 
 
 def follow(study: Study, seeds: Sequence[int], kinds: Sequence[Kind], steps: int) -> pd.DataFrame:

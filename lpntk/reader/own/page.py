@@ -91,6 +91,8 @@ def _table(frame: pd.DataFrame, given: Given) -> pd.DataFrame:
         at = table[name].fillna(-1).astype(int).to_numpy()
         table[name] = pd.Series(np.where(at >= 0, given.index[at], -1), dtype="Int64").mask(at < 0)
     table["nearest_interchangeable"] = table.pop("nearest").where(table["nearest_cosine"] >= INTERCHANGEABLE)
+    table = table.rename(columns={"contradictory_cosine": "least_cosine"})
+    table["contradictory"] = table["contradictory"].where(table["least_cosine"] <= -UNRELATED)
     table["head"], table["kernel_head"] = table["head"].astype(int), table["kernel_head"].astype(int)
     first = ["index", "name", "label", "suspicion_rank", "reason", "redundancy_rank", "cluster", "cluster_size", "head",
              "difficulty", "mean_cosine", "nearest_interchangeable", "nearest_cosine"]  # fmt: skip

@@ -19,9 +19,9 @@ from lpntk.phenomena.one_step.study import (
     Kind,
     Study,
     by_wrongness,
+    equally_wrong,
     follow,
     moments,
-    neighbours_in,
     restored,
     shown,
     sweep,
@@ -303,29 +303,33 @@ def test_pushes_at_right_angles_have_the_root_of_the_share_as_cosine():
     assert cosine == pytest.approx(np.sqrt(w.sum() ** 2 / (12 * (w**2).sum())))
 
 
-def test_equally_wrong_samples_are_neighbours(study):
-    model = restored(study.network(0), study.states(0), 2)
-    order = by_wrongness(model, study.data.x_train, study.data.y_train)
+def test_equally_wrong_samples_are_near_in_rank_and_of_all_classes(study):
+    model, y = restored(study.network(0), study.states(0), 2), study.data.y_train
+    ranks = by_wrongness(model, study.data.x_train, y)
     with torch.no_grad():
-        q = model(study.data.x_train.double()).softmax(1)[torch.arange(120), study.data.y_train]
-    assert sorted(order.tolist()) == list(range(120))
-    assert (1 - q[order]).diff().min() >= -1e-15
-    starts = set()
+        wrong = 1 - model(study.data.x_train.double()).softmax(1)[torch.arange(120), y]
+    assert sorted(ranks.tolist()) == list(range(120))
+    assert wrong[ranks.argsort()].diff().min() >= -1e-15
+    centres = set()
     for i in range(20):
-        rows = neighbours_in(order, [0, i], 16)
-        (start,) = (order == rows[0]).nonzero()[:, 0].tolist()
-        assert torch.equal(rows, order[start : start + 16])
-        starts.add(start)
-    assert len(starts) > 10
-    assert len(neighbours_in(order, [0, 0], 120)) == 120
+        rows = equally_wrong(ranks, y, [0, i], 24)
+        assert len(set(rows.tolist())) == 24
+        assert sorted(y[rows].bincount(minlength=10).tolist()) == [2] * 6 + [3] * 4
+        centre = ranks[int(np.random.default_rng([0, i]).integers(120))]
+        centres.add(int(centre))
+        for label in range(10):  # no sample of the class lies nearer than those that were taken
+            far = (ranks - centre).abs()
+            taken, left = [r for r in rows if y[r] == label], [r for r in range(120) if y[r] == label and r not in rows]
+            assert max(far[r] for r in taken) <= min(far[r] for r in left)
+    assert len(centres) > 10
+    few = torch.tensor([0, 0, 0, 1])
+    assert sorted(equally_wrong(torch.arange(4), few, [0], 4).tolist()) in ([0, 1, 3], [1, 2, 3])
     alike = Kind("alike", 16, 0.1, alike=True)
     steps = follow(study, [0], [KINDS[1], alike], 5)
     (row,) = steps.query("kind == 'alike' and epoch == 2 and step == 3").to_dict("records")
-    rows, (*_, x_test, y_test) = neighbours_in(order, [0, 3], 16), by_hand(study, 0, 3, 16)
-    again = told.readings(model, study.data.x_train[rows].double(), study.data.y_train[rows], x_test, y_test, 0.1)
+    rows, (*_, x_test, y_test) = equally_wrong(ranks, y, [0, 3], 16), by_hand(study, 0, 3, 16)
+    again = told.readings(model, study.data.x_train[rows].double(), y[rows], x_test, y_test, 0.1)
     assert row["active"] == float(again["active"])
-    active = steps[steps["epoch"] == 2].groupby("kind")["active"].mean()
-    assert active["alike"] > active["batch"]
 
 
 def gained(gain, spread=0.01, seeds=6):
@@ -365,21 +369,26 @@ def test_labels_that_nowhere_help(late, word):
 
 
 @pytest.mark.parametrize(("gap", "word"), [(0.3, "holds"), (-0.3, "fails"), (0.0, "is undecided")])
-def test_equally_wrong_batches_are_compared_network_by_network(gap, word):
+def test_cosines_are_compared_network_by_network(gap, word):
     rng, kinds = np.random.default_rng(0), (KINDS[1], Kind("alike", 16, 0.1, alike=True))
     steps = pd.DataFrame(
         {"kind": kind.name, "epoch": epoch, "seed": seed, "step": range(9), "active": rng.permutation(9) / 9}
         for kind in kinds for epoch in (0, 2) for seed in range(5)
     ).explode(["step", "active"], ignore_index=True)  # fmt: skip
     steps["active"] = steps["active"].astype(float)
-    far = steps["seed"] + 0.01 * (steps["seed"] % 2) * steps["kind"].eq(
-        "alike"
-    )  # networks differ by far more than gaps
-    steps["cosine.centred"] = far + gap * steps["kind"].eq("alike") * steps["epoch"].eq(2) + 1e-3 * steps["active"]
-    judged, numbers = labels.equalised(steps, *kinds, {"level": 0.05})
-    if gap:
+    own = steps["seed"] + 0.01 * (steps["seed"] - 2) * steps["kind"].eq("alike")  # networks differ by more than gaps
+    steps["cosine.centred"] = own + gap * steps["kind"].eq("alike") * steps["epoch"].eq(2) + 1e-6 * steps["active"]
+    steps["cosine.even"] = steps["cosine.centred"] + 2 * gap + 0.01 * (steps["seed"] - 2)
+    rule = {"level": 0.05}
+    half = t.ppf(0.975, 4) * 0.01 * np.std(range(5), ddof=1) / np.sqrt(5)
+    for more, less, want in (
+        ((kinds[1], "centred"), (kinds[0], "centred"), gap),
+        ((kinds[0], "even"), (kinds[0], "centred"), 2 * gap),
+    ):
+        judged, numbers = labels.paired(steps, more, less, rule)
         assert str(judged) == word
-    assert numbers["difference"] == pytest.approx(gap, abs=0.01)
+        told_of = [numbers["difference"], numbers["low"], numbers["high"]]
+        assert told_of == pytest.approx([want, want - half, want + half], abs=1e-5)
     np.testing.assert_allclose(labels.concentration(steps, kinds[0]), 1)
     steps.loc[steps["epoch"] == 2, "cosine.centred"] *= -1
     np.testing.assert_allclose(labels.concentration(steps, kinds[0]), -1)

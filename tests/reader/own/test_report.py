@@ -1,6 +1,7 @@
 """Does a report stand alone, rank what was planted, and go on after a kill; is nobody's folder overwritten?"""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -77,6 +78,27 @@ def test_every_training_sample_has_a_row(digits):
     assert (rows.groupby("cluster").size() == rows.groupby("cluster")["cluster_size"].first()).all()
     assert (rows.groupby("cluster")["head"].sum() == 1).all()
     assert (rows.groupby("cluster")["label"].nunique() == 1).all()
+
+
+def test_another_sample_is_named_only_where_a_relation_holds(tmp_path, cache):
+    data = dict(np.load(own(tmp_path / "own.npz", np.repeat([0, 1, 2], 60), spread=0.4)))
+    data["y_train"][[5, 65, 125, 6, 66, 126]] = [1, 2, 0, 2, 0, 1]  # wrong labels contradict their class
+    np.savez(tmp_path / "own.npz", **data)
+    out = report(str(tmp_path / "own.npz"), out=str(tmp_path / "out"), cache=cache, **QUICK | {"epochs": 60})
+    rows = pd.read_csv(out / "samples.csv").set_index("index")
+    for name, holds in (("nearest_interchangeable", rows["nearest_cosine"] >= 0.5),
+                        ("contradictory", rows["least_cosine"] <= -0.1)):  # fmt: skip
+        assert 0 < holds.sum() < len(rows)
+        assert (rows[name].notna() == holds).all()
+        assert (rows["label"][rows[name].dropna()].to_numpy() == rows["label"][holds].to_numpy()).all()
+    reasons = rows["reason"].fillna("").str.contains("contradictory")
+    assert (reasons == rows["contradictory"].notna()).all()
+
+
+def test_the_page_says_how_many_neighbours_were_asked(digits):
+    for words in (li.text for li in page(digits).select("#suspicious .cards > li")):
+        assert "Labels of its 10 nearest samples: " in words
+        assert sum(map(int, re.findall(r"\((\d+) samples?\)", words))) == 10
 
 
 def test_lists_hold_heads_of_every_class_and_the_smaller_lie_in_the_larger(digits):

@@ -41,8 +41,10 @@ def read_folder(path: Path, size: int | None, seed: int) -> Given:
     """
     files, roots, passed = labelled_files(path)
     where = f"folder {printable(path.resolve().name)}"
-    with progress_bar(2 * sum(map(len, files.values())), shown=True, desc="images", leave=False) as bar:
+    many = sum(map(len, files.values()))
+    with progress_bar(many, shown=True, desc="sizes of images", leave=False) as bar:
         heads = {file: _head(file, bar) for each in files.values() for file, _ in each}
+    with progress_bar(many, shown=True, desc="images", leave=False) as bar:
         known = [head for file, _ in files["train"] if (head := heads[file])]
         common = Counter(head.size for head in known).most_common(1)
         mode = "L" if sum(head.grey for head in known) * 2 >= len(known) else "RGB"

@@ -3,8 +3,8 @@
     kappa(i, j) = <phi_i, phi_j> = E <S phi_i, S phi_j>
 
 A random linear map S (``projections.py``) shortens a gradient of P numbers to about m; the kernel of n samples is then
-one product (n, m)(m, n), at any P. The error of an entry is about ``|phi_i| |phi_j| / sqrt(m)`` times 1 to 3, whatever
-the entry: large ones come out well, those near zero do not keep their sign.
+one product (n, m)(m, n), at any P. The error of an entry is about ``|phi_i| |phi_j| / sqrt(m)`` times 1 to 3, for
+small entries as for large ones: these come out well, and those near zero may lose their sign.
 """
 
 from dataclasses import dataclass

@@ -1,5 +1,6 @@
 """What does a page conclude? One word of a few, the same few on every page, and why."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,11 @@ class Verdict:
 
     def __str__(self) -> str:
         return self.word
+
+
+def above_zero(low: float, high: float) -> str:
+    """Return whether what has this interval lies above zero: a word; without an interval it cannot be judged."""
+    return UNJUDGED if math.isnan(low) else HOLDS if low > 0 else FAILS if high < 0 else UNDECIDED
 
 
 def overall(words: Sequence[str]) -> str:

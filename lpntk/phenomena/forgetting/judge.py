@@ -58,7 +58,7 @@ def judge(tracks: Mapping[Setting, Track], *, seed: int = 0) -> pd.DataFrame:
 
 def beginning(track: Track, updates: int) -> Track:
     """Return the first updates of trainings, as if these had ended there; all of them if there are no more."""
-    kept = {"correct": updates + 1, "batches": updates, "diverged": None}
+    kept = {"correct": updates + 1, "batches": updates}  # of all else, one for each update but the first
     cut = {name: value if name == "diverged" else value[:, : kept.get(name, updates - 1)]
            for name, value in track.tensors().items()}  # fmt: skip
     return Track.join([cut])

@@ -8,12 +8,11 @@ and the sum without would have the cosine ``(sum w) / sqrt(n sum w^2)``, the roo
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 
 from lpntk.phenomena.one_step.study import Kind
 from lpntk.report.slopes import mean_interval
-from lpntk.report.verdict import FAILS, HOLDS, UNDECIDED, UNJUDGED, Verdict, overall
+from lpntk.report.verdict import FAILS, HOLDS, UNDECIDED, UNJUDGED, Verdict, above_zero, overall
 
 WORDS = {HOLDS: "help", FAILS: "hurt", UNDECIDED: "undecided", UNJUDGED: "unknown"}
 
@@ -37,9 +36,8 @@ def gains(steps: pd.DataFrame, kinds: Sequence[Kind], rule: Mapping[str, float])
         part = steps[(steps["kind"] == kind.name) & (steps["epoch"] == epoch)]
         each = (part["cosine.label"] - part["cosine.ones"]).groupby(part["seed"]).mean().dropna()
         gain, low, high = mean_interval(each.to_numpy(), 1 - rule["level"] / len(cells))
-        word = UNJUDGED if np.isnan(low) else HOLDS if low > 0 else FAILS if high < 0 else UNDECIDED
         rows.append({"kind": kind.name, "size": kind.size, "epoch": epoch, "gain": gain, "low": low, "high": high,
-                     "word": word})  # fmt: skip
+                     "word": above_zero(low, high)})  # fmt: skip
     return pd.DataFrame(rows)
 
 
@@ -79,6 +77,5 @@ def paired(
     last = steps[steps["epoch"] == steps["epoch"].max()]
     a, b = (last[last["kind"] == kind.name].groupby("seed")[f"cosine.{force}"].mean() for kind, force in (more, less))
     difference, low, high = mean_interval((a - b).dropna().to_numpy(), 1 - rule["level"])
-    word = UNJUDGED if np.isnan(low) else HOLDS if low > 0 else FAILS if high < 0 else UNDECIDED
     numbers = {"more": a.mean(), "less": b.mean(), "difference": difference, "low": low, "high": high}
-    return Verdict(word, f"a cosine of {a.mean():.2f} instead of {b.mean():.2f}"), numbers
+    return Verdict(above_zero(low, high), f"a cosine of {a.mean():.2f} instead of {b.mean():.2f}"), numbers

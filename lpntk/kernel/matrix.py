@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from lpntk.kernel.checks import check_inputs, check_model, check_number, check_types
 from lpntk.kernel.layerwise.coverage import Direction
 from lpntk.kernel.layerwise.gradients import trainable
-from lpntk.kernel.layerwise.gram import LayerwiseGram, mirrored
+from lpntk.kernel.layerwise.gram import LayerwiseGram
 from lpntk.kernel.layerwise.layers import UnsupportedLayerError
 from lpntk.kernel.model.copying.copies import check_apart, copied
 from lpntk.kernel.model.layout import placed, prepared
@@ -38,6 +38,7 @@ from lpntk.kernel.tiles.store import Memory, opened
 from lpntk.machine.device import ran_out, recurrent_in_evaluation
 from lpntk.machine.precision import Precision, cast, kernel_dtype, matmul_precision, tolerance
 from lpntk.machine.progress import progress_bar
+from lpntk.machine.triangle import mirrored
 
 VERSION = 1  # raised when the numbers change (tests/kernel/test_golden.py); results made by another are stale
 Engine = LayerwiseGram | SketchedGram | OneByOne

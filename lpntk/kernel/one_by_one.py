@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from lpntk.kernel.layerwise.coverage import TRIED, Direction
 from lpntk.kernel.layerwise.gradients import trainable
-from lpntk.kernel.layerwise.gram import mirrored
 from lpntk.kernel.model.copying.copies import check_own, untouched
 from lpntk.kernel.model.ownership import weights_at_random
 from lpntk.kernel.model.paths import nodes
 from lpntk.kernel.model.trial import check_fixed, others_spared
 from lpntk.machine.precision import kernel_dtype, tolerance
 from lpntk.machine.products import product
+from lpntk.machine.triangle import mirrored
 
 FEW = 64  # copies of the samples tried, to see whether the model is fixed
 log = logging.getLogger(__name__)

@@ -17,11 +17,11 @@ from lpntk.kernel.layerwise.capture import Call
 from lpntk.kernel.layerwise.cover import cover
 from lpntk.kernel.layerwise.coverage import TRIED, Direction
 from lpntk.kernel.layerwise.gradients import trainable
-from lpntk.kernel.layerwise.gram import mirrored
 from lpntk.kernel.model.ownership import UnexplainedError
 from lpntk.kernel.projections import Dense, Kronecker, shares
 from lpntk.machine.precision import tolerance
 from lpntk.machine.products import product
+from lpntk.machine.triangle import mirrored
 
 Kind = Literal["kronecker", "gaussian", "rademacher"]
 
@@ -211,5 +211,5 @@ class SketchedGram:
         joined = [name for part in self._parts if part.call is None for name in part.names]
         passing += [coverage.layers[i].numbers_in_passing() for name in joined for i, _ in coverage.uses.get(name, [])]
         whole = sum(params[name].numel() for name in coverage.whole)
-        per_sample = coverage.bytes_in_passing() + item * (max(passing, default=0) + 2 * whole)
+        per_sample = 3 * coverage.bytes_in_passing() + item * (max(passing, default=0) + 2 * whole)
         return max(1, memory // max(1, per_sample))

@@ -44,10 +44,10 @@ def is_long(a: Tensor) -> bool:
     return a.is_cuda and a.dtype == torch.float32 and a.shape[-1] > PART
 
 
-def add_product(out: Tensor, a: Tensor, b: Tensor, *, alpha: float = 1.0) -> Tensor:
+def add_product(out: Tensor, a: Tensor, b: Tensor, *, alpha: float = 1.0, rounded: bool = False) -> Tensor:
     """Add ``alpha * a @ b`` to ``out`` (i, j), see ``product``, and return it."""
-    if is_long(a):
-        return out.add_(product(a, b), alpha=alpha)
+    if rounded or is_long(a):
+        return out.add_(product(a, b, rounded=rounded), alpha=alpha)
     return out.addmm_(a, b, alpha=alpha)
 
 

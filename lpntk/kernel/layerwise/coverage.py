@@ -123,9 +123,8 @@ class Coverage:
         }
 
     def bytes_in_passing(self) -> int:
-        """Return about what a sample's pass holds: inputs and output gradients, and autograd as much again, twice."""
-        held = sum(t.numel() * t.element_size() for tensors in self.tensors for t in tensors)
-        return 3 * held // self.tried
+        """Return what a sample's pass hands out: inputs and output gradients of the layers."""
+        return sum(t.numel() * t.element_size() for tensors in self.tensors for t in tensors) // self.tried
 
     def read(self, i: int, call: Call, n: int) -> tuple[Tensor, ...]:
         """Return what the layer of call ``i`` reads of a batch of n samples.

@@ -8,7 +8,6 @@ linear layer's share is ``(a . a') (d . d')``.
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -17,44 +16,33 @@ from lpntk.kernel.layerwise.agreement import check_agreement
 from lpntk.kernel.layerwise.capture import record
 from lpntk.kernel.layerwise.cover import cover
 from lpntk.kernel.layerwise.coverage import TRIED, Direction
+from lpntk.kernel.layerwise.forms.formed import Formed
+from lpntk.kernel.layerwise.forms.pairs import Pairs
 from lpntk.kernel.layerwise.gradients import trainable
-from lpntk.kernel.layerwise.layers import Layer
+from lpntk.kernel.layerwise.layers import Layer, PatchLayer
 from lpntk.kernel.layerwise.plan import Form, Row, make_plan
 from lpntk.kernel.model.ownership import weights_at_random
 from lpntk.machine.device import empty, fetched, keep_freed_memory
 from lpntk.machine.precision import kernel_dtype
-from lpntk.machine.products import product
+from lpntk.machine.triangle import gram, mirrored
 
 MIB = 2**20
-STRIPS = 16  # of a symmetric matrix; each starts at the diagonal, so 1/32 of the work is done twice
 SMALLEST_CHUNK = 16  # samples in a forward pass, where memory allows
 CHECKED = 64  # one sample in so many is computed again
-SMALLEST_STRIP = 128  # rows: thinner matrix products lose more than the triangle saves
-
-
-def mirrored(kappa: Tensor) -> Tensor:
-    """Write the upper triangle of a square matrix over the lower one: twice computed is not twice rounded alike."""
-    n = len(kappa)
-    for start in range(0, n, SMALLEST_STRIP):
-        stop = min(start + SMALLEST_STRIP, n)
-        kappa[stop:, start:stop] = kappa[start:stop, stop:].T
-        block = kappa[start:stop, start:stop]
-        block.copy_(block.triu() + block.triu(1).T)
-    return kappa
 
 
 @dataclass
 class Features:
-    """A block of samples: joined gradients, and inputs and output gradients of the layers taken pair by pair."""
+    """A block of samples: gradients, and inputs and output gradients of the layers whose gradients are not kept."""
 
-    rows: Tensor  # (n, width)
+    rows: list[Tensor]  # (n, width) each
     packed: list[tuple[Tensor, Tensor]]  # (n, positions, c) and (n, t, k)
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.rows[0])
 
     def __getitem__(self, part: slice) -> "Features":
-        return Features(self.rows[part], [(x[part], d[part]) for x, d in self.packed])
+        return Features([rows[part] for rows in self.rows], [(x[part], d[part]) for x, d in self.packed])
 
 
 class LayerwiseGram:
@@ -94,15 +82,16 @@ class LayerwiseGram:
         self._coverage = cover(model, x)
         self._plan = make_plan(self._coverage, params, samples, form)
         tensors, layers = self._coverage.tensors, self._coverage.layers
-        self._like = torch.empty(0, self._plan.width, dtype=kernel_dtype(params.values()), device=x.device)
-        self._like_packed = []
+        dtype, self._like_packed = kernel_dtype(params.values()), []
+        self._like = [torch.empty(0, width, dtype=dtype, device=x.device) for width in self._plan.widths]
         for i in self._plan.pairs:
-            layers[i].dtype = self._like.dtype
+            layers[i].dtype = dtype
             packed = [t[:0].clone() for t in layers[i].packed(tensors[i])]
-            self._like_packed.append(tuple(t.to(self._like.dtype) if t.is_floating_point() else t for t in packed))
-        tile, activations = (8 * torch.get_num_threads(), 64) if x.device.type == "cpu" else (256, 2048)  # MiB
+            self._like_packed.append(tuple(t.to(dtype) if t.is_floating_point() else t for t in packed))
+        tile, activations = (8 * torch.get_num_threads(), 512) if x.device.type == "cpu" else (256, 2048)  # MiB
         self.scratch_bytes = min(tile * MIB, memory // 4)
-        self._chunk = self._chunk_size(activations * MIB, memory // 2)
+        self._forming = memory // 2  # bytes; passes over the network are over by then
+        self._chunk = self._chunk_size(activations * MIB, 3 * memory // 4)
         self._compare(self.features(x, y), x, y)  # in full precision
         self._rounded = rounded
         self._coverage.tensors = []
@@ -129,7 +118,7 @@ class LayerwiseGram:
     @property
     def bytes_per_sample(self) -> int:
         """Bytes that ``features`` keeps per sample."""
-        kept = [self._like, *(t for pair in self._like_packed for t in pair)]
+        kept = [*self._like, *(t for pair in self._like_packed for t in pair)]
         return max(1, sum(t.element_size() * t.shape[1:].numel() for t in kept))
 
     def features(self, x: Tensor, y: Tensor) -> Features:
@@ -144,7 +133,7 @@ class LayerwiseGram:
             RuntimeError: if a layer's input is changed in place after it was read.
         """
         room = lambda like: empty(len(x), like)
-        block = Features(room(self._like), [(room(a), room(d)) for a, d in self._like_packed])
+        block = Features([room(like) for like in self._like], [(room(a), room(d)) for a, d in self._like_packed])
         for start in range(0, len(x), self._chunk):
             part = slice(start, start + self._chunk)
             self._fill(block[part], x[part], y[part])
@@ -161,20 +150,18 @@ class LayerwiseGram:
         Returns:
             The block; where ``a is b`` it equals its transpose to the last bit.
         """
-        out = self._like.new_empty(len(a), len(b)) if out is None else out
-        if a is not b:
-            return self._write(out, a, b)
-        step = max(SMALLEST_STRIP, -(-len(a) // STRIPS))
-        edges = [*range(0, len(a), step), len(a)]
-        for start, stop in pairwise(edges):
-            self._write(out[start:stop, start:], a[start:stop], a[start:])
-        return mirrored(out)
+        out = self._like[0].new_empty(len(a), len(b)) if out is None else out
+        for i, (rows, columns) in enumerate(zip(a.rows, b.rows, strict=True)):
+            gram(out, rows, columns, add=i > 0, rounded=self._rounded)
+        for pairs, rows, columns in zip(self._plan.pairs.values(), a.packed, b.packed, strict=True):
+            pairs.add_to(out, rows, columns, self._scratch(pairs), rounded=self._rounded)
+        return mirrored(out) if a is b else out
 
     def diagonal(self, a: Features) -> Tensor:
         """Return the (n_a,) squared norms."""
-        total = torch.linalg.vector_norm(a.rows, dim=1).square()
+        total = sum(torch.linalg.vector_norm(rows, dim=1).square() for rows in a.rows)
         for pairs, packed in zip(self._plan.pairs.values(), a.packed, strict=True):
-            total += pairs.diagonal(packed, self.scratch_bytes)
+            total += pairs.diagonal(packed, self._scratch(pairs))
         return total
 
     def check(self, a: Features, x: Tensor, y: Tensor) -> None:
@@ -196,27 +183,29 @@ class LayerwiseGram:
 
     def _compare(self, a: Features, x: Tensor, y: Tensor) -> None:
         """Compare a random combination of gradients with autograd's, parameter by parameter, from end to end."""
-        e = weights_at_random(len(x)).to(a.rows)
-        told = {(name,): (e.new_zeros(()), e.new_zeros(())) for name in trainable(self.model)}
+        e = weights_at_random(len(x)).to(a.rows[0])
+        untold = e.new_zeros(()), e.new_zeros(())
+        told = {(name,): untold for name in trainable(self.model)}
         for columns in self._plan.columns:
-            rows = a.rows[:, columns.place]
-            told[columns.name,] = (e @ rows).square().sum(), rows.norm(dim=1).sum()
+            pieces = [a.rows[matrix][:, place] for matrix, place in columns.places]
+            norms = sum(piece.square().sum(1) for piece in pieces).sqrt()
+            told[columns.name,] = sum((e @ piece).square().sum() for piece in pieces), norms.sum()
         served = self._coverage.patch_layers()
         for (i, pairs), packed in zip(self._plan.pairs.items(), a.packed, strict=True):
-            share = a.rows.new_zeros(len(x), len(x))
-            pairs.add_to(share, packed, packed, self.scratch_bytes, rounded=self._rounded)
-            for name in served[i]:
+            share = e.new_zeros(len(x), len(x))
+            pairs.add_to(share, packed, packed, self._scratch(pairs), rounded=self._rounded)
+            mirrored(share)
+            names = [name for name in served[i] if (name,) in told and told[name,] is untold]
+            for name in names:
                 del told[name,]
-            told[tuple(served[i])] = e @ share @ e, share.diagonal().clamp_min(0).sqrt().sum()
+            told[tuple(names)] = e @ share @ e, share.diagonal().clamp_min(0).sqrt().sum()
         squares, sums = fetched(t for t, _ in told.values()), fetched(t for _, t in told.values())
         told = {names: (got, total**2) for names, got, total in zip(told, squares, sums, strict=True)}
         check_agreement(self.model, self.direction, x, y, e, told, rounded=self._rounded)
 
-    def _write(self, out: Tensor, a: Features, b: Features) -> Tensor:
-        product(a.rows, b.rows.T, rounded=self._rounded, out=out)
-        for pairs, rows, columns in zip(self._plan.pairs.values(), a.packed, b.packed, strict=True):
-            pairs.add_to(out, rows, columns, self.scratch_bytes, rounded=self._rounded)
-        return out
+    def _scratch(self, share: Pairs | Formed) -> int:
+        """Return the bytes that a layer's share may take: tiles of pairs stay in the cache."""
+        return self._forming if isinstance(share, Formed) else self.scratch_bytes
 
     def _fill(self, block: Features, x: Tensor, y: Tensor) -> None:
         calls, s = self._coverage.run(self.model, self.direction, x, y)
@@ -231,35 +220,35 @@ class LayerwiseGram:
         whole = self._coverage.whole_gradients(self.model, x, s)
         for columns in self._plan.columns:
             if columns.name in whole:
-                block.rows[:, columns.place] = whole[columns.name]
+                ((matrix, place),) = columns.places
+                block.rows[matrix][:, place] = whole[columns.name]
 
-    def _add_gradients(self, rows: Tensor, call: int, layer: Layer, tensors: tuple[Tensor, ...]) -> None:
+    def _add_gradients(self, rows: list[Tensor], call: int, layer: Layer, tensors: tuple[Tensor, ...]) -> None:
         wanted = [(columns, key) for columns in self._plan.columns for i, key in columns.uses if i == call]
-        step = max(1, self.scratch_bytes // (layer.numbers_in_passing() * rows.element_size()))
-        fits = all(t.dtype == rows.dtype for t in tensors if t.is_floating_point())
-        alone = [(columns, key) for columns, key in wanted if fits and len(columns.uses) == 1]
-        for start in range(0, len(rows), step) if wanted else ():
+        step = max(1, self.scratch_bytes // (layer.numbers_in_passing() * rows[0].element_size()))
+        fits = all(t.dtype == rows[0].dtype for t in tensors if t.is_floating_point())
+        for start in range(0, len(rows[0]), step) if wanted else ():
             part = slice(start, start + step)
-            room = {key: rows[part, columns.place] for columns, key in alone}
+            targets = {key: [rows[i][part, place] for i, place in columns.places] for columns, key in wanted}
+            roomy = isinstance(layer, PatchLayer) and fits
+            room = {key: targets[key] for columns, key in wanted if roomy and len(columns.uses) == 1}
             found = layer.gradients(tuple(t[part] for t in tensors), [key for _, key in wanted], room)
             for columns, key in wanted:
-                gradient, target = found[key], rows[part, columns.place]
-                if gradient is room.get(key):
+                if key in room:
                     continue  # formed in its place
-                if key in room:  # any order will do, so the one that lies in memory
-                    gradient = gradient.permute(0, *sorted(range(1, gradient.ndim), key=lambda i: -gradient.stride(i)))
-                gradient = gradient.flatten(1)
-                if columns.uses[0] == (call, key):
-                    target.copy_(gradient)
-                else:
-                    target += gradient
+                gradient = found[key].flatten(1)
+                for target, piece in zip(targets[key], gradient.chunk(len(targets[key]), 1), strict=True):
+                    if columns.uses[0] == (call, key):
+                        target.copy_(piece)
+                    else:
+                        target += piece
 
-    def _chunk_size(self, cached: int, memory: int) -> int:
-        """Return samples per forward pass: few enough for the cache, yet enough to use each weight more than once.
+    def _chunk_size(self, wanted: int, most: int) -> int:
+        """Return samples per forward pass, by bytes wanted and to be had: enough to use each weight many times.
 
-        A multiple of a power of two where that makes little difference: threads share the samples of a batch.
+        A multiple of eight where that makes little difference: threads share the samples of a batch.
         """
-        per_sample = max(1, self._coverage.bytes_in_passing())
-        saved = self._coverage.saved_bytes * self._like.element_size() // 8  # of layers without parameters, too
-        wanted = max(1, round(cached / per_sample / SMALLEST_CHUNK)) * SMALLEST_CHUNK
-        return max(1, min(wanted, memory // (per_sample + saved)))
+        saved = self._coverage.saved_bytes * self._like[0].element_size() // 8  # of layers without parameters, too
+        per_sample = max(1, self._coverage.bytes_in_passing() + saved)
+        chunk = max(1, min(max(wanted // per_sample, SMALLEST_CHUNK), most // per_sample))
+        return chunk - chunk % 8 if chunk > 8 else chunk

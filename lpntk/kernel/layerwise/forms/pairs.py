@@ -19,6 +19,7 @@ from torch import Tensor
 from lpntk.kernel.layerwise.layers import PatchLayer
 from lpntk.kernel.layerwise.windows import offsets
 from lpntk.machine.products import product
+from lpntk.machine.triangle import strips
 
 LARGEST_TILE = 512  # samples: beyond that a matrix product gains nothing
 
@@ -34,7 +35,7 @@ class Pairs:
     def add_to(
         self, out: Tensor, a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], scratch: int, *, rounded: bool = False
     ) -> None:
-        """Add <phi_i, phi_j> of this layer to ``out`` (n_a, n_b).
+        """Add <phi_i, phi_j> of this layer to ``out`` (n_a, n_b); where ``a is b`` only from the diagonal on.
 
         Args:
             out: (n_a, n_b) matrix to add to.
@@ -44,10 +45,12 @@ class Pairs:
             rounded: multiply numbers rounded to bfloat16.
         """
         tile = self.tile(scratch, out.element_size())
+        if a is b:
+            tile = min(tile, *(stop - start for start, stop in strips(len(out))))
         for i in range(0, out.shape[0], tile):
             rows = slice(i, i + tile)
             x, d = self._operands(a, rows)
-            for j in range(0, out.shape[1], tile):
+            for j in range(i if a is b else 0, out.shape[1], tile):
                 columns = slice(j, j + tile)
                 x2, d2 = self._operands(b, columns)
                 target = out[rows, columns]

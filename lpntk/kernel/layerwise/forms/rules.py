@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from lpntk.kernel.layerwise.capture import Call
-from lpntk.kernel.layerwise.forms.batched import multiply
 from lpntk.kernel.layerwise.layers import NO_ROOM, Layer, PatchLayer, Room, Tensors, UnsupportedLayerError
 from lpntk.kernel.layerwise.windows import Axis, pad_and_window
 
@@ -31,14 +30,15 @@ class Linear(PatchLayer):
 
     def gradients(self, tensors: Tensors, names: list[str], room: Room = NO_ROOM) -> dict[str, Tensor]:
         """One batched product."""
-        a, d = tensors
         found = {}
-        if "weight" in names:
-            weight = room["weight"] if "weight" in room else d.new_empty(len(d), self.k * self.q)
-            multiply(d.mT, a, weight.view(len(d), self.k, self.q))
-            found["weight"] = room.get("weight", weight.view(len(d), self.k, self.q))
+        if "weight" in room:
+            self.weight_gradients(tensors, room["weight"])
+        elif "weight" in names:
+            weight = tensors[1].new_empty(len(tensors[1]), self.k * self.q)
+            self.weight_gradients(tensors, [weight])
+            found["weight"] = weight.view(-1, self.k, self.q)
         if "bias" in names:
-            found["bias"] = torch.sum(d, 1, out=room.get("bias"))
+            found["bias"] = _summed(tensors[1], 1, room)
         return found
 
 
@@ -76,66 +76,66 @@ class Conv(PatchLayer):
         return a, d
 
     def gradients(self, tensors: Tensors, names: list[str], room: Room = NO_ROOM) -> dict[str, Tensor]:
-        """Patches as a strided view, copied once, then batched products. Fastest on channels-last tensors."""
-        a, d = tensors
-        n, found = len(a), {}
-        if "weight" in names:
-            d_parts = d.unflatten(1, (self.groups, self.k)).flatten(3).mT.flatten(0, 1)  # (n * g, t, k)
-            first, inner = self.axes[0].kernel, self.q // self.axes[0].kernel
-            if "weight" in room and self.groups == 1:
-                weight = room["weight"].view(n, self.k, first, inner)
-                found["weight"] = room["weight"]
-            else:
-                weight = d.new_empty(n * self.groups, self.k, first, inner)  # inner: other kernel axes, then channel
-                shape = (n, self.groups * self.k, *(axis.kernel for axis in self.axes), -1)
-                found["weight"] = weight.view(shape).movedim(-1, 2)
-            if self._in_runs:
-                strips, step = self._strips(a)  # (n * g, rows, inner)
-                for i in range(first):
-                    start = i * step
-                    multiply(d_parts.mT, strips[:, start : start + self.t], weight[:, :, i])
-            else:
-                multiply(d_parts.mT, self._patches(a), weight.flatten(2))
+        """Patches or strips as a strided view, copied once, then batched products. Fastest on channels-last tensors."""
+        n, count, found = len(tensors[0]), self.pieces("weight"), {}
+        if "weight" in room:
+            self.weight_gradients(self.packed(tensors), room["weight"])
+        elif "weight" in names:
+            kernel = [axis.kernel for axis in self.axes]
+            pieces = tensors[1].new_empty(count, n, self.groups * self.k * self.q // count)
+            self.weight_gradients(self.packed(tensors), list(pieces))
+            c = self.q // math.prod(kernel)
+            weight = pieces.view(count, n, self.groups * self.k, -1, c)  # the first kernel axis, or none, then others
+            found["weight"] = weight.permute(1, 2, 0, 3, 4).flatten(2, 3).unflatten(2, kernel).movedim(-1, 2)
         if "bias" in names:
-            found["bias"] = torch.sum(d.flatten(2), 2, out=room.get("bias"))
+            found["bias"] = _summed(tensors[1].flatten(2), 2, room)
         return found
+
+    def pieces(self, name: str) -> int:
+        """One for each row of the kernel, where patches are runs of strips."""
+        return self.axes[0].kernel if name == "weight" and self._in_runs else 1
+
+    def factors(self, packed: Tensors) -> tuple[Tensor, Tensor, list[int]]:
+        """Return output gradients, patches or strips, and where among these each piece starts, see ``PatchLayer``.
+
+        Strips are patches without the first kernel axis, which take that much less memory: the offset i of that axis
+        sees the t rows from i * step on. Entries are ordered by kernel offset, then channel.
+        """
+        x, d = packed
+        n, (top, *others) = len(x), self.axes
+        x = x.unflatten(1, [axis.size for axis in self.axes]).unflatten(-1, (self.groups, -1))  # (n, *size, g, c)
+        d = d.unflatten(2, (self.groups, self.k)).transpose(1, 2).flatten(0, 1)  # (n * g, t, k)
+        if not self._in_runs:
+            return d, self._unfolded(x, self.axes).reshape(n * self.groups, self.t, self.q), [0]
+        whole = Axis(top.size, top.start + top.size + max(top.end, 0), kernel=1, stride=1, dilation=1, start=top.start)
+        step = math.prod(axis.out for axis in others)
+        strips = self._unfolded(x, (whole, *others)).reshape(n * self.groups, whole.out * step, -1)
+        return d, strips, [i * top.dilation * step for i in range(top.kernel)]
 
     @property
     def _in_runs(self) -> bool:
-        """Whether moving down by one kernel row is moving on by a run of rows of ``_strips``."""
+        """Whether moving down by one kernel row is moving on by a run of rows of strips."""
         top = self.axes[0]
         return top.stride == 1 and self.t >= LONG_ENOUGH and self.q // top.kernel >= WIDE_ENOUGH
 
-    def _strips(self, a: Tensor) -> tuple[Tensor, int]:
-        """Return patches without the first kernel axis, (n * g, rows, inner), and the rows from one offset to the next.
-
-        They take a first kernel axis less memory than whole patches: the offset i of that axis sees the t rows from
-        i * step on.
-        """
-        top, *others = self.axes
-        whole = Axis(top.size, top.start + top.size + max(top.end, 0), kernel=1, stride=1, dilation=1, start=top.start)
-        step = math.prod(axis.out for axis in others)
-        strips = self._unfolded(a, (whole, *others)).reshape(len(a) * self.groups, whole.out * step, -1)
-        return strips, top.dilation * step
-
-    def _patches(self, a: Tensor) -> Tensor:
-        """Return (n * g, t, q) patches, entries ordered by kernel offset, then channel."""
-        return self._unfolded(a, self.axes).reshape(len(a) * self.groups, self.t, self.q)
-
-    def _unfolded(self, a: Tensor, axes: tuple[Axis, ...]) -> Tensor:
-        """Return windows as a view (n, g, *out, *kernel, c)."""
-        x, dims = a.movedim(1, -1).unflatten(-1, (self.groups, -1)), len(axes)  # (n, *size, g, c)
+    def _unfolded(self, x: Tensor, axes: tuple[Axis, ...]) -> Tensor:
+        """Return windows of (n, *size, g, c) as a view (n, g, *out, *kernel, c)."""
+        dims = len(axes)
         view = pad_and_window(x, 1, axes)  # (n, *out, g, c, *kernel)
         group, out, kernel = 1 + dims, range(1, 1 + dims), range(3 + dims, 3 + 2 * dims)
         return view.permute(0, group, *out, *kernel, group + 1)
 
     def numbers_in_passing(self) -> int:
         """The patches or strips, and the gradient."""
+        return self.numbers_of_rows() + self.groups * self.q * self.k
+
+    def numbers_of_rows(self) -> int:
+        """Patches or strips."""
         rows = self.t * self.q
         if self._in_runs:
             top = self.axes[0]
             rows = (top.size + top.start + max(top.end, 0)) * (self.t // top.out) * (self.q // top.kernel)
-        return self.groups * (rows + self.q * self.k)
+        return self.groups * rows
 
     def packed(self, tensors: Tensors) -> Tensors:
         """Channels last, so that a block of samples is gathered in long runs."""
@@ -178,7 +178,8 @@ class Embedding(PatchLayer):
     def gradients(self, tensors: Tensors, names: list[str], room: Room = NO_ROOM) -> dict[str, Tensor]:
         """Add every position to the row of its token."""
         tokens, d = tensors
-        rows = d.new_zeros(len(d), *self.module.weight.shape)
+        shape = self.module.weight.shape
+        rows = room["weight"][0].zero_().view(-1, *shape) if "weight" in room else d.new_zeros(len(d), *shape)
         return {"weight": rows.scatter_add_(1, tokens.unsqueeze(2).expand_as(d), d)}
 
     def patches(self, x: Tensor) -> Tensor:
@@ -223,3 +224,7 @@ class Norm(Layer):
         plain = {name: torch.full_like(p, float(name == "weight")) for name, p in self.module.named_parameters()}
         with torch.no_grad():
             return functional_call(self.module, plain, (a,))
+
+
+def _summed(d: Tensor, axis: int, room: Room) -> Tensor:
+    return torch.sum(d, axis, out=room["bias"][0]) if "bias" in room else torch.sum(d, axis)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from lpntk.kernel.layerwise.capture import Call, record
+from lpntk.kernel.layerwise.capture import Call, record, tensors_in
 from lpntk.kernel.layerwise.coverage import Coverage, Use, signature
 from lpntk.kernel.layerwise.coverage import combined as combined_by_layers
 from lpntk.kernel.layerwise.forms.any_layer import AnyLayer
@@ -23,6 +23,8 @@ from lpntk.kernel.layerwise.layers import Layer
 from lpntk.kernel.model.ownership import UnexplainedError, weights_at_random
 from lpntk.kernel.model.trial import CHEAP, check_fixed, combined, in_double
 from lpntk.machine.device import fetched, ran_out
+
+DEAR = 2**20  # bytes: a pass in double precision of one such sample takes about 10 ms
 
 log = logging.getLogger(__name__)
 
@@ -40,14 +42,15 @@ def cover(model: nn.Module, x: Tensor) -> Coverage:
     """
     if len(x) == 1:
         x = x.repeat(2, *[1] * (x.ndim - 1))
-    n = len(x)
     owners, calls, found, _, way = _recorded(model, x)
-    double, x2 = in_double(model, x)
+    few = x[[0, -1]] if dear(2 * _bytes_seen(calls) // len(x)) else x  # as many are the gradients
+    double, x2, *before = in_double(model, few)
     modules, calls2, tried, s, _ = _recorded(double, x2)
-    params = trainable(double)
+    params, n = trainable(double), len(few)
     e = weights_at_random(n).to(s)
     truth = combined(double, x2, s, e, params, modules)
-    check_fixed(double, x2, truth.logits, truth.tolerance, CHEAP // max(1, truth.saved_bytes // n))
+    saved = truth.saved_bytes // n
+    check_fixed(double, x2, truth.logits, truth.tolerance, CHEAP // max(1, saved), before)
     floor = truth.floor * torch.stack([t.norm() for t in truth.gradients.values()]).norm()
 
     def close(got: Tensor, scale: Tensor, want: Tensor) -> Tensor:
@@ -78,10 +81,19 @@ def cover(model: nn.Module, x: Tensor) -> Coverage:
         _check_whole(double, x2, s, e, name, params[name], truth.gradients[name], close)
     used = {i for where in uses.values() for i, _ in where}
     layers = [layer if i in used else None for i, (layer, _) in enumerate(found)]
-    tensors = [layer.tensors(call, n) if layer else () for call, layer in zip(calls, layers, strict=True)]
+    tensors = [layer.tensors(call, len(x)) if layer else () for call, layer in zip(calls, layers, strict=True)]
     shapes = [[t.shape[1:] for t in read] for read in tensors]
-    saved = truth.saved_bytes // n
-    return Coverage(owners, signatures, layers, uses, whole, tensors, shapes, n, saved, {way})
+    return Coverage(owners, signatures, layers, uses, whole, tensors, shapes, len(x), saved, {way})
+
+
+def dear(passing: int) -> bool:
+    """Return whether two samples have to do for a trial, by what a sample's pass hands out in bytes."""
+    return passing > DEAR
+
+
+def _bytes_seen(calls: list[Call]) -> int:
+    """Return the bytes of what the watched modules were given."""
+    return sum(t.nbytes for call in calls for t in tensors_in((call.args, call.kwargs)))
 
 
 def _recorded(model: nn.Module, x: Tensor) -> tuple:

@@ -173,9 +173,9 @@ def combined(
                     raise
                 log.debug("gradient of %r failed: %s", attribute, error)
                 return torch.full_like(like, torch.nan), scale
-            phi = phi * e[some].view(-1, *[1] * like.ndim)
-            total += phi.sum(0)
-            scale = scale + torch.linalg.vector_norm(phi.flatten(1), dim=1).sum()
+            for weight, own in zip(e[some].tolist(), phi, strict=True):
+                total.add_(own, alpha=weight)
+                scale = scale + abs(weight) * torch.linalg.vector_norm(own)
     return total, scale
 
 

@@ -137,8 +137,8 @@ def macs_per_pair(layer: PatchLayer, form: Form) -> tuple[int, int]:
 def choose(layer: PatchLayer, samples: int) -> Form:
     """Return the form that costs least, where the layer is, when every gradient meets ``samples / 2`` others.
 
-    A gradient that is longer than what it is made of is formed when it is needed. On CUDA, where memory is large, it is
-    kept.
+    A large gradient that is longer than what it is made of is formed when it is needed. On CUDA, where memory is large,
+    it is kept.
     """
     elementwise = ELEMENTWISE[layer.module.weight.device.type]
 
@@ -148,9 +148,9 @@ def choose(layer: PatchLayer, samples: int) -> Form:
         return multiplications + elementwise * passes + 2 * build / max(samples, 1)
 
     chosen = min((form for form in _forms(layer) if form != "formed"), key=cost)
-    longer = layer.module.weight.numel() > layer.numbers_packed()
-    on_cpu = layer.module.weight.device.type == "cpu"
-    return "formed" if chosen == "gradient" and longer and on_cpu and "formed" in _forms(layer) else chosen
+    weight = layer.module.weight
+    large = chosen == "gradient" and weight.numel() >= OWN and weight.device.type == "cpu" and "formed" in _forms(layer)
+    return "formed" if large and weight.numel() > layer.numbers_packed() else chosen
 
 
 def _forms(layer: PatchLayer) -> tuple[Form, ...]:

@@ -49,18 +49,21 @@ class Truth:
     logits: Tensor
 
 
-def in_double(model: nn.Module, x: Tensor) -> tuple[nn.Module, Tensor]:
-    """Return a copy of model and samples in float64; the originals if it cannot be taken there."""
+def in_double(model: nn.Module, x: Tensor) -> tuple[nn.Module, Tensor, bool, Tensor]:
+    """Return a copy of model and samples in float64, or the originals if it cannot be taken there, and of a first pass
+    whether it draws random numbers, and its logits.
+    """
     with torch.no_grad():
         try:
             double, x2 = copied(model).double(), x.double() if x.is_floating_point() else x
-            if double(x2).dtype == torch.float64:
-                return double, x2
+            drawn, logits = draws(double, x2)
+            if logits.dtype == torch.float64:
+                return double, x2, drawn, logits
         except Exception as error:  # a dtype written into its code
             if ran_out(error):
                 raise
             log.debug("no double precision: %s", error)
-        return model, x
+        return model, x, *draws(model, x)
 
 
 def combined(
@@ -100,7 +103,14 @@ def combined(
     return Truth(gradients, outside, *_tolerance(kept, s), bytes_kept, logits.detach())
 
 
-def check_fixed(model: nn.Module, x: Tensor, together: Tensor, tolerance: float, presented: int) -> None:
+def check_fixed(
+    model: nn.Module,
+    x: Tensor,
+    together: Tensor,
+    tolerance: float,
+    presented: int,
+    before: tuple[bool, Tensor] | None = None,
+) -> None:
     """Check that the logits of a sample depend on nothing but the sample.
 
     A model that draws random numbers, whatever it does with them, meets so many copies of the samples that an effect
@@ -112,6 +122,7 @@ def check_fixed(model: nn.Module, x: Tensor, together: Tensor, tolerance: float,
         together: (n, k) their logits in one pass.
         tolerance: relative difference that rounding explains.
         presented: copies for a model that draws nothing.
+        before: of another pass what ``draws`` tells; such a pass is made by default.
 
     Raises:
         ValueError: if the logits are random, differ alone and within a batch, or would be others in evaluation mode.
@@ -120,7 +131,7 @@ def check_fixed(model: nn.Module, x: Tensor, together: Tensor, tolerance: float,
         raise ValueError("the model gives logits that are NaN or infinite for these samples; mend its forward pass")
     small = tolerance * together.abs().max()
     with torch.no_grad():
-        drawn, again = draws(model, x)
+        drawn, again = before or draws(model, x)
         copies = PRESENTED if drawn else min(PRESENTED, presented)
         passes = [again]
         if copies := copies // len(x):

@@ -17,7 +17,7 @@ from lpntk.kernel.layerwise.plan import choose
 from lpntk.kernel.signs import sign_vectors
 from lpntk.learn.models import build
 
-FORMS = ["gradient", "inner", "pixel"]
+FORMS = ["gradient", "formed", "inner", "pixel"]
 CONVOLUTIONS = ["conv-strided-dilated", "conv-grouped", "conv-same", "conv-circular", "conv-1d", "conv-3d"]
 ROWS = ["transformer", "transformer-tied-padding", "embedding-sequence", "shared", "functional", "bilinear-rows"]
 FROZEN = ["frozen-weights", "frozen-biases"]
@@ -25,6 +25,7 @@ FROZEN = ["frozen-weights", "frozen-biases"]
 FORMED = [
     *((name, None) for name in BY_NAME),
     *((name, "gradient") for name in ("mlp", "lenet5")),
+    *((name, "formed") for name in ("mlp", "lenet5", "resnet-batchnorm", *CONVOLUTIONS, "transformer", *FROZEN)),
     *((name, "inner") for name in ("lenet5", "resnet-batchnorm", *CONVOLUTIONS, *ROWS, *FROZEN)),
     *((name, "pixel") for name in ("lenet5", "resnet-batchnorm", *CONVOLUTIONS, "frozen-biases")),
 ]
@@ -91,12 +92,17 @@ def test_any_convolution_in_any_form_is_the_oracles(form, data):
 def test_the_plan_takes_the_form_with_the_fewest_operations():
     x, y = torch.randn(2, 3, 32, 32), torch.tensor([0, 1])
     engine = LayerwiseGram(build("resnet18", (3, 32, 32), 10, seed=0).eval(), sign_vectors, x, y, samples=4096)
-    forms = {row.layer: row.form for row in engine.plan() if row.parameters[0].endswith("weight")}
+    rows = {row.layer: row for row in engine.plan() if row.parameters[0].endswith("weight")}
+    forms = {layer: row.form for layer, row in rows.items()}
     assert forms["3.conv1"] == "gradient"  # 32 x 32 positions: 64 * 64 * 9 numbers of a gradient are few
     assert forms["9.conv1"] == "inner"  # stride 2: patches overlap little
     assert forms["10.conv2"] == "pixel"  # 4 x 4 positions of 512 channels
     assert forms["9.bn1"] == "gradient"
-    row = next(row for row in engine.plan() if row.layer == "10.conv2")
+    assert forms["7.conv2"] == "formed"  # 256 * 256 * 9 numbers of a gradient are more than 8 x 8 positions
+    assert rows["7.conv2"].macs_per_pair == 256 * 256 * 9
+    assert rows["7.conv2"].macs_per_sample == 64 * 256 * 256 * 9
+    assert rows["7.conv2"].numbers_per_sample == 64 * (256 + 256)
+    row = rows["10.conv2"]
     assert row.macs_per_pair == 16**2 * (512 + 512)
     assert row.numbers_per_sample == 16 * (512 + 512)
 
@@ -105,8 +111,9 @@ def test_bytes_and_flops_are_those_of_the_plan():
     model, x, y = build("lenet", (1, 28, 28), 10, seed=0).eval(), torch.randn(3, 1, 28, 28), torch.tensor([0, 1, 2])
     engine = LayerwiseGram(model, sign_vectors, x, y)
     block = engine.features(x, y)
-    kept = [block.rows, *(t for pair in block.packed for t in pair)]
+    kept = [*block.rows, *(t for pair in block.packed for t in pair)]
     assert engine.bytes_per_sample == sum(t.nbytes for t in kept) // 3
+    assert {"gradient", "inner"} == {row.form for row in engine.plan()}
     per_pair = sum(row.macs_per_pair for row in engine.plan())
     assert engine.flops(5, 7) - engine.flops(0, 12) == 2 * 5 * 7 * per_pair
     assert engine.flops(6) - engine.flops(0, 6) == 2 * 21 * per_pair
@@ -416,10 +423,11 @@ class SelfAttention(nn.Module):
 
 def test_activations_between_the_layers_count_in_the_memory():
     x, y, memory = torch.randn(40, 100, 4), torch.arange(40) % 3, 2**20
-    engine, kept = LayerwiseGram(SelfAttention(), sign_vectors, x, y, memory=memory), []
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.nbytes) or t, lambda t: t):
+    engine, kept = LayerwiseGram(SelfAttention(), sign_vectors, x, y, memory=memory), {}
+    keep = lambda t: kept.update({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes()}) or t
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
         engine.features(x[: engine._chunk], y[: engine._chunk])
-    assert 0 < sum(kept) <= memory
+    assert memory / 4 < sum(kept.values()) <= memory
 
 
 def test_where_a_matrix_product_is_dearer_a_form_with_fewer_of_them_is_taken():

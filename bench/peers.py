@@ -25,6 +25,8 @@ NOT_RUN = {
 
 def nngeometry(problem: Problem) -> Computed:
     """NNGeometry's Gram matrix of the scalar function s^T z, layer by layer, in the largest batches that fit."""
+    if _has(problem, nn.Embedding, nn.LayerNorm):
+        raise CannotComputeError("has no rule for an embedding, nor for layers that are used at every token")
     from nngeometry.gram import GramMatrix
 
     loader = DataLoader(TensorDataset(problem.x.clone(), problem.s), batch_size=nngeometry_batch(problem))
@@ -59,8 +61,14 @@ def nngeometry_bytes(problem: Problem) -> int:
     )  # values and their gradients
 
 
+def _has(problem: Problem, *types: type[nn.Module]) -> bool:
+    return any(isinstance(module, types) for module in problem.model.modules())
+
+
 def backpack(problem: Problem) -> Computed:
     """BackPACK's BatchGrad extension, then one GEMM."""
+    if _has(problem, nn.LayerNorm):
+        raise CannotComputeError("has no gradients per sample of a layer normalisation")
     from backpack import backpack as extensions
     from backpack import extend
     from backpack.extensions import BatchGrad
@@ -141,8 +149,8 @@ def trak(problem: Problem) -> Computed:
 
 def kronfluence(problem: Problem) -> Computed:
     """Kronfluence's pairwise influence scores with the identity for a Hessian, all queries in one batch."""
-    if any(isinstance(module, NORMS) for module in problem.model.modules()):
-        raise CannotComputeError("tracks linear and convolution layers only, so batch norm is missing from the sum")
+    if _has(problem, *NORMS, nn.LayerNorm, nn.Embedding):
+        raise CannotComputeError("tracks linear and convolution layers only, so others are missing from the sum")
     if problem.device.type != "cpu":
         raise CannotComputeError("is told to run on the CPU here")
     from kronfluence import Analyzer, FactorArguments, ScoreArguments, Task, prepare_model

@@ -4,13 +4,16 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
-from bench import mnist, stacking
+from bench import mnist, plain, stacking
 from bench.cli import main
+from bench.cost import passes
 from bench.measure import Record, measure
 from bench.peers import PEERS
-from bench.problem import problem, samples
-from bench.registry import VARIANTS, missing
+from bench.problem import NETWORKS, QUICK, problem, samples
+from bench.reference import Reference
+from bench.registry import PLAIN, VARIANTS, missing
 from bench.variants import OWN, CannotComputeError, Computed, Variant, jacobians, ours, vmap_grad
 from lpntk.data.dataset import load
 
@@ -35,7 +38,7 @@ def lines(report, **wanted):
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 def test_every_variant_computes_the_same_kernel_or_says_why_not(report, variant):
     found = lines(report, variant=variant.name)
-    assert len(found) == 4  # two networks, two sizes
+    assert len(found) == 8  # four networks, two sizes
     for record in found:
         if record["status"] == "skipped":
             assert record["reason"]
@@ -48,15 +51,15 @@ def test_every_variant_computes_the_same_kernel_or_says_why_not(report, variant)
 
 
 def test_variants_that_need_torch_alone_are_never_skipped(report):
-    for variant in OWN:
+    for variant in (*OWN, PLAIN):
         if variant.name not in ("ours-sketched", "ours-bf16", "ours-tf32"):
-            assert len(lines(report, variant=variant.name, status="ok")) == 4
+            assert len(lines(report, variant=variant.name, status="ok")) == 8
 
 
 def test_the_report_says_where_the_numbers_come_from(report):
     assert set(report["environment"]) >= {"cpu", "cores", "system", "python", "versions", "date"}
     assert report["environment"]["versions"]["torch"] == torch.__version__
-    assert report["data"] == {"tiny-lenet": "synthetic", "tiny-resnet": "synthetic"}
+    assert report["data"] == dict.fromkeys(QUICK, "synthetic")
     assert report["peaks"]["1"] > 0
     assert report["settings"]["quick"] is True
     assert "asdl" in report["not_run"]
@@ -92,8 +95,59 @@ def test_extrapolated_times_are_marked(report):
 
 
 def test_flops_of_known_methods_are_reported(report):
-    for name in ("ours", "vmap-grad", "jacobians", "textbook"):
+    for name in ("ours", "plain-layerwise", "vmap-grad", "jacobians", "textbook"):
         assert all(r["flops"] > 0 and r["share_of_peak"] > 0 for r in lines(report, variant=name))
+
+
+def test_a_backward_pass_through_groups_takes_twice_the_forward_pass_but_for_the_first_layer():
+    conv = lambda c, k, groups: nn.Conv2d(c, k, 3, padding=1, groups=groups, bias=False)
+    posed = replace(problem("tiny-resnet", 2), model=nn.Sequential(conv(3, 8, 1), conv(8, 8, 8), nn.Flatten()))
+    first, second = 2 * 64 * 8 * 27, 2 * 64 * 8 * 9
+    assert passes(posed) == (first + second, first + 2 * second)
+
+
+def test_the_networks_of_the_benchmark_are_those_they_are_called():
+    sizes = {"vit-tiny": 5_362_378, "mobilenet": 811_850, "resnet18-8": 176_402, "resnet18-64-nobn": 11_168_274}
+    for name, p in sizes.items():
+        model = NETWORKS[name].make()
+        assert sum(w.numel() for w in model.parameters()) == p
+        assert not model.training
+    norms = [m for m in NETWORKS["resnet18-64-nobn"].make().modules() if isinstance(m, nn.BatchNorm2d)]
+    assert not norms
+
+
+@pytest.mark.parametrize("network", QUICK)
+def test_the_plain_way_is_right_in_either_form_and_over_several_batches(network, monkeypatch):
+    posed = problem(network, 12)
+    monkeypatch.setattr(plain, "BATCH", 5)
+    monkeypatch.setattr(plain, "STRIP", 4)
+    for chosen in (True, False):
+        monkeypatch.setattr(plain.Layer, "pairs", lambda layer, n, chosen=chosen: chosen and layer.g == 1)
+        assert Reference(posed).error(plain.plain_layerwise(posed)) < 1e-6
+
+
+def test_the_plain_way_counts_what_it_multiplies():
+    layer = plain.Layer(nn.Linear(20, 30), 1, 1, 20, 30)
+    assert layer.pairs(10)
+    assert layer.flops(10) == 10 * 11 * (20 + 30)
+    assert layer.numbers(10) == 20 + 30
+    layer = replace(layer, t=8)
+    assert not layer.pairs(10)
+    assert layer.flops(10) == 10 * 11 * 600 + 10 * 2 * 8 * 600
+    posed = problem("tiny-resnet", 12)
+    assert [layer.t for layer in plain.weighted(posed)] == [64, 64, 64, 16, 16, 16, 1]
+
+
+def test_the_plain_way_refuses_what_it_has_no_rule_for():
+    posed = problem("tiny-lenet", 4)
+    shared = nn.Linear(100, 100)
+    for model, message in (
+        (nn.Sequential(nn.Flatten(), nn.Linear(100, 10), nn.PReLU()), "has no rule for '2', a PReLU"),
+        (nn.Sequential(nn.Flatten(), shared, shared, nn.Linear(100, 10)), "a layer that is called twice"),
+    ):
+        found = measure(replace(posed, model=model), [PLAIN], **LIMITS)[0]
+        assert found.status == "skipped"
+        assert message in found.reason
 
 
 def test_a_wrong_variant_is_reported_as_wrong():

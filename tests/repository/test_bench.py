@@ -6,14 +6,17 @@ import pytest
 import torch
 from torch import nn
 
+import bench.profile
 from bench import mnist, plain, stacking
 from bench.cli import main
 from bench.cost import passes
 from bench.measure import Record, measure
 from bench.peers import PEERS
 from bench.problem import NETWORKS, QUICK, problem, samples
+from bench.profile import PROBES, Clock, _family, listing, watched
 from bench.reference import Reference
 from bench.registry import PLAIN, VARIANTS, missing
+from bench.report import SET, environment
 from bench.variants import OWN, CannotComputeError, Computed, Variant, jacobians, ours, vmap_grad
 from lpntk.data.dataset import load
 
@@ -97,6 +100,71 @@ def test_extrapolated_times_are_marked(report):
 def test_flops_of_known_methods_are_reported(report):
     for name in ("ours", "plain-layerwise", "vmap-grad", "jacobians", "textbook"):
         assert all(r["flops"] > 0 and r["share_of_peak"] > 0 for r in lines(report, variant=name))
+
+
+def test_a_cap_on_the_instructions_is_told(monkeypatch):
+    for name in SET:
+        monkeypatch.delenv(name, raising=False)
+    assert environment()["isa_set"] == {}
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx2")
+    assert environment()["isa_set"] == {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+
+
+def test_the_report_says_where_our_time_goes(report):
+    assert [(p["network"], p["n"]) for p in report["profiles"]] == [(name, n) for name in QUICK for n in (6, 12)]
+    for found in report["profiles"]:
+        totals = {row["work"]: row for row in found["rows"] if row["layer"] is None}
+        assert sum(row["seconds"] for row in totals.values()) == pytest.approx(found["seconds"])
+        assert set(totals) >= {"trial", "passes", "gradients", "copies", "joined product", "checks", "rest"}
+        ours = lines(report, variant="ours", network=found["network"], n=found["n"])[0]
+        assert sum(row["flops"] or 0 for row in totals.values()) == ours["flops"]
+        for work in ("gradients", "pairs"):
+            layers = [row for row in found["rows"] if row["work"] == work and row["layer"] is not None]
+            assert sum(row["seconds"] for row in layers) == pytest.approx(totals[work]["seconds"] if layers else 0)
+            assert sum(row["flops"] or 0 for row in layers) == (totals[work]["flops"] if layers else 0)
+    layers = {row["layer"] for row in report["profiles"][0]["rows"]}
+    assert layers >= {"0", "2", "7", "10"}  # the tiny LeNet's convolutions and linear layers
+
+
+def test_every_method_that_a_profile_watches_is_there_and_left_as_it_was():
+    methods = lambda: [vars(owner).get(p.method) for p in PROBES for owner in sorted(_family(p.owner), key=str)]
+    before = methods()
+    with watched(Clock(torch.device("cpu"))):
+        assert all(new is not old for new, old in zip(methods(), before, strict=True) if old is not None)
+    assert methods() == before
+    assert all(any(p.method in vars(owner) for owner in _family(p.owner)) for p in PROBES)
+
+
+def test_a_moment_belongs_to_the_innermost_work_or_to_what_absorbs_it(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(bench.profile, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    clock = Clock(torch.device("cpu"))
+
+    def work(seconds, key, absorbs=False, inside=lambda: None):
+        with clock.running(key, absorbs):
+            now[0] += seconds
+            inside()
+            now[0] += seconds
+
+    work(1, ("a", None), inside=lambda: work(10, ("b", "layer")))
+    work(100, ("c", None), absorbs=True, inside=lambda: work(1000, ("b", "layer")))
+    assert clock.seconds == {("a", None): 2, ("b", "layer"): 20, ("c", None): 2200}
+
+
+def test_a_profile_is_listed_with_its_layers_or_without():
+    row = {"seconds": 1.0, "flops": 2e9, "share_of_peak": 0.5}
+    rows = [{**row, "work": "pairs", "layer": None}, {**row, "work": "pairs", "layer": "fc"},
+            {**row, "work": "rest", "layer": None, "flops": None, "share_of_peak": None}]  # fmt: skip
+    found = {"network": "lenet", "n": 6, "threads": 1, "seconds": 4.0, "rows": rows}
+    told = listing(found).splitlines()
+    assert told[0].startswith("ours on lenet, n = 6, 1 threads: 4 s")
+    assert [line.split() for line in told[1:]] == [
+        ["pairs", "1", "25%", "2", "50%"],
+        ["fc", "1", "25%", "2", "50%"],
+        ["rest", "1", "25%", "-", "-"],
+    ]
+    assert len(listing(found, layers=False).splitlines()) == 3
 
 
 def test_a_backward_pass_through_groups_takes_twice_the_forward_pass_but_for_the_first_layer():

@@ -6,6 +6,7 @@ influence scores. The (n, p) gradients are multiplied here where a library stops
 
 import copy
 import tempfile
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -76,17 +77,16 @@ def backpack(problem: Problem) -> Computed:
     model = extend(copy.deepcopy(problem.model))
     parameters = list(model.parameters())
 
-    def rows(part: slice) -> Tensor:
+    def gradients(part: slice) -> Iterator[Tensor]:
         scalar = (model(problem.x[part]) * problem.s[part]).sum()
         with extensions(BatchGrad()):
             scalar.backward()
-        joined = torch.cat([p.grad_batch.flatten(1) for p in parameters], dim=1)
         for p in parameters:
+            yield p.grad_batch
             del p.grad_batch
             p.grad = None
-        return joined
 
-    return gram_of_rows(problem, rows)
+    return gram_of_rows(problem, gradients)
 
 
 def opacus(problem: Problem) -> Computed:
@@ -99,13 +99,12 @@ def opacus(problem: Problem) -> Computed:
             module.p = 0.0
     model = GradSampleModule(model, loss_reduction="sum")
 
-    def rows(part: slice) -> Tensor:
+    def gradients(part: slice) -> Iterator[Tensor]:
         (model(problem.x[part]) * problem.s[part]).sum().backward()
-        joined = torch.cat([p.grad_sample.flatten(1) for p in model.parameters()], dim=1)
+        yield from (p.grad_sample for p in model.parameters())
         model.zero_grad(set_to_none=True)
-        return joined
 
-    return gram_of_rows(problem, rows)
+    return gram_of_rows(problem, gradients)
 
 
 class _AffineNorm(nn.Module):
@@ -131,7 +130,7 @@ def trak(problem: Problem) -> Computed:
     """TRAK's gradients per sample without a projection, then its product of features and targets."""
     from trak.gradient_computers import FunctionalGradientComputer
     from trak.modelout_functions import AbstractModelOutput
-    from trak.utils import get_num_params, vectorize
+    from trak.utils import get_num_params
 
     class Scalar(AbstractModelOutput):
         def __init__(self) -> None: ...
@@ -143,8 +142,12 @@ def trak(problem: Problem) -> Computed:
 
     p = get_num_params(problem.model)
     computer = FunctionalGradientComputer(problem.model, Scalar(), p, torch.float32, problem.device)
-    batch = lambda part: computer.compute_per_sample_grad((problem.x[part], problem.s[part]))
-    return gram_of_rows(problem, lambda part: vectorize(batch(part), device=problem.device))
+
+    @torch.no_grad()  # its weights ask for gradients, of which autograd would keep a second graph
+    def gradients(part: slice) -> Iterable[Tensor]:
+        return computer.compute_per_sample_grad((problem.x[part], problem.s[part])).values()
+
+    return gram_of_rows(problem, gradients)
 
 
 def kronfluence(problem: Problem) -> Computed:

@@ -16,7 +16,8 @@ from bench.problem import Problem
 from lpntk.kernel.layerwise.gradients import trainable
 from lpntk.kernel.matrix import kernel_matrix
 
-CHUNK, CHUNK_BYTES = 64, 2**29  # samples per backward pass that fills an (n, p) matrix, and bytes of their gradients
+# samples per backward pass that fills an (n, p) matrix, and bytes of their gradients: on a CPU larger ones were slower
+CHUNK, CHUNK_BYTES = 64, {"cpu": 192 * 2**20, "cuda": 2**29}
 JACOBIAN_BYTES = 2 * 2**30  # row block and column block of full Jacobians
 SKETCH = 4096
 
@@ -83,7 +84,7 @@ def n_by_p(problem: Problem) -> int:
 
 def chunk(problem: Problem) -> int:
     """Return how many samples' gradients are computed at a time."""
-    return max(1, min(CHUNK, problem.n, CHUNK_BYTES // (4 * problem.p)))
+    return max(1, min(CHUNK, problem.n, CHUNK_BYTES[problem.device.type] // (4 * problem.p)))
 
 
 def gram_of_rows(problem: Problem, gradients: Callable[[slice], Iterable[Tensor]]) -> Computed:

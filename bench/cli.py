@@ -13,6 +13,7 @@ from bench.cost import gemm_peak, plan
 from bench.measure import GIB, Record, measure
 from bench.memory import probe
 from bench.problem import NETWORKS, QUICK, problem
+from bench.profile import listing, profile
 from bench.registry import VARIANTS, never_run
 from bench.report import cores, environment, table
 from bench.variants import Variant
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None, variants: Sequence[Variant] = t
         "data": {},
         "plans": {},
     }
-    report |= {"not_run": never_run(), "records": []}
+    report |= {"not_run": never_run(), "records": [], "profiles": []}
     records: list[Record] = []
     if options.out is not None:
         options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -52,16 +53,23 @@ def main(arguments: Sequence[str] | None = None, variants: Sequence[Variant] = t
             for n in options.n or NETWORKS[network].sizes:
                 posed = problem(network, n, options.data, options.device)
                 report["data"][network], report["plans"][f"{network} {n}"] = posed.source, plan(posed)
-                limits = {"threads": threads, "repeats": options.repeats, "limit": options.limit, "peak": peak}
-                limits["budget"] = None if options.budget is None else int(options.budget * GIB)
-                found = measure(posed, chosen, **limits, before=before, say=say)
+                posed = replace(posed, budget=None if options.budget is None else int(options.budget * GIB))
+                shared = {"threads": threads, "repeats": options.repeats, "peak": peak}
+                found = measure(posed, chosen, **shared, limit=options.limit, before=before, say=say)
                 if options.device.type == "cpu" and not options.no_memory and threads == options.threads[0]:
                     found = [_with_memory(record, options, say) for record in found]
                 before += found
                 records += found
+                if any(record.variant == "ours" and record.status == "ok" for record in found):
+                    say(f"{network} n={n} threads={threads}: where the time of ours goes")
+                    report["profiles"].append(profile(posed, **shared))
                 report["records"] = [record.as_json() for record in records]
                 _write(options.out, report)
     print(table(records))
+    for found in report["profiles"]:
+        largest = max(f["n"] for f in report["profiles"] if f["network"] == found["network"])
+        print(f"\n{listing(found, layers=found['n'] == largest)}")
+    print()
     for name, reason in never_run().items():
         print(f"{name}: not run, {reason}")
     return report

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from functools import partial
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from bench.problem import Problem
 from bench.variants import jacobian_block
@@ -29,12 +29,22 @@ def gemm_peak(size: int = 4096, repeats: int = 4, device: torch.device | str = "
 def passes(problem: Problem) -> tuple[float, float]:
     """Return the FLOPs of a forward and of a backward pass of one sample."""
     x = problem.x[:2]
-    with FlopCounterMode(display=False) as counter:
+    with _counter() as counter:
         out = problem.model(x)
         forward = counter.get_total_flops()
         out.sum().backward()
     problem.model.zero_grad(set_to_none=True)
     return forward / len(x), (counter.get_total_flops() - forward) / len(x)
+
+
+def _counter() -> FlopCounterMode:
+    return FlopCounterMode(display=False, custom_mapping={torch.ops.aten.convolution_backward: _of_convolution})
+
+
+def _of_convolution(grad: torch.Size, x: torch.Size, weight: torch.Size, *others: object, **_: object) -> int:
+    """Input and weight take as many operations as the forward pass; torch's own count takes groups for one."""
+    _, _, _, _, transposed, _, _, wanted = others
+    return conv_flop_count(x, weight, grad, transposed) * sum(wanted[:2])
 
 
 def flops(problem: Problem, work: str | None) -> float | None:
@@ -103,10 +113,20 @@ def _ours(problem: Problem, forward: float, backward: float) -> float:
     return engine.flops(problem.n)
 
 
+def _plain(problem: Problem, forward: float, backward: float) -> float:
+    """One pass per sample without the gradients of weights, and each layer's cheaper form."""
+    from bench.plain import calls, weighted
+
+    with _counter() as counter:
+        calls(problem, slice(1))
+    return problem.n * counter.get_total_flops() + sum(layer.flops(problem.n) for layer in weighted(problem))
+
+
 WORK = {
     "rows": _rows,
     "textbook": _textbook,
     "jacobians": _jacobians,
     "nngeometry": _nngeometry,
+    "plain": _plain,
     "ours": _ours,
 }

@@ -6,7 +6,7 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import torch
 
@@ -58,7 +58,6 @@ def measure(
     repeats: int,
     limit: float,
     peak: float,
-    budget: int | None = None,
     before: Sequence[Record] = (),
     say: Callable[[str], None] = lambda text: None,
 ) -> list[Record]:
@@ -71,12 +70,10 @@ def measure(
         repeats: rounds; a variant leaves once it has used up ``limit`` seconds.
         limit: seconds a variant may take; it is skipped if a smaller ``n`` predicts more for one run.
         peak: FLOP/s of the machine's matrix product with these threads.
-        budget: bytes that a variant may hold; by default what the machine has left.
         before: records of smaller problems with the same network and threads.
         say: told what is being done.
     """
     torch.set_num_threads(threads)
-    problem = replace(problem, budget=budget)
     records = {v.name: Record(problem.network, threads, problem.n, problem.p, v.name) for v in variants}
     for variant in variants:
         _set_aside(records[variant.name], variant, problem, limit, before)

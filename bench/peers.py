@@ -6,6 +6,7 @@ influence scores. The (n, p) gradients are multiplied here where a library stops
 
 import copy
 import tempfile
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,8 @@ NOT_RUN = {
 
 def nngeometry(problem: Problem) -> Computed:
     """NNGeometry's Gram matrix of the scalar function s^T z, layer by layer, in the largest batches that fit."""
+    if _has(problem, nn.Embedding, nn.LayerNorm):
+        raise CannotComputeError("has no rule for an embedding, nor for layers that are used at every token")
     from nngeometry.gram import GramMatrix
 
     loader = DataLoader(TensorDataset(problem.x.clone(), problem.s), batch_size=nngeometry_batch(problem))
@@ -59,8 +62,14 @@ def nngeometry_bytes(problem: Problem) -> int:
     )  # values and their gradients
 
 
+def _has(problem: Problem, *types: type[nn.Module]) -> bool:
+    return any(isinstance(module, types) for module in problem.model.modules())
+
+
 def backpack(problem: Problem) -> Computed:
     """BackPACK's BatchGrad extension, then one GEMM."""
+    if _has(problem, nn.LayerNorm):
+        raise CannotComputeError("has no gradients per sample of a layer normalisation")
     from backpack import backpack as extensions
     from backpack import extend
     from backpack.extensions import BatchGrad
@@ -68,17 +77,16 @@ def backpack(problem: Problem) -> Computed:
     model = extend(copy.deepcopy(problem.model))
     parameters = list(model.parameters())
 
-    def rows(part: slice) -> Tensor:
+    def gradients(part: slice) -> Iterator[Tensor]:
         scalar = (model(problem.x[part]) * problem.s[part]).sum()
         with extensions(BatchGrad()):
             scalar.backward()
-        joined = torch.cat([p.grad_batch.flatten(1) for p in parameters], dim=1)
         for p in parameters:
+            yield p.grad_batch
             del p.grad_batch
             p.grad = None
-        return joined
 
-    return gram_of_rows(problem, rows)
+    return gram_of_rows(problem, gradients)
 
 
 def opacus(problem: Problem) -> Computed:
@@ -91,13 +99,12 @@ def opacus(problem: Problem) -> Computed:
             module.p = 0.0
     model = GradSampleModule(model, loss_reduction="sum")
 
-    def rows(part: slice) -> Tensor:
+    def gradients(part: slice) -> Iterator[Tensor]:
         (model(problem.x[part]) * problem.s[part]).sum().backward()
-        joined = torch.cat([p.grad_sample.flatten(1) for p in model.parameters()], dim=1)
+        yield from (p.grad_sample for p in model.parameters())
         model.zero_grad(set_to_none=True)
-        return joined
 
-    return gram_of_rows(problem, rows)
+    return gram_of_rows(problem, gradients)
 
 
 class _AffineNorm(nn.Module):
@@ -123,7 +130,7 @@ def trak(problem: Problem) -> Computed:
     """TRAK's gradients per sample without a projection, then its product of features and targets."""
     from trak.gradient_computers import FunctionalGradientComputer
     from trak.modelout_functions import AbstractModelOutput
-    from trak.utils import get_num_params, vectorize
+    from trak.utils import get_num_params
 
     class Scalar(AbstractModelOutput):
         def __init__(self) -> None: ...
@@ -135,14 +142,18 @@ def trak(problem: Problem) -> Computed:
 
     p = get_num_params(problem.model)
     computer = FunctionalGradientComputer(problem.model, Scalar(), p, torch.float32, problem.device)
-    batch = lambda part: computer.compute_per_sample_grad((problem.x[part], problem.s[part]))
-    return gram_of_rows(problem, lambda part: vectorize(batch(part), device=problem.device))
+
+    @torch.no_grad()  # its weights ask for gradients, of which autograd would keep a second graph
+    def gradients(part: slice) -> Iterable[Tensor]:
+        return computer.compute_per_sample_grad((problem.x[part], problem.s[part])).values()
+
+    return gram_of_rows(problem, gradients)
 
 
 def kronfluence(problem: Problem) -> Computed:
     """Kronfluence's pairwise influence scores with the identity for a Hessian, all queries in one batch."""
-    if any(isinstance(module, NORMS) for module in problem.model.modules()):
-        raise CannotComputeError("tracks linear and convolution layers only, so batch norm is missing from the sum")
+    if _has(problem, *NORMS, nn.LayerNorm, nn.Embedding):
+        raise CannotComputeError("tracks linear and convolution layers only, so others are missing from the sum")
     if problem.device.type != "cpu":
         raise CannotComputeError("is told to run on the CPU here")
     from kronfluence import Analyzer, FactorArguments, ScoreArguments, Task, prepare_model

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from bench.networks import mobilenet, vit
 from lpntk.kernel.layerwise.gradients import trainable
-from lpntk.learn.models import build
+from lpntk.learn.models import BasicBlock, build
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,32 @@ def _network(name: str, in_shape: tuple, dataset: str | None, sizes: tuple, **op
     return Network(lambda: build(name, in_shape, 10, seed=0, **options).eval(), in_shape, dataset, sizes)
 
 
+@torch.no_grad()
+def _without_norm(in_shape: tuple, k: int) -> nn.Module:
+    """ResNet-18 of convolutions alone: eight branches of fixed scale, not learned ones, which begin at 0."""
+    model = build("resnet18", in_shape, k, seed=0, norm="none").eval()
+    for module in model.modules():
+        if isinstance(module, BasicBlock):
+            module.scale = None
+            module.conv2.weight /= 8**0.5
+    return model
+
+
+CIFAR10, TINY = (3, 32, 32), (3, 8, 8)
 NETWORKS = {
     "lenet": _network("lenet", (1, 28, 28), "mnist", (256, 512, 1024, 2048, 4096)),
-    "resnet18-16": _network("resnet18", (3, 32, 32), "cifar10", (64, 128, 256, 512), width=16),
-    "resnet18-64": _network("resnet18", (3, 32, 32), "cifar10", (64, 128, 256, 512), width=64),
+    "resnet18-8": _network("resnet18", CIFAR10, "cifar10", (128, 256, 512, 1024), width=8),
+    "resnet18-16": _network("resnet18", CIFAR10, "cifar10", (64, 128, 256, 512), width=16),
+    "resnet18-64": _network("resnet18", CIFAR10, "cifar10", (64, 96, 128, 256, 512), width=64),
+    "resnet18-64-nobn": Network(lambda: _without_norm(CIFAR10, 10), CIFAR10, "cifar10", (96, 256, 512)),
+    "vit-tiny": Network(lambda: vit(CIFAR10, 10).eval(), CIFAR10, "cifar10", (32, 64, 128, 256)),
+    "mobilenet": Network(lambda: mobilenet(CIFAR10, 10).eval(), CIFAR10, "cifar10", (64, 128, 256, 512)),
     "tiny-lenet": _network("lenet", (1, 10, 10), None, (6, 12)),
-    "tiny-resnet": _network("resnet18", (3, 8, 8), None, (6, 12), width=4, blocks=(1, 1)),
+    "tiny-resnet": _network("resnet18", TINY, None, (6, 12), width=4, blocks=(1, 1)),
+    "tiny-vit": Network(lambda: vit(TINY, 10, d=8, depth=1, heads=2).eval(), TINY, None, (6, 12)),
+    "tiny-mobilenet": Network(lambda: mobilenet(TINY, 10, widths=(4, 4, 8)).eval(), TINY, None, (6, 12)),
 }
-QUICK = ("tiny-lenet", "tiny-resnet")
+QUICK = ("tiny-lenet", "tiny-resnet", "tiny-vit", "tiny-mobilenet")
 
 
 @dataclass(frozen=True)

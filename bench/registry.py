@@ -4,9 +4,13 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from bench.peers import NOT_RUN, PEERS
+from bench.plain import needed_bytes, plain_layerwise
 from bench.variants import OWN, Variant
 
-VARIANTS = [*OWN, *PEERS]
+PLAIN = Variant(
+    "plain-layerwise", plain_layerwise, needs=needed_bytes, holds="what enters and leaves the layers", work="plain"
+)
+VARIANTS = [*OWN, PLAIN, *PEERS]
 
 
 def by_name(name: str) -> Variant:

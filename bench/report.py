@@ -11,6 +11,7 @@ from bench.measure import GIB, Record
 from bench.registry import versions
 from lpntk.machine.device import describe_device
 
+SET = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "MKL_ENABLE_INSTRUCTIONS")  # cap what is used
 HEADINGS = ("variant", "n", "seconds (min-max)", "x ours", "GFLOP", "peak", "memory", "error", "note")
 
 
@@ -22,6 +23,7 @@ def environment(device: torch.device | str = "cpu") -> dict:
         "cpu": describe_device("cpu").removeprefix("CPU ").rsplit(",", 1)[0],
         "cores": cores(),
         "isa": torch.backends.cpu.get_cpu_capability(),
+        "isa_set": {name: os.environ[name] for name in SET if name in os.environ},
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": versions(),

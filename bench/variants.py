@@ -4,19 +4,20 @@ A variant maps a ``Problem`` to a ``Computed``. One that would take hours comput
 what share of the work that was; its time is then extrapolated and marked so.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, jacrev, vmap
+from torch.func import functional_call, grad, jacrev, vmap
 
 from bench.problem import Problem
-from lpntk.kernel.layerwise.gradients import per_sample_gradients, trainable
+from lpntk.kernel.layerwise.gradients import trainable
 from lpntk.kernel.matrix import kernel_matrix
 
-CHUNK, CHUNK_BYTES = 64, 2**29  # samples per backward pass that fills an (n, p) matrix, and bytes of their gradients
+# samples per backward pass that fills an (n, p) matrix, and bytes of their gradients: on a CPU larger ones were slower
+CHUNK, CHUNK_BYTES = 64, {"cpu": 192 * 2**20, "cuda": 2**29}
 JACOBIAN_BYTES = 2 * 2**30  # row block and column block of full Jacobians
 SKETCH = 4096
 
@@ -83,15 +84,23 @@ def n_by_p(problem: Problem) -> int:
 
 def chunk(problem: Problem) -> int:
     """Return how many samples' gradients are computed at a time."""
-    return max(1, min(CHUNK, problem.n, CHUNK_BYTES // (4 * problem.p)))
+    return max(1, min(CHUNK, problem.n, CHUNK_BYTES[problem.device.type] // (4 * problem.p)))
 
 
-def gram_of_rows(problem: Problem, rows: Callable[[slice], Tensor]) -> Computed:
-    """Fill the (n, p) matrix of gradients chunk by chunk and multiply it by its transpose."""
+def gram_of_rows(problem: Problem, gradients: Callable[[slice], Iterable[Tensor]]) -> Computed:
+    """Fill the (n, p) matrix of gradients chunk by chunk, each number copied once, and multiply it by its transpose.
+
+    Args:
+        problem: network and samples.
+        gradients: returns those of some samples, (n, *shape) for each parameter.
+    """
     phi = torch.empty(problem.n, problem.p, device=problem.device)
     for start in range(0, problem.n, chunk(problem)):
-        part = slice(start, start + chunk(problem))
-        phi[part] = rows(part)
+        part, column = slice(start, start + chunk(problem)), 0
+        for gradient in gradients(part):
+            gradient = gradient.detach().flatten(1)
+            phi[part, column : column + gradient.shape[1]] = gradient
+            column += gradient.shape[1]
     return Computed(phi @ phi.T)
 
 
@@ -144,9 +153,13 @@ def _jacobian_block(problem: Problem, part: slice) -> Tensor:
 
 def vmap_grad(problem: Problem) -> Computed:
     """One gradient per sample by ``vmap(grad)``, all of them held, one GEMM."""
-    return gram_of_rows(
-        problem, lambda part: per_sample_gradients(problem.model, problem.x[part], problem.s[part]).detach()
-    )
+    params = {name: p.detach() for name, p in trainable(problem.model).items()}
+
+    def scalar(params: dict[str, Tensor], x_i: Tensor, s_i: Tensor) -> Tensor:
+        return (functional_call(problem.model, params, (x_i[None],))[0] * s_i).sum()
+
+    per_sample = vmap(grad(scalar), in_dims=(None, 0, 0))
+    return gram_of_rows(problem, lambda part: per_sample(params, problem.x[part], problem.s[part]).values())
 
 
 def ours(problem: Problem) -> Computed:

@@ -4,13 +4,19 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
-from bench import mnist, stacking
+import bench.profile
+from bench import mnist, plain, stacking
 from bench.cli import main
+from bench.cost import passes
 from bench.measure import Record, measure
 from bench.peers import PEERS
-from bench.problem import problem, samples
-from bench.registry import VARIANTS, missing
+from bench.problem import NETWORKS, QUICK, problem, samples
+from bench.profile import PROBES, Clock, _family, listing, watched
+from bench.reference import Reference
+from bench.registry import PLAIN, VARIANTS, missing
+from bench.report import SET, environment
 from bench.variants import OWN, CannotComputeError, Computed, Variant, jacobians, ours, vmap_grad
 from lpntk.data.dataset import load
 
@@ -35,7 +41,7 @@ def lines(report, **wanted):
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 def test_every_variant_computes_the_same_kernel_or_says_why_not(report, variant):
     found = lines(report, variant=variant.name)
-    assert len(found) == 4  # two networks, two sizes
+    assert len(found) == 8  # four networks, two sizes
     for record in found:
         if record["status"] == "skipped":
             assert record["reason"]
@@ -48,15 +54,15 @@ def test_every_variant_computes_the_same_kernel_or_says_why_not(report, variant)
 
 
 def test_variants_that_need_torch_alone_are_never_skipped(report):
-    for variant in OWN:
+    for variant in (*OWN, PLAIN):
         if variant.name not in ("ours-sketched", "ours-bf16", "ours-tf32"):
-            assert len(lines(report, variant=variant.name, status="ok")) == 4
+            assert len(lines(report, variant=variant.name, status="ok")) == 8
 
 
 def test_the_report_says_where_the_numbers_come_from(report):
     assert set(report["environment"]) >= {"cpu", "cores", "system", "python", "versions", "date"}
     assert report["environment"]["versions"]["torch"] == torch.__version__
-    assert report["data"] == {"tiny-lenet": "synthetic", "tiny-resnet": "synthetic"}
+    assert report["data"] == dict.fromkeys(QUICK, "synthetic")
     assert report["peaks"]["1"] > 0
     assert report["settings"]["quick"] is True
     assert "asdl" in report["not_run"]
@@ -92,8 +98,127 @@ def test_extrapolated_times_are_marked(report):
 
 
 def test_flops_of_known_methods_are_reported(report):
-    for name in ("ours", "vmap-grad", "jacobians", "textbook"):
+    for name in ("ours", "plain-layerwise", "vmap-grad", "jacobians", "textbook"):
         assert all(r["flops"] > 0 and r["share_of_peak"] > 0 for r in lines(report, variant=name))
+
+
+def test_a_cap_on_the_instructions_is_told(monkeypatch):
+    for name in SET:
+        monkeypatch.delenv(name, raising=False)
+    assert environment()["isa_set"] == {}
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx2")
+    assert environment()["isa_set"] == {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+
+
+def test_the_report_says_where_our_time_goes(report):
+    assert [(p["network"], p["n"]) for p in report["profiles"]] == [(name, n) for name in QUICK for n in (6, 12)]
+    for found in report["profiles"]:
+        totals = {row["work"]: row for row in found["rows"] if row["layer"] is None}
+        assert sum(row["seconds"] for row in totals.values()) == pytest.approx(found["seconds"])
+        assert set(totals) >= {"trial", "passes", "gradients", "copies", "joined product", "checks", "rest"}
+        ours = lines(report, variant="ours", network=found["network"], n=found["n"])[0]
+        assert sum(row["flops"] or 0 for row in totals.values()) == ours["flops"]
+        for work in ("gradients", "pairs"):
+            layers = [row for row in found["rows"] if row["work"] == work and row["layer"] is not None]
+            assert sum(row["seconds"] for row in layers) == pytest.approx(totals[work]["seconds"] if layers else 0)
+            assert sum(row["flops"] or 0 for row in layers) == (totals[work]["flops"] if layers else 0)
+    layers = {row["layer"] for row in report["profiles"][0]["rows"]}
+    assert layers >= {"0", "2", "7", "10"}  # the tiny LeNet's convolutions and linear layers
+
+
+def test_every_method_that_a_profile_watches_is_there_and_left_as_it_was():
+    methods = lambda: [vars(owner).get(p.method) for p in PROBES for owner in sorted(_family(p.owner), key=str)]
+    before = methods()
+    with watched(Clock(torch.device("cpu"))):
+        assert all(new is not old for new, old in zip(methods(), before, strict=True) if old is not None)
+    assert methods() == before
+    assert all(any(p.method in vars(owner) for owner in _family(p.owner)) for p in PROBES)
+
+
+def test_a_moment_belongs_to_the_innermost_work_or_to_what_absorbs_it(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(bench.profile, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    clock = Clock(torch.device("cpu"))
+
+    def work(seconds, key, absorbs=False, inside=lambda: None):
+        with clock.running(key, absorbs):
+            now[0] += seconds
+            inside()
+            now[0] += seconds
+
+    work(1, ("a", None), inside=lambda: work(10, ("b", "layer")))
+    work(100, ("c", None), absorbs=True, inside=lambda: work(1000, ("b", "layer")))
+    assert clock.seconds == {("a", None): 2, ("b", "layer"): 20, ("c", None): 2200}
+
+
+def test_a_profile_is_listed_with_its_layers_or_without():
+    row = {"seconds": 1.0, "flops": 2e9, "share_of_peak": 0.5}
+    rows = [{**row, "work": "pairs", "layer": None}, {**row, "work": "pairs", "layer": "fc"},
+            {**row, "work": "rest", "layer": None, "flops": None, "share_of_peak": None}]  # fmt: skip
+    found = {"network": "lenet", "n": 6, "threads": 1, "seconds": 4.0, "rows": rows}
+    told = listing(found).splitlines()
+    assert told[0].startswith("ours on lenet, n = 6, 1 threads: 4 s")
+    assert [line.split() for line in told[1:]] == [
+        ["pairs", "1", "25%", "2", "50%"],
+        ["fc", "1", "25%", "2", "50%"],
+        ["rest", "1", "25%", "-", "-"],
+    ]
+    assert len(listing(found, layers=False).splitlines()) == 3
+
+
+def test_a_backward_pass_through_groups_takes_twice_the_forward_pass_but_for_the_first_layer():
+    conv = lambda c, k, groups: nn.Conv2d(c, k, 3, padding=1, groups=groups, bias=False)
+    posed = replace(problem("tiny-resnet", 2), model=nn.Sequential(conv(3, 8, 1), conv(8, 8, 8), nn.Flatten()))
+    first, second = 2 * 64 * 8 * 27, 2 * 64 * 8 * 9
+    assert passes(posed) == (first + second, first + 2 * second)
+
+
+def test_the_networks_of_the_benchmark_are_those_they_are_called():
+    sizes = {"vit-tiny": 5_362_378, "mobilenet": 811_850, "resnet18-8": 176_402, "resnet18-64-nobn": 11_168_266}
+    for name, p in sizes.items():
+        model = NETWORKS[name].make()
+        assert sum(w.numel() for w in model.parameters()) == p
+        assert not model.training
+    norms = [m for m in NETWORKS["resnet18-64-nobn"].make().modules() if isinstance(m, nn.BatchNorm2d)]
+    assert not norms
+
+
+@pytest.mark.parametrize("network", QUICK)
+def test_the_plain_way_is_right_in_either_form_and_over_several_batches(network, monkeypatch):
+    posed = problem(network, 12)
+    for module in posed.model.modules():
+        if isinstance(module, nn.BatchNorm2d):  # as after training
+            module.running_mean.uniform_(-1, 1), module.running_var.uniform_(0.5, 2)
+    monkeypatch.setattr(plain, "BATCH", 5)
+    monkeypatch.setattr(plain, "STRIP", 4)
+    for chosen in (True, False):
+        monkeypatch.setattr(plain.Layer, "pairs", lambda layer, n, chosen=chosen: chosen and layer.g == 1)
+        assert Reference(posed).error(plain.plain_layerwise(posed)) < 1e-6
+
+
+def test_the_plain_way_counts_what_it_multiplies():
+    layer = plain.Layer(nn.Linear(20, 30), 1, 1, 20, 30)
+    assert layer.pairs(10)
+    assert layer.flops(10) == 10 * 11 * (20 + 30)
+    assert layer.numbers(10) == 20 + 30
+    layer = replace(layer, t=8)
+    assert not layer.pairs(10)
+    assert layer.flops(10) == 10 * 11 * 600 + 10 * 2 * 8 * 600
+    posed = problem("tiny-resnet", 12)
+    assert [layer.t for layer in plain.weighted(posed)] == [64, 64, 64, 16, 16, 16, 1]
+
+
+def test_the_plain_way_refuses_what_it_has_no_rule_for():
+    posed = problem("tiny-lenet", 4)
+    shared = nn.Linear(100, 100)
+    for model, message in (
+        (nn.Sequential(nn.Flatten(), nn.Linear(100, 10), nn.PReLU()), "has no rule for '2', a PReLU"),
+        (nn.Sequential(nn.Flatten(), shared, shared, nn.Linear(100, 10)), "a layer that is called twice"),
+    ):
+        found = measure(replace(posed, model=model), [PLAIN], **LIMITS)[0]
+        assert found.status == "skipped"
+        assert message in found.reason
 
 
 def test_a_wrong_variant_is_reported_as_wrong():

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+KEPT = 31 * 2**20  # bytes of the largest block that a CPU's allocator keeps
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED", "ALLOCATION_FAILED")
 
 
@@ -38,7 +39,7 @@ def keep_freed_memory(device: torch.device) -> None:
     the largest block ever freed, up to 32 MiB: so free one.
     """
     if device.type == "cpu":
-        torch.empty(31 * 2**20, dtype=torch.uint8)
+        torch.empty(KEPT, dtype=torch.uint8)
 
 
 def ran_out(error: BaseException) -> bool:

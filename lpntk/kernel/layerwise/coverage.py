@@ -124,7 +124,11 @@ class Coverage:
 
     def bytes_in_passing(self) -> int:
         """Return what a sample's pass hands out: inputs and output gradients of the layers."""
-        return sum(t.numel() * t.element_size() for tensors in self.tensors for t in tensors) // self.tried
+        return sum(t.nbytes for tensors in self.tensors for t in tensors) // self.tried
+
+    def largest_bytes(self) -> int:
+        """Return the bytes of the largest of them."""
+        return max((t.nbytes for tensors in self.tensors for t in tensors), default=0) // self.tried
 
     def read(self, i: int, call: Call, n: int) -> tuple[Tensor, ...]:
         """Return what the layer of call ``i`` reads of a batch of n samples.

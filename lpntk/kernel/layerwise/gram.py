@@ -22,7 +22,7 @@ from lpntk.kernel.layerwise.gradients import trainable
 from lpntk.kernel.layerwise.layers import Layer, PatchLayer
 from lpntk.kernel.layerwise.plan import Form, Row, make_plan
 from lpntk.kernel.model.ownership import weights_at_random
-from lpntk.machine.device import empty, fetched, keep_freed_memory
+from lpntk.machine.device import KEPT, empty, fetched, keep_freed_memory
 from lpntk.machine.precision import kernel_dtype
 from lpntk.machine.triangle import gram, mirrored
 
@@ -248,9 +248,12 @@ class LayerwiseGram:
     def _chunk_size(self, wanted: int, most: int) -> int:
         """Return samples per forward pass, by bytes wanted and to be had: enough to use each weight many times.
 
-        A multiple of eight where that makes little difference: threads share the samples of a batch.
+        Not so many that a CPU's allocator fetches every tensor anew. A multiple of eight where that makes little
+        difference: threads share the samples of a batch.
         """
         saved = self._coverage.saved_bytes * self._like[0].element_size() // 8  # of layers without parameters, too
         per_sample = max(1, self._coverage.bytes_in_passing() + saved)
+        if self._like[0].device.type == "cpu":
+            wanted = min(wanted, KEPT // max(1, self._coverage.largest_bytes()) * per_sample)
         chunk = max(1, min(max(wanted // per_sample, SMALLEST_CHUNK), most // per_sample))
         return chunk - chunk % 8 if chunk > 8 else chunk

@@ -16,7 +16,7 @@ Rule = Callable[[list[Tensor], tuple, Any, int], bool]
 
 
 class Together(TorchDispatchMode):
-    """Notes, in ``found``, an operation that is not known to treat every row for itself; None if there is none.
+    """Notes, in ``found``, an operation that is not known to treat every row for itself.
 
     Args:
         model: that is run; its parameters and buffers belong to no sample.
@@ -25,7 +25,9 @@ class Together(TorchDispatchMode):
 
     def __init__(self, model: nn.Module, n: int):
         super().__init__()
-        self.n, self.found = n, None
+        self.n, self._found = n, None
+        self._open: dict[tuple, str] = {}  # what has put samples along another axis, until it is taken apart
+        self._moved: dict[tuple, tuple[int, Tensor]] = {}  # whose samples lie along another axis, by place and strides
         self.own = {_place(t) for tensors in (model.parameters(), model.buffers()) for t in tensors} - {0}
 
     @classmethod
@@ -34,9 +36,14 @@ class Together(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
-        if self.found is None and not self._is_apart(func, args, kwargs, out):
-            self.found = str(func)
+        if self._found is None and not self._is_apart(func, args, kwargs, out):
+            self._found = str(func)
         return out
+
+    @property
+    def found(self) -> str | None:
+        """The operation, or None."""
+        return self._found or next(iter(self._open.values()), None)
 
     def _is_apart(self, func: Any, args: tuple, kwargs: dict | None, out: Any) -> bool:
         given = _tensors([*args, *kwargs.values()] if kwargs else args)
@@ -44,10 +51,35 @@ class Together(TorchDispatchMode):
         if not rows:
             return True  # made of what belongs to no sample
         rule = RULES.get(func.overloadpacket)
+        if self._moved and any(_geometry(t) in self._moved for t in rows):
+            return self._is_taken_apart(func.overloadpacket, args, out)
+        if func is torch.ops.aten.permute.default and args[0].ndim and args[1][0] % args[0].ndim:
+            self._note([out], [axis % out.ndim for axis in args[1]].index(0), str(func))
+            return len(args[0]) == self.n
         try:
             return rule is not None and not any(len(t) % self.n for t in rows) and rule(rows, args, out, self.n)
         except (IndexError, TypeError, AttributeError):  # fewer arguments, or others than expected
             return False
+
+    def _note(self, tensors: Iterable[Tensor], axis: int, by: str) -> None:
+        """Remember along which axis the samples of views lie; held, so that nothing else comes to lie there."""
+        self._moved.update({_geometry(t): (axis, t) for t in tensors if axis})
+        self._open.update({_geometry(t): by for t in tensors if axis})
+
+    def _is_taken_apart(self, operator: Any, args: tuple, out: Any) -> bool:
+        """Entries of an axis before or behind the samples, as of queries, keys and values that were one product."""
+        if operator not in (torch.ops.aten.select, torch.ops.aten.unbind) or _geometry(args[0]) not in self._moved:
+            return False
+        axis, (samples, _) = (args[1] if len(args) > 1 else 0) % args[0].ndim, self._moved[_geometry(args[0])]
+        if axis == samples:
+            return False
+        by = self._open.pop(_geometry(args[0]), str(operator))
+        self._note([out] if isinstance(out, Tensor) else out, samples - (axis < samples), by)
+        return True
+
+
+def _geometry(t: Tensor) -> tuple:
+    return _place(t), t.storage_offset(), t.shape, t.stride()
 
 
 def _tensors(args: Iterable) -> list[Tensor]:

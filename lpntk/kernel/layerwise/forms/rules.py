@@ -13,6 +13,7 @@ from lpntk.kernel.layerwise.windows import Axis, pad_and_window
 # a product for every row of the kernel costs more than copying less saves, where products are smaller than this
 LONG_ENOUGH = 32  # positions
 WIDE_ENOUGH = 16  # entries of a patch in one row of the kernel
+TINY = 64  # numbers of a group's gradient: for as few a product costs 20 times a convolution of all samples' groups
 
 
 class Linear(PatchLayer):
@@ -78,7 +79,11 @@ class Conv(PatchLayer):
     def gradients(self, tensors: Tensors, names: list[str], room: Room = NO_ROOM) -> dict[str, Tensor]:
         """Patches or strips as a strided view, copied once, then batched products. Fastest on channels-last tensors."""
         n, count, found = len(tensors[0]), self.pieces("weight"), {}
-        if "weight" in room:
+        if self._tiny and "weight" in names:
+            found["weight"] = self._convolved(*tensors)
+            if "weight" in room:
+                room["weight"][0].copy_(found["weight"].flatten(1))
+        elif "weight" in room:
             self.weight_gradients(self.packed(tensors), room["weight"])
         elif "weight" in names:
             kernel = [axis.kernel for axis in self.axes]
@@ -90,6 +95,22 @@ class Conv(PatchLayer):
         if "bias" in names:
             found["bias"] = _summed(tensors[1].flatten(2), 2, room)
         return found
+
+    @property
+    def _tiny(self) -> bool:
+        """Whether there are many small gradients, as of a depthwise convolution."""
+        return self.groups > 1 and self.k * self.q <= TINY and not self._in_runs
+
+    def _convolved(self, a: Tensor, d: Tensor) -> Tensor:
+        """Return the gradients (n, groups * k, ...) as those of one convolution with the groups of all samples."""
+        (n, c), dims, conv = a.shape[:2], len(self.axes), self.module
+        widths = [width for axis in reversed(self.axes) for width in (axis.start, max(axis.end, 0))]
+        a = nn.functional.pad(a, widths)
+        a, d = a.reshape(1, n * c, *a.shape[2:]), d.reshape(1, -1, *d.shape[2:])
+        of_weight = (nn.grad.conv1d_weight, nn.grad.conv2d_weight, nn.grad.conv3d_weight)[dims - 1]
+        size = d.shape[1], *conv.weight.shape[1:]
+        found = of_weight(a, size, d, conv.stride, 0, conv.dilation, n * self.groups)
+        return found.unflatten(0, (n, -1))
 
     def pieces(self, name: str) -> int:
         """One for each row of the kernel, where patches are runs of strips."""

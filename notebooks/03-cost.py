@@ -44,7 +44,8 @@
 # The first form multiplies the gradients, $qk$ numbers. The second multiplies patches and output gradients and never
 # forms a gradient: for a linear layer, $t = 1$, it takes $q + k$ instead of $qk$. The third is for convolutions, whose
 # patches overlap: products of the $u$ single pixels of $c$ channels are shared among the patches. Sizes decide,
-# layer by layer.
+# layer by layer. On a CPU a large gradient that is longer than its patches and output gradients is not kept (*formed*): it
+# is made when two blocks of samples meet, for some outputs of the layer at a time, in memory that is used again.
 
 # %% tags=["parameters"]
 dataset = "digits"  # or "mnist", "cifar10", or the path of your own .npz

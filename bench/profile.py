@@ -18,6 +18,7 @@ from bench.problem import Problem
 from bench.variants import ours
 from lpntk.kernel.layerwise.coverage import Coverage
 from lpntk.kernel.layerwise.forms import dispatch  # noqa: F401 (knows every layer)
+from lpntk.kernel.layerwise.forms.formed import Formed
 from lpntk.kernel.layerwise.forms.pairs import Pairs
 from lpntk.kernel.layerwise.gram import LayerwiseGram
 from lpntk.kernel.layerwise.layers import Layer
@@ -46,8 +47,8 @@ class Probe:
 
 
 TRIAL, PASSES, GRADIENTS, PACKING, COPIES = "trial", "passes", "gradients", "packing", "copies"
-PAIRS, JOINED, CHECKS, WHOLE, REST = "pairs", "joined product", "checks", "whole model", "rest"
-ORDER = (TRIAL, PASSES, GRADIENTS, PACKING, WHOLE, COPIES, PAIRS, JOINED, CHECKS, REST)
+PAIRS, FORMED, JOINED, CHECKS, WHOLE, REST = "pairs", "formed", "joined product", "checks", "whole model", "rest"
+ORDER = (TRIAL, PASSES, GRADIENTS, PACKING, WHOLE, COPIES, PAIRS, FORMED, JOINED, CHECKS, REST)
 PROBES = (
     Probe(LayerwiseGram, "__init__", TRIAL, absorbs=True),
     Probe(LayerwiseGram, "check", CHECKS, absorbs=True),
@@ -58,6 +59,7 @@ PROBES = (
     Probe(Layer, "packed", PACKING, layer=lambda layer: layer),
     Probe(LayerwiseGram, "gram", JOINED),  # but for what follows
     Probe(Pairs, "add_to", PAIRS, layer=lambda pairs: pairs.layer),
+    Probe(Formed, "add_to", FORMED, layer=lambda formed: formed.layer),
 )
 
 
@@ -167,13 +169,12 @@ def _needed(engine: LayerwiseGram, n: int) -> dict[Key, float]:
     """Return the operations of the plan by kind of work and layer, for one triangle of n samples."""
     needed: dict[Key, float] = defaultdict(float)
     for row in engine.plan():
-        work = JOINED if row.form in ("gradient", "whole") else PAIRS
-        needed[work, None] += n * (n + 1) * row.macs_per_pair
-        if work == PAIRS:
-            needed[work, row.layer] += n * (n + 1) * row.macs_per_pair
-        if row.macs_per_sample:
-            for key in ((GRADIENTS, None), (GRADIENTS, row.layer)):
-                needed[key] += 2 * n * row.macs_per_sample
+        work = {"gradient": JOINED, "whole": JOINED, "formed": FORMED}.get(row.form, PAIRS)
+        formed = FORMED if work == FORMED else GRADIENTS  # where gradients are made
+        for key in {(work, None), (work, None if work == JOINED else row.layer)}:
+            needed[key] += n * (n + 1) * row.macs_per_pair
+        for key in ((formed, None), (formed, row.layer)) if row.macs_per_sample else ():
+            needed[key] += 2 * n * row.macs_per_sample
     known = sum(flops for (_, layer), flops in needed.items() if layer is None)
     needed[PASSES, None] = engine.flops(n) - known
     return dict(needed)

@@ -119,10 +119,10 @@ def test_the_report_says_where_our_time_goes(report):
         assert set(totals) >= {"trial", "passes", "gradients", "copies", "joined product", "checks", "rest"}
         ours = lines(report, variant="ours", network=found["network"], n=found["n"])[0]
         assert sum(row["flops"] or 0 for row in totals.values()) == ours["flops"]
-        for work in ("gradients", "pairs"):
+        for work in ("gradients", "formed", "pairs"):
             layers = [row for row in found["rows"] if row["work"] == work and row["layer"] is not None]
             assert sum(row["seconds"] for row in layers) == pytest.approx(totals[work]["seconds"] if layers else 0)
-            assert sum(row["flops"] or 0 for row in layers) == (totals[work]["flops"] if layers else 0)
+            assert sum(row["flops"] or 0 for row in layers) == ((totals[work]["flops"] or 0) if layers else 0)
     layers = {row["layer"] for row in report["profiles"][0]["rows"]}
     assert layers >= {"0", "2", "7", "10"}  # the tiny LeNet's convolutions and linear layers
 

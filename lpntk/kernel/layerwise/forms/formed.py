@@ -7,11 +7,13 @@ an eightieth of the memory, and what is used again need not be fetched from the 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from lpntk.kernel.layerwise.layers import PatchLayer, Tensors
+from lpntk.machine.device import KEPT, empty
 from lpntk.machine.triangle import gram
 
 
@@ -54,15 +56,17 @@ class Formed:
     def _gradients(self, block: Tensors, outputs: int, scratch: int) -> Iterator[Tensor]:
         """Yield gradients (n, c), so many outputs of the layer at a time, each written over the one before."""
         layer, n = self.layer, len(block[0])
-        at_once = max(1, min(n, scratch // 2 // (layer.numbers_of_rows() * block[1].element_size())))
+        per_sample = layer.numbers_of_rows() * block[1].element_size()
+        at_once = max(1, min(scratch // 2, KEPT) // per_sample)  # of rows, in memory that is not fetched anew
         parts = [slice(start, start + at_once) for start in range(0, n, at_once)]
-        kept = layer.factors(block) if len(parts) == 1 else None
-        room = block[1].new_empty(n * layer.groups * outputs * (layer.q // layer.pieces("weight")))
+        made = partial(map, lambda part: layer.factors(tuple(t[part] for t in block)), parts)
+        kept = list(made()) if n * per_sample <= scratch // 2 else None  # else made again for some other outputs
+        columns = layer.groups * (layer.q // layer.pieces("weight"))
+        room = empty(n * columns * outputs, block[1].new_empty(0))
         for piece in range(layer.pieces("weight")):
             for first in range(0, layer.k, outputs):
                 some = slice(first, min(first + outputs, layer.k))
-                gradient = room[: len(room) // outputs * (some.stop - first)].view(n, -1)
-                for part in parts:
-                    d, rows, starts = kept or layer.factors(tuple(t[part] for t in block))
+                gradient = room[: n * columns * (some.stop - first)].view(n, -1)
+                for part, (d, rows, starts) in zip(parts, kept or made(), strict=True):
                     layer.piece(d[:, :, some], rows, starts[piece], gradient[part])
                 yield gradient

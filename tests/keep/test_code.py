@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from rows import each_row
 
 from lpntk.keep.code import PACKAGE, definitions, definitions_of, differing
 from lpntk.keep.currency import NOTEBOOKS, changed, stale
@@ -67,7 +68,7 @@ def test_what_a_notebook_reaches_is_told_by_name(project):
 OFFERS = 'OFFERED = {\n    "kernel_matrix": "kernel.matrix",\n    "force": "physics",\n}\n'
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("imports", "calls"),
     [
         ("from lpntk import force, kernel_matrix", "force(2), kernel_matrix"),
@@ -86,7 +87,7 @@ def test_what_the_package_itself_offers_is_followed(project, imports, calls):
     assert differing(before, told(project)) == ["twice"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("imports", "calls"),
     [
         ("from lpntk import kernel", "kernel.matrix.kernel_matrix()"),
@@ -101,7 +102,7 @@ def test_a_name_that_cannot_be_followed_is_refused(project, imports, calls):
         told(project)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "old", "new"),
     [
         ("n.py", "# # Title", "# # Another title, and more words"),
@@ -130,7 +131,7 @@ def test_a_move_does_not_count(project):
     assert differing(before, told(project)) == []
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "old", "new", "names"),
     [
         ("lpntk/physics.py", "9.8", "9.81", ["G"]),
@@ -167,7 +168,7 @@ def test_a_result_that_earlier_code_made_is_told(tmp_path):
     assert "does not tell" in changed(folder)[0]
 
 
-@pytest.mark.parametrize(("model", "moved"), [("mlp", []), ("lenet", ["train_many"])])
+@each_row(("model", "moved"), [("mlp", []), ("lenet", ["train_many"])])
 def test_a_version_that_moved_the_numbers_of_one_network_leaves_the_others_current(tmp_path, model, moved):
     code = definitions(NOTEBOOKS / "02-difficulty.py") | {"train_many": "version 1"}
     made_by = {"notebook": "02-difficulty.py", "parameters": {"model": model}, "code": code}

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from rows import each_row
 
 from lpntk.data.dataset import load
 from lpntk.learn import moments
@@ -87,7 +88,7 @@ STUDIES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@each_row("name", STUDIES)
 def test_what_a_cpu_trained_is_not_taken_for_what_a_cuda_device_would(name, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for kind in (torch.Tensor, torch.nn.Module):  # nothing can be moved to a device that nobody has

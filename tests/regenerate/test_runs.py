@@ -12,6 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from rows import each_row
 
 from lpntk.keep.code import definitions
 from lpntk.regenerate import everything as regenerate
@@ -295,7 +296,7 @@ def test_a_notebook_that_cannot_write_its_result_is_a_sentence(project):
         project.run()
 
 
-@pytest.mark.parametrize("jobs", ["0", "two"])
+@each_row("jobs", ["0", "two"])
 def test_a_number_of_jobs_that_cannot_be(jobs, capsys):
     with pytest.raises(SystemExit) as ended:
         regenerate.main(["--jobs", jobs])
@@ -303,14 +304,14 @@ def test_a_number_of_jobs_that_cannot_be(jobs, capsys):
     assert f"expected a whole number of at least 1, got {jobs!r}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("jobs", [0, 1.5, True])
+@each_row("jobs", [0, 1.5, True])
 def test_a_number_of_jobs_that_cannot_be_is_refused_from_python_too(project, jobs):
     project.write("01-first")
     with pytest.raises(ValueError, match=r"jobs must be a whole number of at least 1.*got"):
         project.run(jobs=jobs)
 
 
-@pytest.mark.parametrize("only", ["01", [], [""], ["01", ""]])
+@each_row("only", ["01", [], [""], ["01", ""]])
 def test_a_choice_that_chooses_nothing_or_by_letters_is_refused(project, only):
     project.write("01-first")
     with pytest.raises(RegenerationError, match="only"):

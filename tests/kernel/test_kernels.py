@@ -63,7 +63,7 @@ def test_a_rectangle_in_float64_agrees_to_its_own_precision(case):
 
 @pytest.mark.parametrize("device", DEVICES)
 @each_row("case", FEW)
-def test_a_rectangle_and_its_cosines_are_the_oracles(case, device):
+def test_normalised_kernel_is_the_cosine_of_the_gradients(case, device):
     model = case.make(2)
     x, y, x2, y2 = samples(case, seed=2)
     whole = oracle_kernel(model, torch.cat([x, x2]), torch.cat([y, y2]))

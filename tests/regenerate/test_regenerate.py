@@ -6,11 +6,12 @@ import shutil
 import nbformat
 import numpy as np
 import pytest
+import warm
 import yaml
 from rows import each_row
 
 from lpntk.regenerate import everything as regenerate
-from lpntk.regenerate import manifest
+from lpntk.regenerate import manifest, runs
 from lpntk.regenerate.execute import RegenerationError
 from lpntk.regenerate.pairing import NOTEBOOKS, disagreement, write_pair
 from lpntk.regenerate.profile.profile import check_parameters, read_profile
@@ -27,8 +28,9 @@ BODY = (
 
 
 @pytest.fixture
-def project(tmp_path):
+def project(tmp_path, monkeypatch):
     """Two small paired notebooks and a profile."""
+    monkeypatch.setattr(runs, "start", warm.start)
     notebooks = tmp_path / "notebooks"
     (notebooks / "profiles").mkdir(parents=True)
     for name in ("01-first", "02-second"):

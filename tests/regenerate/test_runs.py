@@ -11,12 +11,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import warm
 import yaml
 from rows import each_row
 
 from lpntk.keep.code import definitions
 from lpntk.regenerate import everything as regenerate
-from lpntk.regenerate import manifest, runs
+from lpntk.regenerate import execute, manifest, runs
 from lpntk.regenerate.execute import RegenerationError
 from lpntk.regenerate.pairing import write_pair
 
@@ -75,7 +76,8 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path):
+def project(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "start", warm.start)
     made = Project(tmp_path)
     yield made
     for process in made.started:
@@ -240,6 +242,7 @@ LOOKS = (
 
 
 def test_a_users_settings_reach_no_cell(project, monkeypatch, tmp_path):
+    monkeypatch.setattr(runs, "start", execute.start)
     home = tmp_path / "home"
     startup = home / "ipython" / "profile_default" / "startup"
     startup.mkdir(parents=True)

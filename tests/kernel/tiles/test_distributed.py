@@ -69,8 +69,8 @@ def test_a_rank_that_dies_leaves_a_result_that_resumes(tmp_path, want):
     assert torch.allclose(got, want, rtol=1e-5, atol=1e-5 * float(want.abs().max()))
 
 
-# somebody else's group gives up after two seconds, and the job's processes are further apart; then they hold a file until
-# they are told, and write another
+# somebody else's group gives up after two seconds, and the job's processes are further apart; then they hold a file
+# until they are told, and write another
 TOGETHER = """
 import os, sys, time, torch
 from datetime import timedelta

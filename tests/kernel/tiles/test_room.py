@@ -35,7 +35,7 @@ RESNET = build("resnet18", (3, 32, 32), 10, seed=0, width=8)
         (WIDE, 900, 8, None),
         (LENET, 500, 12, None),
         (LENET, 500, 12, "bf16"),
-        (RESNET, 50, 40, None),
+        (RESNET, 24, 24, None),
         (strided(), 200, 16, None),
         (strided(), 200, 16, "bf16"),
     ],

@@ -293,10 +293,9 @@ class Checkpointed(nn.Module):
         return self.c(checkpoint(lambda t: torch.tanh(self.b(t)), h, use_reentrant=self.reentrant))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "model",
     [Opaque(), Numpy(), Checkpointed(False), Checkpointed(True)],
-    ids=["function", "numpy", "checkpoint", "reentrant"],
 )
 def test_what_torch_func_cannot_enter(model):
     check_alone(model, *data(6))
@@ -329,7 +328,7 @@ class Rerun(torch.autograd.Function):
         return None, x.grad
 
 
-@pytest.mark.parametrize("run", [lambda f, x: checkpoint(f, x, use_reentrant=True), Rerun.apply], ids=["torch", "own"])
+@each_row("run", [lambda f, x: checkpoint(f, x, use_reentrant=True), Rerun.apply])
 def test_a_backward_pass_within_the_backward_pass(run):
     check_alone(Hidden(run), *data(6))
 

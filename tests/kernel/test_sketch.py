@@ -78,7 +78,7 @@ def test_every_kind_is_unbiased(name, kind, tried_once):
     check_unbiased(estimates(model, x, y, 40, kind, 36), oracle_kernel(model, x, y))
 
 
-@pytest.mark.parametrize("kind", ["kronecker", "gaussian", "rademacher"])
+@each_row("kind", ["kronecker", "gaussian", "rademacher"])
 def test_the_error_falls_like_one_over_the_root_of_the_size(kind, tried_once):
     model = build("mlp", (1, 8, 8), 10, seed=0, hidden=(64, 64)).eval()
     x, y = torch.randn(12, 1, 8, 8), torch.arange(12) % 10
@@ -104,7 +104,7 @@ def test_the_variance_of_a_kronecker_number_is_the_documented_one(positions, con
 KRONECKER = [(name, "kronecker") for name in ("lenet5", "resnet-batchnorm", "transformer", "functional")]
 
 
-@pytest.mark.parametrize(("name", "kind"), [*KRONECKER, ("lenet5", "rademacher"), ("functional", "gaussian")])
+@each_row(("name", "kind"), [*KRONECKER, ("lenet5", "rademacher"), ("functional", "gaussian")])
 def test_features_do_not_depend_on_blocks_or_memory(name, kind):
     model = BY_NAME[name].make(2)
     x, y, _, _ = samples(BY_NAME[name], seed=2)

@@ -47,7 +47,7 @@ def by_hand(model, x, y, rows, seed):
     return losses
 
 
-@pytest.mark.parametrize("m", [1, 3])
+@each_row("m", [1, 3])
 def test_a_stack_learns_what_single_models_learn(m):
     x, y = toy()
     subsets = torch.randperm(24)[: m * 7].view(m, 7)  # 7 samples: a last batch of 3
@@ -334,7 +334,7 @@ def asleep():
     return model
 
 
-@pytest.mark.parametrize("way", ["single", "stack"])
+@each_row("way", ["single", "stack"])
 def test_modes_mean_the_same_one_by_one_and_together(way):
     x, y = toy()
 

@@ -52,7 +52,7 @@ def test_building_a_network_leaves_the_generators_of_all_devices(generators):
     assert generators() == [0, 1, 2]
 
 
-@pytest.mark.parametrize(("device", "inside"), [("cuda:1", [0, 9, 2]), ("cuda", [9, 1, 2]), ("cpu", [0, 1, 2])])
+@each_row(("device", "inside"), [("cuda:1", [0, 9, 2]), ("cuda", [9, 1, 2]), ("cpu", [0, 1, 2])])
 def test_a_seed_is_of_the_cpu_and_one_device(generators, device, inside):
     state = torch.get_rng_state()
     with seeded(9, torch.device(device)):

@@ -93,7 +93,7 @@ CLAIMS = {
 }
 
 
-@pytest.mark.parametrize("claim", CLAIMS)
+@each_row("claim", CLAIMS)
 def test_float32_is_float32(claim, rounding, tmp_path):
     with Products() as products:
         CLAIMS[claim](tmp_path)

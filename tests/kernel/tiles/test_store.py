@@ -702,7 +702,7 @@ ROUNDED = [("mlp", "float32"), *((name, "bf16") for name in LAYERS)]
 ROUNDED += [(name, "tf32") for name in LAYERS if torch.cuda.is_available()]
 
 
-@pytest.mark.parametrize(("name", "precision"), ROUNDED)
+@each_row(("name", "precision"), ROUNDED)
 def test_rounded_products_are_summed_in_float32(name, precision):
     case = BY_NAME[name]
     model, (x, y, _, _) = case.make(0), samples(case)

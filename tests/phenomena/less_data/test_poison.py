@@ -60,8 +60,7 @@ def setting(tmp_path_factory):
     )
 
 
-@pytest.mark.parametrize("rate", [0.05, 0.3])
-@pytest.mark.parametrize("threat", ["uniform", "pairwise"])
+@each_row(("threat", "rate"), [("uniform", 0.05), ("uniform", 0.3), ("pairwise", 0.05), ("pairwise", 0.3)])
 def test_flips_are_as_many_as_asked_and_of_the_kind_asked(threat, rate):
     found, x, y = planted(threat, rate)
     assert found.bad.sum() == round(rate * 400)

@@ -165,7 +165,7 @@ def test_a_slope_without_kinks_needs_samples():
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize(("steps", "title"), [(1, "epoch 0: slope 2.00"), (3, "epoch 0: slope 2.00 ± 0.00")])
+@each_row(("steps", "title"), [(1, "epoch 0: slope 2.00"), (3, "epoch 0: slope 2.00 ± 0.00")])
 def test_one_step_has_no_spread_and_no_warning(steps, title):
     swept = planted(steps=steps, kinks=False)
     figure = figures.errors(swept, verdicts.small(swept, RULE))

@@ -28,7 +28,7 @@ def test_balanced_rows_are_as_many_of_every_class():
         balanced(DIGITS, 5000, seed=0)
 
 
-@pytest.mark.parametrize("parametrisation", PARAMETRISATIONS)
+@each_row("parametrisation", PARAMETRISATIONS)
 def test_the_study_reports_what_the_definitions_give(tmp_path, parametrisation):
     frame = initial(DIGITS, cache=Cache(tmp_path), **SMALL)
     assert len(frame) == 2 * 2 * 2 * 2 * 2  # depths, widths, seeds, parametrisations, ks

@@ -322,9 +322,9 @@ def small_book(book, tmp_path):
     root = shutil.copytree(book, tmp_path / "small", ignore=parts)
     run = "results/smoke/02-difficulty/notebook"
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A run")]), root / f"{run}.ipynb")
-    (root / "book/lost.md").write_text(PAGE)
-    contents = {"format": "jb-book", "root": "book/lost", "parts": [{"caption": "runs", "chapters": [{"file": run}]}]}
-    (root / "_toc.yml").write_text(yaml.safe_dump(contents))
+    page, parts = "book/questions/difficulty", [{"caption": "runs", "chapters": [{"file": run}]}]
+    (root / f"{page}.md").write_text(PAGE)
+    (root / "_toc.yml").write_text(yaml.safe_dump({"format": "jb-book", "root": page, "parts": parts}))
     return root
 
 
@@ -332,14 +332,14 @@ def test_what_is_lost_stops_the_build_and_what_is_edited_changes_the_page(small_
     numbers = small_book / "results/smoke/02-difficulty/numbers.json"
     figure = small_book / "results/smoke/02-difficulty/figures/rho.png"
     away = figure.with_suffix(".away")
-    page = small_book / HTML / "book/lost.html"
+    page = small_book / HTML / "book/questions/difficulty.html"
     content = json.loads(numbers.read_text())
     figure.rename(away)
     content["fast.epochs.16.corrected"] = "0.4321x"  # no number: a format that does not fit is no wrong page
     numbers.write_text(json.dumps(content))
     failed = build(small_book)
     assert failed.returncode != 0
-    assert "unresolved figure 'smoke/02-difficulty/rho'" in failed.stdout + failed.stderr
+    assert "unresolved figure '02-difficulty/rho'" in failed.stdout + failed.stderr
     assert (
         "fast.epochs.16.corrected is '0.4321x', which claims.toml would show as '.2f'" in failed.stdout + failed.stderr
     )

@@ -111,7 +111,7 @@ def full(monkeypatch):
     return set_to
 
 
-@each_row("error", [torch.OutOfMemoryError, RuntimeError])
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError])
 def test_smaller_blocks_where_memory_runs_out(full, error, caplog, tmp_path):
     want = kernel_matrix(NET, X, Y, device="cpu")
     full(60, error)

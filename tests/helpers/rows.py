@@ -14,7 +14,8 @@ def _word(value):
 def each_row(names, table):
     """Run a test for every row of a table, in one case; used as ``pytest.mark.parametrize`` is.
 
-    Of the fixtures that rows could hand on to each other, each row has its own: a folder, patches, captured words.
+    Of the fixtures that rows could hand on to each other, each row has its own: a folder, patches, captured words. All
+    others are made once: what a row changes in one, later rows find, so such rows are cases of ``parametrize``.
 
     Args:
         names: of the test's arguments that a row holds; one name for a table of single values.

@@ -39,8 +39,7 @@ HELPERS = "def twice(x):\n    return 2 * x\n"
 KERNELS = "VERSION = 1\n\n\ndef kernel_matrix():\n    return 1\n"
 
 
-@pytest.fixture
-def project(tmp_path):
+def made(tmp_path):
     package = tmp_path / "lpntk"
     package.mkdir()
     (package / "kernel").mkdir()
@@ -48,6 +47,11 @@ def project(tmp_path):
         (package / f"{name}.py").write_text(text)
     (tmp_path / "n.py").write_text(NOTEBOOK)
     return tmp_path
+
+
+@pytest.fixture
+def project(tmp_path):
+    return made(tmp_path)
 
 
 def edit(project, name, old, new):
@@ -78,7 +82,8 @@ OFFERS = 'OFFERED = {\n    "kernel_matrix": "kernel.matrix",\n    "force": "phys
         ("import lpntk.physics as p, lpntk.kernel.matrix as m", "p.force(2), m.kernel_matrix"),
     ],
 )
-def test_what_the_package_itself_offers_is_followed(project, imports, calls):
+def test_what_the_package_itself_offers_is_followed(tmp_path, imports, calls):
+    project = made(tmp_path)
     (project / "lpntk/__init__.py").write_text(OFFERS)
     (project / "n.py").write_text(f"{imports}\nprint({calls})\n")
     before = told(project)
@@ -95,7 +100,8 @@ def test_what_the_package_itself_offers_is_followed(project, imports, calls):
         ("import lpntk", "lpntk.unheard()"),
     ],
 )
-def test_a_name_that_cannot_be_followed_is_refused(project, imports, calls):
+def test_a_name_that_cannot_be_followed_is_refused(tmp_path, imports, calls):
+    project = made(tmp_path)
     (project / "lpntk/__init__.py").write_text(OFFERS)
     (project / "n.py").write_text(f"{imports}\nprint({calls})\n")
     with pytest.raises(ValueError, match=r"no module: .* import the name from the module that defines it"):
@@ -116,7 +122,8 @@ def test_a_name_that_cannot_be_followed_is_refused(project, imports, calls):
         ("lpntk/kernel/matrix.py", "return 1", "return 1.0"),  # behind a border: a faster engine, say
     ],
 )
-def test_prose_places_and_formatting_do_not_count(project, name, old, new):
+def test_prose_places_and_formatting_do_not_count(tmp_path, name, old, new):
+    project = made(tmp_path)
     before = told(project)
     edit(project, name, old, new)
     assert differing(before, told(project)) == []
@@ -142,7 +149,8 @@ def test_a_move_does_not_count(project):
         ("lpntk/physics.py", "return twice(x) * G", "return unused(x)", ["G", "force", "unused"]),
     ],
 )
-def test_what_changes_a_number_is_named(project, name, old, new, names):
+def test_what_changes_a_number_is_named(tmp_path, name, old, new, names):
+    project = made(tmp_path)
     before = told(project)
     edit(project, name, old, new)
     assert differing(before, told(project)) == names

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from rows import each_row
 
 from lpntk.data.dataset import load
 from lpntk.data.sources import DataError, import_torchvision
@@ -66,7 +67,7 @@ def test_a_sample_is_seeded_and_without_replacement():
         digits.sample(1438)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("shape", "expected"),
     [((6, 6), (1, 6, 6)), ((6, 6, 3), (3, 6, 6)), ((3, 6, 6), (3, 6, 6)), ((6, 6, 1), (1, 6, 6)), ((9,), (1, 1, 9))],
 )
@@ -79,7 +80,7 @@ def test_own_file_in_any_layout(tmp_path, shape, expected):
     assert own.y_train.dtype == torch.int64
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.uint64])
+@each_row("dtype", [np.uint8, np.int32, np.uint64])
 def test_labels_of_any_integer_type(tmp_path, dtype):
     given = arrays(n=40, shape=(8, 8), k=4)
     given |= {key: given[key].astype(dtype) for key in ("y_train", "y_test")}
@@ -92,7 +93,7 @@ def test_changed_data_have_another_digest(tmp_path):
     assert load(saved(tmp_path)).digest != first
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("other", "words"),
     [
         ({"y_test": None}, r"own\.npz: expected the arrays .*missing y_test.*np\.savez"),
@@ -197,7 +198,7 @@ def test_a_lost_or_damaged_file_is_named(mnist_folder, tmp_path):
             load("cifar10", tmp_path, download=download)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "given", "words"),
     [
         ("cifar10", {"shape": (32, 32, 3), "k": 11}, r"y_train must hold labels in 0\.\.9.*got 0\.\.10"),
@@ -212,7 +213,7 @@ def test_a_packed_copy_is_held_to_its_name(tmp_path, name, given, words):
         load(name, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+@each_row("name", ["mnist", "cifar10"])
 def test_missing_files_say_where_they_were_looked_for(tmp_path, name):
     with pytest.raises(DataError, match=f"{name}: expected .* in .*is missing.*digits"):
         load(name, tmp_path, download=False)
@@ -251,7 +252,7 @@ def test_one_odd_pixel_of_a_constant_channel_stays_small(tmp_path):
     assert load(saved(tmp_path, x_train=x_train, x_test=x_test)).x_train[:, 2].std() == pytest.approx(1, abs=1e-3)
 
 
-@pytest.mark.parametrize("dtype", ["U9", "S9"])
+@each_row("dtype", ["U9", "S9"])
 def test_words_as_labels_become_the_names_of_the_classes(tmp_path, dtype):
     names = np.array(["zebra", "ant", "cöw"] if dtype == "U9" else [b"zebra", b"ant", b"cow"])
     own = load(saved(tmp_path, y_train=names[np.arange(20) % 3].astype(dtype), y_test=names[np.arange(10) % 2]))
@@ -262,7 +263,7 @@ def test_words_as_labels_become_the_names_of_the_classes(tmp_path, dtype):
     assert own.digest != other.digest
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("other", "words"),
     [
         ({"y_test": np.array(["a", "d"] * 5)}, r"y_test holds d, which are not those of y_train; .*leave it out"),

@@ -3,6 +3,7 @@ import json
 
 import pytest
 import torch
+from rows import each_row
 
 from lpntk.keep.cache import Cache, CacheError, digest
 from lpntk.keep.keys import computed_key
@@ -66,7 +67,7 @@ def test_another_key_than_the_name_says_is_refused(tmp_path):
         cache.artefact("x", {"n": 1, "data": "d"}, make)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("file", "spoil", "words"),
     [
         ("values.pt", lambda path: path.write_bytes(path.read_bytes()[:-1]), "not those its manifest was written for"),

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from rows import each_row
 
 from lpntk.keep.code import PACKAGE, definitions, definitions_of, differing
 from lpntk.keep.currency import NOTEBOOKS, changed, stale
@@ -38,8 +39,7 @@ HELPERS = "def twice(x):\n    return 2 * x\n"
 KERNELS = "VERSION = 1\n\n\ndef kernel_matrix():\n    return 1\n"
 
 
-@pytest.fixture
-def project(tmp_path):
+def made(tmp_path):
     package = tmp_path / "lpntk"
     package.mkdir()
     (package / "kernel").mkdir()
@@ -47,6 +47,11 @@ def project(tmp_path):
         (package / f"{name}.py").write_text(text)
     (tmp_path / "n.py").write_text(NOTEBOOK)
     return tmp_path
+
+
+@pytest.fixture
+def project(tmp_path):
+    return made(tmp_path)
 
 
 def edit(project, name, old, new):
@@ -67,7 +72,7 @@ def test_what_a_notebook_reaches_is_told_by_name(project):
 OFFERS = 'OFFERED = {\n    "kernel_matrix": "kernel.matrix",\n    "force": "physics",\n}\n'
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("imports", "calls"),
     [
         ("from lpntk import force, kernel_matrix", "force(2), kernel_matrix"),
@@ -77,7 +82,8 @@ OFFERS = 'OFFERED = {\n    "kernel_matrix": "kernel.matrix",\n    "force": "phys
         ("import lpntk.physics as p, lpntk.kernel.matrix as m", "p.force(2), m.kernel_matrix"),
     ],
 )
-def test_what_the_package_itself_offers_is_followed(project, imports, calls):
+def test_what_the_package_itself_offers_is_followed(tmp_path, imports, calls):
+    project = made(tmp_path)
     (project / "lpntk/__init__.py").write_text(OFFERS)
     (project / "n.py").write_text(f"{imports}\nprint({calls})\n")
     before = told(project)
@@ -86,7 +92,7 @@ def test_what_the_package_itself_offers_is_followed(project, imports, calls):
     assert differing(before, told(project)) == ["twice"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("imports", "calls"),
     [
         ("from lpntk import kernel", "kernel.matrix.kernel_matrix()"),
@@ -94,14 +100,15 @@ def test_what_the_package_itself_offers_is_followed(project, imports, calls):
         ("import lpntk", "lpntk.unheard()"),
     ],
 )
-def test_a_name_that_cannot_be_followed_is_refused(project, imports, calls):
+def test_a_name_that_cannot_be_followed_is_refused(tmp_path, imports, calls):
+    project = made(tmp_path)
     (project / "lpntk/__init__.py").write_text(OFFERS)
     (project / "n.py").write_text(f"{imports}\nprint({calls})\n")
     with pytest.raises(ValueError, match=r"no module: .* import the name from the module that defines it"):
         told(project)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "old", "new"),
     [
         ("n.py", "# # Title", "# # Another title, and more words"),
@@ -115,7 +122,8 @@ def test_a_name_that_cannot_be_followed_is_refused(project, imports, calls):
         ("lpntk/kernel/matrix.py", "return 1", "return 1.0"),  # behind a border: a faster engine, say
     ],
 )
-def test_prose_places_and_formatting_do_not_count(project, name, old, new):
+def test_prose_places_and_formatting_do_not_count(tmp_path, name, old, new):
+    project = made(tmp_path)
     before = told(project)
     edit(project, name, old, new)
     assert differing(before, told(project)) == []
@@ -130,7 +138,7 @@ def test_a_move_does_not_count(project):
     assert differing(before, told(project)) == []
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "old", "new", "names"),
     [
         ("lpntk/physics.py", "9.8", "9.81", ["G"]),
@@ -141,7 +149,8 @@ def test_a_move_does_not_count(project):
         ("lpntk/physics.py", "return twice(x) * G", "return unused(x)", ["G", "force", "unused"]),
     ],
 )
-def test_what_changes_a_number_is_named(project, name, old, new, names):
+def test_what_changes_a_number_is_named(tmp_path, name, old, new, names):
+    project = made(tmp_path)
     before = told(project)
     edit(project, name, old, new)
     assert differing(before, told(project)) == names
@@ -167,7 +176,7 @@ def test_a_result_that_earlier_code_made_is_told(tmp_path):
     assert "does not tell" in changed(folder)[0]
 
 
-@pytest.mark.parametrize(("model", "moved"), [("mlp", []), ("lenet", ["train_many"])])
+@each_row(("model", "moved"), [("mlp", []), ("lenet", ["train_many"])])
 def test_a_version_that_moved_the_numbers_of_one_network_leaves_the_others_current(tmp_path, model, moved):
     code = definitions(NOTEBOOKS / "02-difficulty.py") | {"train_many": "version 1"}
     made_by = {"notebook": "02-difficulty.py", "parameters": {"model": model}, "code": code}

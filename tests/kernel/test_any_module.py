@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from networks import Opaque
 from oracle import alone, assert_close_to_oracle, oracle_kernel
+from rows import each_row
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 from torch.utils.checkpoint import checkpoint
@@ -93,7 +94,7 @@ class Encoder(nn.Module):
         return self.head(self.body(x.transpose(0, 1), src_key_padding_mask=mask).mean(0))
 
 
-@pytest.mark.parametrize(("steps", "masked"), [(4, False), (5, True)])
+@each_row(("steps", "masked"), [(4, False), (5, True)])
 def test_sequence_first_attention_with_one_label_among_the_samples_tried(steps, masked):
     x, y = data(steps, 6)
     y = (torch.arange(N) == 9).long()
@@ -110,7 +111,7 @@ class FirstByFirst(nn.Module):
         return self.b(self.a(x.transpose(0, 1)).mean(0))
 
 
-@pytest.mark.parametrize("steps", [3, 4, 5])
+@each_row("steps", [3, 4, 5])
 def test_sequence_first_linear_layers(steps):
     x, _ = data(steps, 6)
     check(FirstByFirst(), x, (torch.arange(N) == 9).long())
@@ -131,7 +132,7 @@ class Missing(nn.Module):
         return self.fc(x)
 
 
-@pytest.mark.parametrize("at", [0, 7, 11, 23])
+@each_row("at", [0, 7, 11, 23])
 def test_a_parameter_read_only_for_some_samples(at):
     x, y = data(6)
     x[at, 0] = 100.0
@@ -177,7 +178,7 @@ def test_a_gradient_that_stops_for_some_samples():
     check_alone(Detached(), x, y)
 
 
-@pytest.mark.parametrize("n", [4, 24])
+@each_row("n", [4, 24])
 def test_two_samples_that_a_batch_swaps_inside(n):
     x, y = data(6)
     x, y = x[:n], y[:n]
@@ -186,7 +187,7 @@ def test_two_samples_that_a_batch_swaps_inside(n):
     check_alone(Sorted(), x, y)
 
 
-@pytest.mark.parametrize("pair", [(7, 8), (3, 20), (10, 11)])
+@each_row("pair", [(7, 8), (3, 20), (10, 11)])
 def test_two_samples_that_none_was_tried_of(pair):
     x, y = data(6)
     x[:, 0] = -torch.arange(N, dtype=torch.float)
@@ -216,7 +217,7 @@ class Turned(nn.Module):
         return self.fc(x[places]) if self.before else self.fc(x)[places]
 
 
-@pytest.mark.parametrize("before", [False, True])
+@each_row("before", [False, True])
 def test_logits_that_two_samples_exchange(before):
     x, y = data(6)
     x[[7, 15], 0] = 100.0
@@ -292,10 +293,9 @@ class Checkpointed(nn.Module):
         return self.c(checkpoint(lambda t: torch.tanh(self.b(t)), h, use_reentrant=self.reentrant))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "model",
     [Opaque(), Numpy(), Checkpointed(False), Checkpointed(True)],
-    ids=["function", "numpy", "checkpoint", "reentrant"],
 )
 def test_what_torch_func_cannot_enter(model):
     check_alone(model, *data(6))
@@ -328,7 +328,7 @@ class Rerun(torch.autograd.Function):
         return None, x.grad
 
 
-@pytest.mark.parametrize("run", [lambda f, x: checkpoint(f, x, use_reentrant=True), Rerun.apply], ids=["torch", "own"])
+@each_row("run", [lambda f, x: checkpoint(f, x, use_reentrant=True), Rerun.apply])
 def test_a_backward_pass_within_the_backward_pass(run):
     check_alone(Hidden(run), *data(6))
 
@@ -401,7 +401,7 @@ SOURCES = {
 }
 
 
-@pytest.mark.parametrize("source", SOURCES)
+@each_row("source", SOURCES)
 def test_a_layer_that_draws_at_a_low_rate_is_refused(source):
     for seed in range(3):
         torch.manual_seed(seed)
@@ -441,7 +441,7 @@ def learned(scale):
     return model, x, y
 
 
-@pytest.mark.parametrize("scale", [1.0, 80.0, 600.0])
+@each_row("scale", [1.0, 80.0, 600.0])
 def test_the_error_kernel_of_learned_samples(scale):
     model, x, y = learned(scale)
     q = model(x).softmax(1).gather(1, y[:, None]).median()
@@ -495,7 +495,7 @@ def with_logits(z):
     return out
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("make", "words"),
     [
         (lambda: (Returning(lambda z: (z, z)), *data(6)), r"gave a tuple\. Wrap it.*return self\[0\]\(x\)\[0\]"),
@@ -523,7 +523,7 @@ def test_what_cannot_be_meant_says_how_to_mend_it(make, words):
         kernel_matrix(*make(), device="cpu")  # elsewhere a compiled model would stop at the first product
 
 
-@pytest.mark.parametrize(
+@each_row(
     "said",
     [
         "Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu!",

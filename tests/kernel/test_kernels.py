@@ -5,6 +5,7 @@ import pytest
 import torch
 from cases import CASES, FEW, samples
 from oracle import assert_close_to_oracle, oracle_kernel
+from rows import each_row
 from torch import nn
 
 from lpntk.kernel import matrix as kernels
@@ -17,9 +18,6 @@ from lpntk.machine.precision import matmul_precision
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
 named = {"ids": lambda case: getattr(case, "name", case)}
 every_case = pytest.mark.parametrize("case", CASES, **named)
-some_cases = pytest.mark.parametrize("case", FEW, **named)
-# the signs are a vector that multiplies the logits: no layer sees which
-SIGNED = [(case, "label") for case in CASES] + [(case, s) for case in FEW for s in SIGNS if s != "label"]
 
 
 def test_an_oracle_that_disagrees_tells_the_three_worst_entries():
@@ -40,37 +38,15 @@ def test_an_oracle_that_disagrees_tells_the_three_worst_entries():
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize(("case", "signs"), SIGNED, **named)
-def test_symmetric_kernel_is_the_oracles(case, signs, device):
+@every_case
+def test_symmetric_kernel_is_the_oracles(case, device):
     model = case.make(0)
     x, y, _, _ = samples(case)
-    got = kernel_matrix(model, x, y, signs=signs, device=device)
-    assert_close_to_oracle(got, oracle_kernel(model, x, y, signs=signs))
-    assert torch.equal(got, got.T)
-
-
-@pytest.mark.parametrize("device", DEVICES)
-@some_cases
-def test_rectangular_kernel_is_the_oracles(case, device):
-    model = case.make(1)
-    x, y, x2, y2 = samples(case, seed=1)
-    got = kernel_matrix(model, x, y, x2, y2, device=device)
-    assert got.shape == (len(x), len(x2))
-    assert_close_to_oracle(got, oracle_kernel(model, x, y, x2, y2))
-
-
-@some_cases
-def test_normalised_kernel_is_the_cosine_of_the_gradients(case):
-    model = case.make(2)
-    x, y, x2, y2 = samples(case, seed=2)
-    kappa = oracle_kernel(model, x, y, x2, y2)
-    norm = oracle_kernel(model, x, y).diagonal().sqrt()
-    norm2 = oracle_kernel(model, x2, y2).diagonal().sqrt()
-    got = kernel_matrix(model, x, y, x2, y2, normalize=True)
-    assert_close_to_oracle(got, kappa / norm[:, None] / norm2[None, :])
-    square = kernel_matrix(model, x, y, normalize=True)
-    assert torch.equal(square, square.T)
-    assert torch.allclose(square.diagonal(), torch.ones(len(x)), atol=1e-5)
+    # the signs are a vector that multiplies the logits: few networks show that no layer sees which
+    for signs in SIGNS if case in FEW else ("label",):
+        got = kernel_matrix(model, x, y, signs=signs, device=device)
+        assert_close_to_oracle(got, oracle_kernel(model, x, y, signs=signs))
+        assert torch.equal(got, got.T)
 
 
 @every_case
@@ -83,6 +59,21 @@ def test_a_rectangle_in_float64_agrees_to_its_own_precision(case):
     # torch's CUDA kernel takes the root of the norm in float32 (sqrtf in WeightNorm.cu): the logits are as far off
     single = case.name == "weight-norm" and torch.cuda.is_available()
     assert_close_to_oracle(got, oracle_kernel(model, x, y, x2, y2), 1e-7 if single else 1e-12)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@each_row("case", FEW)
+def test_normalised_kernel_is_the_cosine_of_the_gradients(case, device):
+    model = case.make(2)
+    x, y, x2, y2 = samples(case, seed=2)
+    whole = oracle_kernel(model, torch.cat([x, x2]), torch.cat([y, y2]))
+    kappa, norm = whole[: len(x), len(x) :], whole.diagonal().sqrt()
+    assert_close_to_oracle(kernel_matrix(model, x, y, x2, y2, device=device), kappa)
+    got = kernel_matrix(model, x, y, x2, y2, normalize=True, device=device)
+    assert_close_to_oracle(got, kappa / norm[: len(x), None] / norm[len(x) :])
+    square = kernel_matrix(model, x, y, normalize=True, device=device)
+    assert torch.equal(square, square.T)
+    assert torch.allclose(square.diagonal(), torch.ones(len(x), device=square.device), atol=1e-5)
 
 
 def test_a_small_budget_cuts_blocks_and_changes_nothing():
@@ -118,7 +109,7 @@ def test_a_linear_model_has_a_kernel_one_can_write_down():
     assert math.isclose(kappa[0, 0], 5.0, rel_tol=1e-6)
 
 
-@pytest.mark.parametrize("dtype", [torch.int16, torch.int32, torch.uint8, torch.uint16, torch.uint32, torch.uint64])
+@each_row("dtype", [torch.int16, torch.int32, torch.uint8, torch.uint16, torch.uint32, torch.uint64])
 def test_labels_of_any_integer_type(dtype, tmp_path, monkeypatch):
     case, met = CASES[0], set()
     model, (x, y, x2, y2) = case.make(0), samples(case)
@@ -161,7 +152,7 @@ def frozen_model():
     return nn.Linear(3, 3).requires_grad_(False)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("call", "words"),
     [
         (lambda: kernel_matrix(frozen_model(), X, Y), "no parameter with requires_grad"),
@@ -207,7 +198,7 @@ class LowBase(nn.Module):
         return self.head(self.base(x.to(self.base.weight.dtype)).to(self.head.weight.dtype))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@each_row("dtype", [torch.float32, torch.bfloat16])
 def test_the_kernel_has_the_numbers_of_the_trainable_parameters(dtype):
     torch.manual_seed(0)
     model, x = LowBase(), X.to(dtype)
@@ -263,7 +254,7 @@ def test_neither_model_nor_samples_are_changed():
     assert torch.equal(model[2].running_mean, mean)
 
 
-@pytest.mark.parametrize("sketch", [None, 4])
+@each_row("sketch", [None, 4])
 def test_mixing_in_larger_batches_is_refused(sketch):
     class Late(nn.Module):
         def __init__(self, most):
@@ -291,7 +282,7 @@ def in_inference_mode():
     kernel_matrix(nn.Linear(3, 3), X, Y)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("call", "words"),
     [
         (lambda: kernel_matrix(nan_statistics(), X, Y), r"buffer '1.running_var' of a BatchNorm1d holds NaN"),

@@ -6,6 +6,7 @@ import pytest
 import torch
 from cases import BY_NAME, samples
 from oracle import oracle_kernel
+from rows import each_row
 from torch import nn
 
 from lpntk.kernel import sketch
@@ -77,7 +78,7 @@ def test_every_kind_is_unbiased(name, kind, tried_once):
     check_unbiased(estimates(model, x, y, 40, kind, 36), oracle_kernel(model, x, y))
 
 
-@pytest.mark.parametrize("kind", ["kronecker", "gaussian", "rademacher"])
+@each_row("kind", ["kronecker", "gaussian", "rademacher"])
 def test_the_error_falls_like_one_over_the_root_of_the_size(kind, tried_once):
     model = build("mlp", (1, 8, 8), 10, seed=0, hidden=(64, 64)).eval()
     x, y = torch.randn(12, 1, 8, 8), torch.arange(12) % 10
@@ -87,7 +88,7 @@ def test_the_error_falls_like_one_over_the_root_of_the_size(kind, tried_once):
     assert -0.65 < slope < -0.4
 
 
-@pytest.mark.parametrize(("positions", "constant"), [(1, 8.0), (3, 4.0), (30, 2.2)])
+@each_row(("positions", "constant"), [(1, 8.0), (3, 4.0), (30, 2.2)])
 def test_the_variance_of_a_kronecker_number_is_the_documented_one(positions, constant):
     module, m = nn.Linear(64, 48, bias=False), 100_000
     calls, _, _ = record(module, {"": module}, torch.randn(1, positions, 64), torch.ones_like)
@@ -103,7 +104,7 @@ def test_the_variance_of_a_kronecker_number_is_the_documented_one(positions, con
 KRONECKER = [(name, "kronecker") for name in ("lenet5", "resnet-batchnorm", "transformer", "functional")]
 
 
-@pytest.mark.parametrize(("name", "kind"), [*KRONECKER, ("lenet5", "rademacher"), ("functional", "gaussian")])
+@each_row(("name", "kind"), [*KRONECKER, ("lenet5", "rademacher"), ("functional", "gaussian")])
 def test_features_do_not_depend_on_blocks_or_memory(name, kind):
     model = BY_NAME[name].make(2)
     x, y, _, _ = samples(BY_NAME[name], seed=2)
@@ -149,7 +150,7 @@ def test_the_size_goes_where_the_gradient_is_and_short_gradients_stay_whole():
     assert shares(10, [3, 4], [1.0, 9.0]) == [3, 4]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("wrong", "message"),
     [
         ({"size": 0}, "at least one number"),

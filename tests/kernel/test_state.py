@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 from oracle import oracle_kernel
+from rows import each_row
 from torch import nn
 
 from lpntk import kernel_matrix
@@ -31,7 +32,7 @@ def samples():
     return torch.randn(12, 6), torch.arange(12) % 3
 
 
-@pytest.mark.parametrize("at", [2, 3, 5, 8, 12])
+@each_row("at", [2, 3, 5, 8, 12])
 def test_a_model_that_counts_its_calls_is_refused(samples, at):
     with pytest.raises(ValueError, match=r"changes as it is called|mixes samples|is random"):
         kernel_matrix(WarmingUp(at), *samples)
@@ -63,7 +64,7 @@ def last_of_first(held):
     return held[0][-1] if not isinstance(held[0][-1], list) else held[0][-1][0]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("one", "another", "find"),
     [
         ([[2.0], [9.0]], [[2.0, [9.0]]], last_of_first),
@@ -71,7 +72,6 @@ def last_of_first(held):
         (Slotted(2.0), Slotted(9.0), lambda held: held.limit),
         (deque([2.0]), deque([9.0]), lambda held: held[0]),
     ],
-    ids=["nesting", "order", "slots", "deque"],
 )
 def test_a_file_of_what_is_held_elsewhere_is_not_handed_back(tmp_path, samples, one, another, find):
     x, y = samples[0].clamp(-1, 1), samples[1]
@@ -119,7 +119,7 @@ def test_what_overflows_or_vanishes_has_no_kernel(samples):
         kernel_matrix(faint, samples[0] * 1e-16, y, normalize=True)
 
 
-@pytest.mark.parametrize("cached", [True, False])
+@each_row("cached", [True, False])
 def test_an_autocast_of_its_own_is_taken_as_it_rounds(samples, cached):
     class Half(nn.Module):
         def __init__(self):
@@ -171,7 +171,7 @@ def test_a_tensor_that_the_model_finds_elsewhere_gets_no_gradient(samples):
     assert scale.grad is None
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("given", "says"),
     [
         ({"normalize": "no"}, "normalize must be True or False; got 'no'"),

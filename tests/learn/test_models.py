@@ -1,5 +1,6 @@
 import pytest
 import torch
+from rows import each_row
 from torch import nn
 
 from lpntk.learn.models import build, count_parameters
@@ -11,7 +12,7 @@ def test_parameter_counts_are_the_published_ones():
     assert count_parameters(build("resnet18", (3, 32, 32), 10, seed=0)) == 11_173_962
 
 
-@pytest.mark.parametrize("name", ["mlp", "lenet5", "lenet", "resnet18"])
+@each_row("name", ["mlp", "lenet5", "lenet", "resnet18"])
 def test_a_seed_gives_one_network_and_leaves_the_global_state(name):
     state = torch.get_rng_state()
     a, b, c = (build(name, (1, 28, 28), 5, seed=s) for s in (1, 1, 2))
@@ -40,7 +41,7 @@ def test_a_resnet_without_norm_begins_as_its_shortcuts():
     assert block.scale.grad.abs() > 0
 
 
-@pytest.mark.parametrize("norm", ["batch", "group", "none"])
+@each_row("norm", ["batch", "group", "none"])
 def test_a_resnet_is_that_of_its_norm(norm):
     kinds = {type(module) for module in build("resnet18", (3, 16, 16), 10, seed=0, width=4, norm=norm).modules()}
     assert {"batch": nn.BatchNorm2d in kinds, "group": nn.GroupNorm in kinds, "none": nn.Identity in kinds}[norm]

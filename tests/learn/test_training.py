@@ -1,8 +1,10 @@
 import copy
+import itertools
 
 import pytest
 import torch
 import torch.nn.functional as F
+from rows import each_row
 from torch import nn
 
 from lpntk.data.augment import CropFlip
@@ -45,7 +47,7 @@ def by_hand(model, x, y, rows, seed):
     return losses
 
 
-@pytest.mark.parametrize("m", [1, 3])
+@each_row("m", [1, 3])
 def test_a_stack_learns_what_single_models_learn(m):
     x, y = toy()
     subsets = torch.randperm(24)[: m * 7].view(m, 7)  # 7 samples: a last batch of 3
@@ -126,7 +128,7 @@ def test_a_stack_in_double_precision_is_single_training_to_rounding(architecture
         assert torch.allclose(one, other, rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.parametrize("count", [1, 3])
+@each_row("count", [1, 3])
 def test_a_step_in_bfloat16_stays_near_that_in_full_precision(count):
     """Autocast as CUDA training uses it; the CPU knows it too."""
     x = torch.randn(count, 4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
@@ -144,7 +146,7 @@ def test_a_step_in_bfloat16_stays_near_that_in_full_precision(count):
     assert 0 < (moved_rounded - moved).norm() < 0.05 * moved.norm()
 
 
-@pytest.mark.parametrize("way", ["single", "stack"])
+@each_row("way", ["single", "stack"])
 def test_models_and_checkpoints_keep_their_layout(way):
     """In training, memory may be laid out as is fastest; what comes back is as it was built."""
     history, models = trained(way, checkpoints=(1,))
@@ -157,8 +159,7 @@ def test_models_and_checkpoints_keep_their_layout(way):
         assert all(v.is_contiguous() for v in state.values())
 
 
-@pytest.mark.parametrize("architecture", ["mlp", "lenet5"])
-@pytest.mark.parametrize("schedule", ["step", "cosine"])
+@each_row(("architecture", "schedule"), [("mlp", "step"), ("lenet5", "cosine")])
 def test_every_way_gives_the_same_losses_and_weights(architecture, schedule):
     alone, plain = trained("single", architecture, schedule=schedule)
     for way in ("stack", 2, "auto"):  # 2: stacks of 2, 2 and 1
@@ -240,7 +241,7 @@ def spare():
 LOOKS_LIKE_A_CHAIN = [repeated, tied, doubled, parametrized, images_last, spare, hooked, slowed, overridden]
 
 
-@pytest.mark.parametrize(("make", "plain"), [*((make, 0) for make in LOOKS_LIKE_A_CHAIN), (tied, 1), (hooked, 1)])
+@each_row(("make", "plain"), [*((make, 0) for make in LOOKS_LIKE_A_CHAIN), (tied, 1), (hooked, 1)])
 def test_what_only_looks_like_a_chain_is_trained_one_by_one(make, plain):
     """A stack would train another network, not see a hook, or take one object's for all."""
     x, y = toy()
@@ -291,9 +292,7 @@ def leaky(slope):
     return nn.Sequential(nn.Flatten(), nn.Linear(8, 4), nn.LeakyReLU(slope), nn.Linear(4, 3))
 
 
-@pytest.mark.parametrize(
-    "models", [[net(0), build("mlp", (1, 2, 4), 3, seed=0, hidden=(4,))], [leaky(0.1), leaky(0.2)]]
-)
+@each_row("models", [[net(0), build("mlp", (1, 2, 4), 3, seed=0, hidden=(4,))], [leaky(0.1), leaky(0.2)]])
 def test_models_of_two_kinds_are_refused(models):
     x, y = toy()
     with pytest.raises(ValueError, match=r"must differ in their parameters' values only; use way='single'"):
@@ -308,7 +307,7 @@ def test_a_hook_is_heard_where_models_train_one_by_one():
     assert torch.equal(before, slow[1][1].weight)
 
 
-@pytest.mark.parametrize("make", [tied, repeated])
+@each_row("make", [tied, repeated])
 def test_checkpoints_of_shared_layers_can_be_loaded(make):
     x, y = toy()
     models = [make() for _ in range(2)]
@@ -335,7 +334,7 @@ def asleep():
     return model
 
 
-@pytest.mark.parametrize("way", ["single", "stack"])
+@each_row("way", ["single", "stack"])
 def test_modes_mean_the_same_one_by_one_and_together(way):
     x, y = toy()
 
@@ -420,7 +419,7 @@ def test_without_shuffling_the_order_is_that_of_the_subset():
         assert history.loss[0, 0, 1] != pytest.approx(F.cross_entropy(net(0)(x[1:2]), y[1:2]).item())
 
 
-@pytest.mark.parametrize("way", ["single", "stack"])
+@each_row("way", ["single", "stack"])
 def test_one_diverged_model_among_others_is_marked_and_counted(way):
     x, y = toy()
     x[8:16] *= 1e12
@@ -437,8 +436,7 @@ def test_one_diverged_model_among_others_is_marked_and_counted(way):
               way=way, on_divergence="mark", device="cpu")  # fmt: skip
 
 
-@pytest.mark.parametrize("way", ["single", 2])
-@pytest.mark.parametrize("lost", [0, 2])
+@each_row(("way", "lost"), [*itertools.product(("single", 2), (0, 2))])
 def test_checkpoints_stay_with_their_models_when_some_diverge(way, lost):
     x, y = toy()
     x[8 * lost : 8 * lost + 8] *= 1e25
@@ -520,7 +518,7 @@ def test_a_stack_of_normed_models_is_refused_where_it_is_made():
         Stack([nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)) for _ in range(2)])
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@each_row("dtype", [torch.bfloat16, torch.float16])
 def test_networks_of_half_precision_learn(dtype):
     x, y = torch.randn(32, 64, generator=torch.Generator().manual_seed(0)), torch.arange(32) % 4
     losses = []
@@ -532,7 +530,7 @@ def test_networks_of_half_precision_learn(dtype):
     assert torch.allclose(*losses, rtol=0.02)
 
 
-@pytest.mark.parametrize("wrong", [-100, 3])  # cross_entropy would leave the one out, a CUDA device stop at the other
+@each_row("wrong", [-100, 3])  # cross_entropy would leave the one out, a CUDA device stop at the other
 def test_labels_without_a_logit_are_refused_before_anything_is_moved(wrong, monkeypatch):
     x, y = toy()
     y[5] = wrong
@@ -545,7 +543,7 @@ def test_labels_without_a_logit_are_refused_before_anything_is_moved(wrong, monk
     train([net(0)], x, y, torch.arange(6, 24)[None], seeds=[0], epochs=1, lr=0.1, device="cpu")  # not among these
 
 
-@pytest.mark.parametrize("lr", [0.05, 1e38])
+@each_row("lr", [0.05, 1e38])
 def test_without_presentations_the_same_is_learned_and_divergence_is_seen(lr):
     x, y = torch.randn(2, 30, 4, generator=torch.Generator().manual_seed(0))[0], torch.arange(30) % 3
     told = {}
@@ -589,7 +587,7 @@ def test_images_are_presented_shifted_and_mirrored_from_a_stream_of_each_model()
     assert torch.equal(alone(rows[:1], slice(0, 200))[0], seen[1])
 
 
-@pytest.mark.parametrize("way", ["single", 2])
+@each_row("way", ["single", 2])
 def test_a_long_gradient_is_shortened_model_by_model(way):
     x, y = torch.randn(20, 1, 12, 12, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 10
     before = [build("lenet", (1, 12, 12), 10, seed=i) for i in range(2)]

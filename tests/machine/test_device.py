@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from rows import each_row
 
 from lpntk.data.dataset import load
 from lpntk.learn import moments
@@ -51,7 +52,7 @@ def test_building_a_network_leaves_the_generators_of_all_devices(generators):
     assert generators() == [0, 1, 2]
 
 
-@pytest.mark.parametrize(("device", "inside"), [("cuda:1", [0, 9, 2]), ("cuda", [9, 1, 2]), ("cpu", [0, 1, 2])])
+@each_row(("device", "inside"), [("cuda:1", [0, 9, 2]), ("cuda", [9, 1, 2]), ("cpu", [0, 1, 2])])
 def test_a_seed_is_of_the_cpu_and_one_device(generators, device, inside):
     state = torch.get_rng_state()
     with seeded(9, torch.device(device)):
@@ -87,7 +88,7 @@ STUDIES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@each_row("name", STUDIES)
 def test_what_a_cpu_trained_is_not_taken_for_what_a_cuda_device_would(name, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for kind in (torch.Tensor, torch.nn.Module):  # nothing can be moved to a device that nobody has

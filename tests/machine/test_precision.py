@@ -1,8 +1,11 @@
 """What claims float32 is float32, whatever the surroundings ask for; and the settings are as they were afterwards."""
 
+import itertools
+
 import pytest
 import torch
 from networks import HEAD
+from rows import each_row
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -90,7 +93,7 @@ CLAIMS = {
 }
 
 
-@pytest.mark.parametrize("claim", CLAIMS)
+@each_row("claim", CLAIMS)
 def test_float32_is_float32(claim, rounding, tmp_path):
     with Products() as products:
         CLAIMS[claim](tmp_path)
@@ -109,8 +112,7 @@ def settings():
     return [b.fp32_precision for b in (*ON_CUDA, *ON_CPU)], older, torch.get_float32_matmul_precision()
 
 
-@pytest.mark.parametrize("precision", [None, "tf32"])
-@pytest.mark.parametrize("before", ["highest", "high", "medium"])
+@each_row(("before", "precision"), [*itertools.product(("highest", "high", "medium"), (None, "tf32"))])
 def test_settings_old_and_new_agree_inside_and_are_put_back(before, precision):
     torch.set_float32_matmul_precision(before)
     try:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from rows import each_row
 from torch import nn
 
 from lpntk.learn.models import build
@@ -50,7 +51,7 @@ def patched():
     return model
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("model", "needs"),
     [
         (build("mlp", (1, 8, 8), 3, seed=0), False),

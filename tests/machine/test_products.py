@@ -1,7 +1,10 @@
 """Long products, cut into parts as on CUDA, are those of double precision."""
 
+import itertools
+
 import pytest
 import torch
+from rows import each_row
 
 from lpntk.machine.products import product
 
@@ -14,10 +17,11 @@ def operands(*batch):
     return draw(5, LENGTH), draw(7, LENGTH).mT  # as the kernel has them: both along the rows that are summed over
 
 
-@pytest.mark.parametrize("part", [1, 7, 32, 50, 99, 100, 101])
-@pytest.mark.parametrize("batch", [(), (3,)])
-@pytest.mark.parametrize("at_once", [1, 4 * 35, 2**20])
-def test_parts_add_up(part, batch, at_once, monkeypatch):
+CUTS = [*itertools.product([(), (3,)], [1, 7, 32, 50, 99, 100, 101], [1, 4 * 35, 2**20])]
+
+
+@each_row(("batch", "part", "at_once"), CUTS)
+def test_parts_add_up(batch, part, at_once, monkeypatch):
     monkeypatch.setattr("lpntk.machine.products.AT_ONCE", at_once)
     a, b = operands(*batch)
     want = a.double() @ b.double()
@@ -29,7 +33,7 @@ def test_parts_add_up(part, batch, at_once, monkeypatch):
     assert room[..., :5, 0].isnan().all()
 
 
-@pytest.mark.parametrize("batch", [(), (3,)])
+@each_row("batch", [(), (3,)])
 def test_rounded_parts_are_summed_in_float32(batch):
     a, b = operands(*batch)
     want = a.bfloat16().double() @ b.bfloat16().double()

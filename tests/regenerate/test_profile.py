@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from rows import each_row
 
 from lpntk.regenerate.execute import RegenerationError
 from lpntk.regenerate.pairing import NOTEBOOKS, write_pair
@@ -41,20 +42,20 @@ def parameters(notebook, text):
     return check_parameters(notebook, settings(notebook, f"01-first: {{{text}}}")["01-first"])
 
 
-@pytest.mark.parametrize("name", ["../../outside", ".hidden", "", "a b", "interactive", "bench"])
+@each_row("name", ["../../outside", ".hidden", "", "a b", "interactive", "bench"])
 def test_a_profile_is_no_path(notebook, name):
     (notebook.parent.parent / "outside.yml").write_text("01-first: {}")
     with pytest.raises(RegenerationError, match=r"is no name of a profile|no folder of a profile's results"):
         read_profile(name, notebook.parent)
 
 
-@pytest.mark.parametrize("name", ["../notebooks/01-kernel", ".."])
+@each_row("name", ["../notebooks/01-kernel", ".."])
 def test_a_notebook_is_no_path(notebook, name):
     with pytest.raises(RegenerationError, match=rf"'{re.escape(name)}' is no name of a notebook in tiny\.yml"):
         settings(notebook, f'"{name}": {{}}')
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "words"),
     [
         ("01-first:\n  n: 3\n  lr: 1\n  n: 4\n", r"tiny\.yml .*line 4: the key n stands in line 2 already"),
@@ -85,7 +86,7 @@ def test_numbers_are_those_that_are_written(notebook):
     assert merged == {"01-first": {"n": 3, "lr": 2}}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "words"),
     [
         ("n: many", r"01-first\.py: n must be a whole number, such as 6; got 'many' \(a word\); correct the profile"),
@@ -113,7 +114,7 @@ def test_what_fits_is_taken(notebook):
     assert (given["lr"], given["rates"], given["options"], given["most"]) == (1, [1, 2], {"width": 8}, 5)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "given", "words"),
     [
         ("01-kernel", {"n": 1}, r"n must .*at least 4 \(classes \+ 1\).*; got 1"),

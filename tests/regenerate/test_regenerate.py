@@ -6,10 +6,12 @@ import shutil
 import nbformat
 import numpy as np
 import pytest
+import warm
 import yaml
+from rows import each_row
 
 from lpntk.regenerate import everything as regenerate
-from lpntk.regenerate import manifest
+from lpntk.regenerate import manifest, runs
 from lpntk.regenerate.execute import RegenerationError
 from lpntk.regenerate.pairing import NOTEBOOKS, disagreement, write_pair
 from lpntk.regenerate.profile.profile import check_parameters, read_profile
@@ -26,8 +28,9 @@ BODY = (
 
 
 @pytest.fixture
-def project(tmp_path):
+def project(tmp_path, monkeypatch):
     """Two small paired notebooks and a profile."""
+    monkeypatch.setattr(runs, "start", warm.start)
     notebooks = tmp_path / "notebooks"
     (notebooks / "profiles").mkdir(parents=True)
     for name in ("01-first", "02-second"):
@@ -91,7 +94,7 @@ def test_a_failing_cell_names_notebook_and_cell_and_keeps_what_had_finished(proj
     assert (project / "results/tiny/failed/02-second.ipynb").exists()
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("content", "words"),
     [
         ({"01-first": {"valve": 3}}, r"01-first\.py knows no parameter valve; it has value, scale, results"),
@@ -131,7 +134,7 @@ def test_notebooks_that_cannot_run(project):
         regenerated(project, only=["07"])
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "words"),
     [
         ("", "must name at least one notebook"),
@@ -217,7 +220,7 @@ def test_results_refuse_what_a_page_could_not_show(tmp_path):
         record.number("list", [1])
 
 
-@pytest.mark.parametrize("source", sorted(NOTEBOOKS.glob("*.py")), ids=lambda path: path.stem)
+@each_row("source", sorted(NOTEBOOKS.glob("*.py")))
 def test_each_notebook_is_paired_and_free_of_outputs(source):
     assert disagreement(source) is None
 
@@ -228,7 +231,7 @@ def test_no_notebook_stands_alone():
     }
 
 
-@pytest.mark.parametrize("name", [p.stem for p in (NOTEBOOKS / "profiles").glob("*.yml")])
+@each_row("name", [p.stem for p in (NOTEBOOKS / "profiles").glob("*.yml")])
 def test_each_profile_fits_its_notebooks(name):
     settings = read_profile(name)
     assert set(settings) <= {p.stem for p in NOTEBOOKS.glob("*.py")}

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import warm
 import yaml
+from rows import each_row
 
 from lpntk.keep.code import definitions
 from lpntk.regenerate import everything as regenerate
-from lpntk.regenerate import manifest, runs
+from lpntk.regenerate import execute, manifest, runs
 from lpntk.regenerate.execute import RegenerationError
 from lpntk.regenerate.pairing import write_pair
 
@@ -74,7 +76,8 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path):
+def project(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "start", warm.start)
     made = Project(tmp_path)
     yield made
     for process in made.started:
@@ -239,6 +242,7 @@ LOOKS = (
 
 
 def test_a_users_settings_reach_no_cell(project, monkeypatch, tmp_path):
+    monkeypatch.setattr(runs, "start", execute.start)
     home = tmp_path / "home"
     startup = home / "ipython" / "profile_default" / "startup"
     startup.mkdir(parents=True)
@@ -295,7 +299,7 @@ def test_a_notebook_that_cannot_write_its_result_is_a_sentence(project):
         project.run()
 
 
-@pytest.mark.parametrize("jobs", ["0", "two"])
+@each_row("jobs", ["0", "two"])
 def test_a_number_of_jobs_that_cannot_be(jobs, capsys):
     with pytest.raises(SystemExit) as ended:
         regenerate.main(["--jobs", jobs])
@@ -303,14 +307,14 @@ def test_a_number_of_jobs_that_cannot_be(jobs, capsys):
     assert f"expected a whole number of at least 1, got {jobs!r}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("jobs", [0, 1.5, True])
+@each_row("jobs", [0, 1.5, True])
 def test_a_number_of_jobs_that_cannot_be_is_refused_from_python_too(project, jobs):
     project.write("01-first")
     with pytest.raises(ValueError, match=r"jobs must be a whole number of at least 1.*got"):
         project.run(jobs=jobs)
 
 
-@pytest.mark.parametrize("only", ["01", [], [""], ["01", ""]])
+@each_row("only", ["01", [], [""], ["01", ""]])
 def test_a_choice_that_chooses_nothing_or_by_letters_is_refused(project, only):
     project.write("01-first")
     with pytest.raises(RegenerationError, match="only"):

@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-import pytest
+from rows import each_row
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = [path for path in ROOT.glob("results/*/*/numbers.json") if path.parts[-3] not in ("smoke", "failed")]
@@ -15,7 +15,7 @@ PAGES = "\n".join(
 WORDS = set(re.findall(r"[\w-]+(?:\.[\w-]+)*", PAGES))
 
 
-@pytest.mark.parametrize("path", RESULTS, ids=lambda path: "-".join(path.parts[-3:-1]))
+@each_row("path", RESULTS)
 def test_every_group_of_numbers_has_a_reader(path):
     notebook = path.parent.name
     source = (ROOT / "notebooks" / f"{notebook}.py").read_text("utf-8")

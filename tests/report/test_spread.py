@@ -1,7 +1,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import pytest
+from rows import each_row
 
 from lpntk.report.panels import bars, grid, legend_above
 from lpntk.report.spread import estimate, interval, keyed, words_and_seeds
@@ -16,7 +16,7 @@ def test_numbers_of_a_row_get_its_words_as_key():
     assert keyed(table.set_index("setting"), "{setting}.{column}", ["k"]) == {"ntk-1.k": 10, "ntk-2.k": 10}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("given", "text"),
     [((0.5, 0.4, 0.6), "0.50 (0.40 to 0.60)"), ((0.5, NAN, NAN), "0.50"), ((NAN, NAN, NAN), "-")],
 )
@@ -29,7 +29,7 @@ def test_an_interval_that_is_not_known_is_a_dash():
     assert interval(NAN, NAN) == "-"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("rows", "text"),
     [(RUNS, "0.40 ± 0.26 (seeds ± 0.28)"), (RUNS[RUNS.seed == 0], "0.20 ± 0.14"), (RUNS[:1], "0.10")],
 )

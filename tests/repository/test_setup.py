@@ -10,6 +10,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+from rows import each_row
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -64,7 +65,7 @@ def test_readme_names_what_exists():
         assert (ROOT / link).exists(), link
 
 
-@pytest.mark.parametrize("folder", ["/a b", "/it's", '/a "b" *', ""])
+@each_row("folder", ["/a b", "/it's", '/a "b" *', ""])
 def test_make_hands_on_the_folder_of_the_data_as_it_is(tmp_path, folder):
     (tmp_path / "bin").mkdir()
     python = tmp_path / "bin" / "python"

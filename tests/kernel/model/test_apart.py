@@ -1,9 +1,9 @@
 """Which operations can bring samples together? Whatever is let through is let through for any arguments it may have."""
 
-import pytest
 import torch
 import torch.nn.functional as F
 from networks import Recurrent, Transformer
+from rows import each_row
 from torch import nn
 
 from lpntk.kernel.layerwise import capture
@@ -76,17 +76,17 @@ TOGETHER = {
 }
 
 
-@pytest.mark.parametrize("name", APART)
+@each_row("name", APART)
 def test_operations_that_treat_every_row_for_itself(name):
     assert met(APART[name]) is None
 
 
-@pytest.mark.parametrize("name", TOGETHER)
+@each_row("name", TOGETHER)
 def test_operations_that_may_bring_samples_together(name):
     assert met(TOGETHER[name]) is not None
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "shape"),
     [("mlp", (1, 8, 8)), ("lenet5", (1, 28, 28)), ("lenet", (1, 28, 28)), ("resnet18", (3, 32, 32))],
 )

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from oracle import alone, assert_close_to_oracle
+from rows import each_row
 from torch import nn
 from torch.nn.utils import parametrize
 from torch.utils.checkpoint import checkpoint
@@ -94,12 +95,12 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@each_row("way", WAYS)
 def test_what_holds_the_original_holds_the_copy(way):
     check(lambda: Kept(WAYS[way]))
 
 
-@pytest.mark.parametrize("way", ["partial-closure", "default", "object-closure"])
+@each_row("way", ["partial-closure", "default", "object-closure"])
 def test_it_may_lie_in_a_container_or_be_a_hook(way):
     def listed():
         model = Kept(WAYS[way])
@@ -182,7 +183,7 @@ def test_what_cannot_be_followed_is_refused():
         kernel_matrix(Kept(Slotted), *data())
 
 
-@pytest.mark.parametrize("at", [5, 11, 20])
+@each_row("at", [5, 11, 20])
 def test_it_is_refused_in_a_later_batch_too(at):
     x, y = data()
     x[at, 0] = 100.0
@@ -219,7 +220,7 @@ class Rerun(Seldom):
         return checkpoint(self.kept, x.clone().requires_grad_(), use_reentrant=True) + self.inner(x)
 
 
-@pytest.mark.parametrize("there", [False, True])
+@each_row("there", [False, True])
 def test_nor_does_a_backward_pass_within_a_backward_pass_reach_the_original(there):
     model, (x, y) = Rerun(), data()
     if there:
@@ -264,7 +265,7 @@ class Computed(nn.Module):
         return self.scale
 
 
-@pytest.mark.parametrize("keep", ["attribute", "list", "buffer", "closure", "late", "late-list"])
+@each_row("keep", ["attribute", "list", "buffer", "closure", "late", "late-list"])
 def test_a_tensor_computed_from_parameters_and_kept_is_refused(keep):
     with pytest.raises(ValueError, match=r"(?s)computed from .*parameters.*forward"):
         kernel_matrix(Computed(keep), *data())

@@ -5,6 +5,7 @@ import time
 
 import pytest
 import torch
+from rows import each_row
 
 from lpntk.kernel.model.outflow import Outflow
 
@@ -42,7 +43,7 @@ def test_who_computes_waits_while_too_much_is_underway():
     assert begun == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+@each_row("error", [OSError("disk full"), KeyboardInterrupt()])
 def test_an_error_reaches_who_computes(error):
     def put(place, block):
         written.append(place)

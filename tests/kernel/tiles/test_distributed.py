@@ -54,14 +54,6 @@ def want():
     return kernel_matrix(model, digits.x_train[:N], digits.y_train[:N])
 
 
-def test_two_processes_write_what_one_writes(tmp_path, want):
-    ran = torchrun("-m", "lpntk", *CALL, "--out", tmp_path / "kappa.npy")
-    assert ran.returncode == 0, ran.stderr[-2000:]
-    got = torch.from_numpy(np.load(tmp_path / "kappa.npy"))
-    assert torch.allclose(got, want, rtol=1e-5, atol=1e-5 * float(want.abs().max()))
-    assert {p.name for p in tmp_path.iterdir()} == {"kappa.npy", "kappa.npy.lpntk"}
-
-
 def test_a_rank_that_dies_leaves_a_result_that_resumes(tmp_path, want):
     script, out = tmp_path / "dying.py", tmp_path / "out" / "kappa.npy"
     script.write_text(DYING)
@@ -77,57 +69,52 @@ def test_a_rank_that_dies_leaves_a_result_that_resumes(tmp_path, want):
     assert torch.allclose(got, want, rtol=1e-5, atol=1e-5 * float(want.abs().max()))
 
 
-# a job whose processes hold the file until they are told
-HOLDING = """
-import os, sys, torch
+# somebody else's group gives up after two seconds, and the job's processes are further apart; then they hold a file
+# until they are told, and write another
+TOGETHER = """
+import os, sys, time, torch
+from datetime import timedelta
+import torch.distributed as dist
+from lpntk.__main__ import main
 from lpntk.kernel.tiles import share as distributed
 from lpntk.kernel.tiles.blocks import cut
 from lpntk.kernel.tiles.store import opened
+dist.init_process_group("gloo", timeout=timedelta(seconds=2))
 rank, size = distributed.world()
+distributed.wait_for_all(size)
+time.sleep(3 * rank)
+distributed.wait_for_all(size)
 with distributed.first_rank_first(rank, size):
     held = opened(sys.argv[1], cut(60, 60, True, 1, 2000), torch.float32, {}, rank)
     held.__enter__()
 distributed.wait_for_all(size)
 os.write(1, b"holds\\n")  # one piece: two processes share the line
 sys.stdin.read()
-"""
-
-
-def test_a_job_shares_its_lock_and_no_other_gets_it(tmp_path):
-    (tmp_path / "holding.py").write_text(HOLDING)
-    out, command = tmp_path / "kappa.npy", [*RUN, str(tmp_path / "holding.py"), str(tmp_path / "kappa.npy")]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env=environment(), **pipes) as job:
-        assert [job.stdout.readline() for _ in range(2)] == ["holds\n"] * 2
-        alone = [sys.executable, "-m", "lpntk", *CALL, "--out", str(out)]
-        told = subprocess.run(alone, env=environment(), capture_output=True, text=True, timeout=60, check=False)
-        job.stdin.close()
-        assert job.wait(60) == 0
-    assert told.returncode == 1
-    assert len(told.stderr.splitlines()) == 1
-    assert re.search(r"kappa\.npy is being written by process \d+ on \S+, process \d+ on", told.stderr)
-
-
-# somebody else's group gives up after two seconds; the kernel's processes may be further apart
-APART = """
-import os, time
-from datetime import timedelta
-import torch.distributed as dist
-from lpntk.kernel.tiles import share as distributed
-dist.init_process_group("gloo", timeout=timedelta(seconds=2))
-rank, size = distributed.world()
+held.__exit__(None, None, None)
 distributed.wait_for_all(size)
-time.sleep(4 * rank)
-distributed.wait_for_all(size)
-print("together", flush=True)
+main(sys.argv[2:])
 os._exit(0)
 """
 
 
-def test_a_process_that_is_done_early_waits(tmp_path):
-    (tmp_path / "apart.py").write_text(APART)
-    ran = torchrun(tmp_path / "apart.py")
-    assert ran.stdout.count("together") == 2, ran.stderr[-2000:]
+def test_two_processes_wait_share_their_lock_and_write_what_one_writes(tmp_path, want, capsys):
+    script, held, out = tmp_path / "together.py", tmp_path / "held.npy", tmp_path / "out" / "kappa.npy"
+    script.write_text(TOGETHER)
+    command = [*RUN, str(script), str(held), *CALL, "--out", str(out)]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(command, env=environment(), text=True, **pipes) as job:
+        assert [job.stdout.readline() for _ in range(2)] == ["holds\n"] * 2
+        with pytest.raises(SystemExit) as refused:  # another job gets no lock
+            main([*CALL, "--out", str(held)])
+        _, told = job.communicate(timeout=120)
+    assert job.returncode == 0, told[-2000:]
+    assert refused.value.code == 1
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert re.search(r"held\.npy is being written by process \d+ on \S+, process \d+ on", said)
+    got = torch.from_numpy(np.load(out))
+    assert torch.allclose(got, want, rtol=1e-5, atol=1e-5 * float(want.abs().max()))
+    assert {p.name for p in out.parent.iterdir()} == {"kappa.npy", "kappa.npy.lpntk"}
 
 
 def test_no_process_needs_a_device_of_its_own(monkeypatch):

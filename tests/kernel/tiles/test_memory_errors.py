@@ -1,7 +1,7 @@
 """Out of memory is out of memory: nobody takes it for a model that cannot be run, and smaller blocks are tried."""
 
-import pytest
 import torch
+from rows import each_row
 from torch import nn
 
 from lpntk.kernel.matrix import kernel_matrix
@@ -26,12 +26,14 @@ LEFT, SAID = [0], [RuntimeError()]
 X, Y = torch.randn(9, 3), torch.arange(9) % 3
 
 
-@pytest.mark.parametrize("sketch", [None, 4])
-@pytest.mark.parametrize(
-    "error",
-    [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")],
+@each_row(
+    ("error", "sketch"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), None),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes"), 4),
+    ],
 )
-def test_running_out_of_memory_at_any_pass_means_smaller_blocks(sketch, error, caplog):
+def test_running_out_of_memory_at_any_pass_means_smaller_blocks(error, sketch, caplog):
     LEFT[0], SAID[0] = 0, error
     want = kernel_matrix(Hungry(), X, Y, sketch=sketch)
     passes = -LEFT[0]

@@ -5,6 +5,7 @@ import weakref
 import pytest
 import torch
 from meter import Meter
+from rows import each_row
 from torch import nn
 
 from lpntk.kernel import matrix as kernels
@@ -34,7 +35,7 @@ RESNET = build("resnet18", (3, 32, 32), 10, seed=0, width=8)
         (WIDE, 900, 8, None),
         (LENET, 500, 12, None),
         (LENET, 500, 12, "bf16"),
-        (RESNET, 50, 40, None),
+        (RESNET, 24, 24, None),
         (strided(), 200, 16, None),
         (strided(), 200, 16, "bf16"),
     ],
@@ -57,7 +58,7 @@ def test_the_budget_is_kept(model, n, budget, precision, monkeypatch):
     assert budget * MIB / 8 < meter.peak - own <= budget * MIB
 
 
-@pytest.mark.parametrize(("processes", "want", "elsewhere"), [(1, 32 * GIB, 0), (2, 16 * GIB, GIB)])
+@each_row(("processes", "want", "elsewhere"), [(1, 32 * GIB, 0), (2, 16 * GIB, GIB)])
 def test_a_cuda_device_lends_a_share_of_what_is_free(monkeypatch, processes, want, elsewhere):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (50 * GIB - elsewhere, 80 * GIB))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 20 * GIB)

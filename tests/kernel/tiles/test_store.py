@@ -1,4 +1,5 @@
 import errno
+import itertools
 import json
 import os
 import shlex
@@ -17,6 +18,7 @@ from cases import BY_NAME, samples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oracle import assert_close_to_oracle, oracle_kernel, relative_error
+from rows import each_row
 
 from lpntk.kernel import matrix as kernels
 from lpntk.kernel.layerwise.gram import LayerwiseGram
@@ -83,8 +85,7 @@ def test_large_kernels_of_short_features_have_many_tiles():
     assert plan.rows == 60000  # and yet every sample's features are made once
 
 
-@pytest.mark.parametrize("normalize", [False, True])
-@pytest.mark.parametrize("against", [None, 17])
+@each_row(("normalize", "against"), [*itertools.product((False, True), (None, 17))])
 def test_every_cut_gives_the_same_kernel(monkeypatch, normalize, against):
     other = () if against is None else (X[:against] + 1, Y[:against])
     want = oracle_kernel(MODEL, X, Y, *other)
@@ -126,7 +127,7 @@ def test_the_shares_of_all_ranks_are_the_whole_and_balanced():
     assert max(work) < 1.3 * min(work)
 
 
-@pytest.mark.parametrize("normalize", [False, True])
+@each_row("normalize", [False, True])
 def test_a_file_holds_what_memory_holds(tmp_path, normalize):
     path = tmp_path / "kappa.npy"
     want = kernel_matrix(MODEL, X, Y, normalize=normalize)
@@ -191,8 +192,7 @@ def test_tiles_of_another_kernel_never_count(tmp_path, monkeypatch):
     assert_close_to_oracle(other(), oracle_kernel(MODEL, 2 * X, Y))
 
 
-@pytest.mark.parametrize("step", ["write_json", "reserve", "rewrite", "rename"])
-@pytest.mark.parametrize("late", [False, True])
+@each_row(("step", "late"), [*itertools.product(("write_json", "reserve", "rewrite", "rename"), (False, True))])
 def test_a_kill_between_any_two_steps_resumes(tmp_path, monkeypatch, step, late):
     path = tmp_path / "kappa.npy"
     module = {"reserve": npy, "rewrite": journal.Journal}.get(step, kernel_file)
@@ -258,7 +258,7 @@ DAMAGES = [
 ]
 
 
-@pytest.mark.parametrize(("damage", "words"), DAMAGES)
+@each_row(("damage", "words"), DAMAGES)
 def test_a_damaged_result_is_refused_and_mended_as_told(tmp_path, monkeypatch, damage, words):
     path = tmp_path / "kappa.npy"
     call = partial(kernel_matrix, MODEL, X, Y, memory_budget=SMALL, out=path)
@@ -272,7 +272,7 @@ def test_a_damaged_result_is_refused_and_mended_as_told(tmp_path, monkeypatch, d
     assert 0 < len(tiles) < len(TILES) or path.stat().st_size == 0 or words != "checksums agree"
 
 
-@pytest.mark.parametrize("other", [np.zeros((23, 23), np.float32), np.zeros((23, 23)), np.zeros(3)])
+@each_row("other", [np.zeros((23, 23), np.float32), np.zeros((23, 23)), np.zeros(3)])
 def test_another_array_under_the_name_is_refused_and_kept(tmp_path, other):
     path = tmp_path / "kappa.npy"
     kernel_matrix(MODEL, X, Y, out=path)
@@ -282,7 +282,7 @@ def test_another_array_under_the_name_is_refused_and_kept(tmp_path, other):
     assert np.array_equal(np.load(path), other)
 
 
-@pytest.mark.parametrize("damaged", ["matrix.npy", "tiles.0"])
+@each_row("damaged", ["matrix.npy", "tiles.0"])
 def test_a_damaged_entry_costs_its_tile(tmp_path, monkeypatch, caplog, damaged):
     path = tmp_path / "kappa.npy"
     call = partial(kernel_matrix, MODEL, X, Y, memory_budget=SMALL, device="cpu", out=path)
@@ -353,7 +353,7 @@ def test_files_of_others_stay(tmp_path):
     assert all((tmp_path / name).read_text() == "mine" for name in names)
 
 
-@pytest.mark.parametrize("name", ["", "matrix.npy", "tiles.0", "kernel.json", "notes"])
+@each_row("name", ["", "matrix.npy", "tiles.0", "kernel.json", "notes"])
 def test_a_folder_of_others_is_refused(tmp_path, name):
     theirs = tmp_path / "kappa.npy.lpntk" / name
     theirs.parent.mkdir(exist_ok=True)
@@ -459,7 +459,7 @@ def test_a_result_larger_than_memory_can_be_mapped(tmp_path):
     assert npy.read(tmp_path / "a.npy")[-1, -1] == 3
 
 
-@pytest.mark.parametrize(("first", "after", "second"), [(SMALL, 30, 2**20), (2**20, 6, SMALL), (2 * SMALL, 9, SMALL)])
+@each_row(("first", "after", "second"), [(SMALL, 30, 2**20), (2**20, 6, SMALL), (2 * SMALL, 9, SMALL)])
 def test_a_result_resumes_under_another_budget(tmp_path, monkeypatch, first, after, second):
     monkeypatch.setattr(blocks, "LARGEST", 7)
     path, want = tmp_path / "kappa.npy", oracle_kernel(MODEL, X, Y)
@@ -474,7 +474,7 @@ def test_a_result_resumes_under_another_budget(tmp_path, monkeypatch, first, aft
     assert not none
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("change", "words"),
     [
         ({"x": X + 1}, r"kappa\.npy holds another kernel: x differs; delete it or give another out"),
@@ -508,7 +508,7 @@ class Scaled(torch.nn.Module):
         return Scaled.scale * self.body(x)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("kind", "finished"),
     [({}, False), ({}, True), ({"normalize": True, "signs": "error"}, True), ({"sketch": 64}, True),
      ({"precision": "bf16"}, True)],
@@ -576,7 +576,7 @@ KEPT = {
 }
 
 
-@pytest.mark.parametrize(("keep", "finished"), [*((keep, True) for keep in KEPT), ("number", False), ("method", False)])
+@each_row(("keep", "finished"), [*((keep, True) for keep in KEPT), ("number", False), ("method", False)])
 def test_an_attribute_decides_the_kernel(tmp_path, monkeypatch, keep, finished):
     path, x = tmp_path / "kappa.npy", X.clone()
     x[13] = 100.0
@@ -702,7 +702,7 @@ ROUNDED = [("mlp", "float32"), *((name, "bf16") for name in LAYERS)]
 ROUNDED += [(name, "tf32") for name in LAYERS if torch.cuda.is_available()]
 
 
-@pytest.mark.parametrize(("name", "precision"), ROUNDED)
+@each_row(("name", "precision"), ROUNDED)
 def test_rounded_products_are_summed_in_float32(name, precision):
     case = BY_NAME[name]
     model, (x, y, _, _) = case.make(0), samples(case)

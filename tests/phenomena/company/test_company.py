@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from rows import each_row
 
 from lpntk.data import dataset as data
 from lpntk.keep.cache import Cache
@@ -65,7 +66,7 @@ def test_company_is_what_its_name_says():
         pick("best")
 
 
-@pytest.mark.parametrize("seed", range(2))
+@each_row("seed", range(2))
 def test_company_of_another_label_is_as_balanced_as_any(seed):
     kappa, y = kernel(seed=seed)
     heads = targets(kappa, y)

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from rows import each_row
 
 from lpntk.phenomena.company.groups import GROUPS, PAPER_GROUPS
 from lpntk.phenomena.company.verdict import by_target, compare, detectable, dose, order, sign, summary
@@ -33,7 +34,7 @@ def blown_up(frame, group, runs):
     return frame.assign(unstable=frame["unstable"] | lost, difficulty=frame["difficulty"].mask(lost))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("shift", "word"),
     [
         (RISING, HOLDS),
@@ -74,7 +75,7 @@ def test_what_was_not_learned_or_blew_up_cannot_be_judged():
     assert order(gone, PAPER_GROUPS, RULE)[0].word == UNJUDGED
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("harder", "noise", "negative", "word"),
     [
         (1.0, 0.1, 1.0, HOLDS),

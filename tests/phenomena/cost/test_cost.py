@@ -6,6 +6,7 @@ import pytest
 import torch
 from cases import CASES, samples
 from oracle import oracle_kernel, relative_error
+from rows import each_row
 
 from lpntk.phenomena.cost import fidelity
 from lpntk.phenomena.cost import figures as cost_plots
@@ -61,7 +62,7 @@ def test_a_sweep_has_a_row_for_each_sketch():
     assert (found.seconds > 0).all()
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("spoiled", "exact_seconds", "word", "because"),
     [
         ([], 3.0, "holds", r"from 8 numbers on and then takes 0\.33 .* worth it"),

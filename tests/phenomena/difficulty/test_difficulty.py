@@ -5,6 +5,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
+from rows import each_row
 
 from lpntk.data.dataset import load
 from lpntk.keep.cache import Cache
@@ -71,7 +72,7 @@ def test_both_readings_of_size():
         universal_set(y, 4, "each", seed=0)
 
 
-@pytest.mark.parametrize("k", [1, 2])
+@each_row("k", [1, 2])
 def test_other_company_holds_the_same_samples_and_few_old_companions(k):
     n, size = 1024, 16
     parts = splits(n * k, n, [size], seed=0)[size]
@@ -136,7 +137,7 @@ def test_unstable_networks_are_counted_and_left_out(tmp_path):
     assert lost.tolist() == (16 * part[part["arm"] == "first"]["unstable"]).tolist()
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("last", "unstable", "seen"),
     [(1.0, 0, True), (1.2, 0, False), (1.0, 1, True), (1.0, 2, False)],
 )

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from rows import each_row
 
 from lpntk.phenomena.difficulty.verdict import compared, decline, direct
 from lpntk.report.verdict import FAILS, HOLDS, IN_PART, UNDECIDED, UNJUDGED
@@ -44,7 +45,7 @@ def judged(planting, way="value", **changed):
     return table[table["way"] == way].assign(at=table["size"]).set_index("at")
 
 
-@pytest.mark.parametrize("noise", [0.3, 1.0])
+@each_row("noise", [0.3, 1.0])
 def test_noise_of_known_reliability_is_corrected(noise):
     shared = {256: 0.9, 16: 0.3}
     table = judged(planted(shared, noise, n=2000))
@@ -72,7 +73,7 @@ def test_intervals_cover():
     assert covered >= 32  # of 95 %; few repetitions make a bootstrap somewhat too narrow
 
 
-@pytest.mark.parametrize(("of_company", "word"), [(0.5, HOLDS), (0.0, FAILS)])
+@each_row(("of_company", "word"), [(0.5, HOLDS), (0.0, FAILS)])
 def test_company_is_found_where_it_was_planted(of_company, word):
     table = judged(planted({256: 0.9, 16: 0.3}, of_company=of_company, n=1000))
     assert direct(table, 5, RULE).word == word
@@ -102,7 +103,7 @@ def test_one_sample_has_no_company_and_carries_no_verdict():
     assert decline(table, 5, RULE).word == HOLDS  # it would rise at 1
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("corrected", "blind", "word"),
     [
         ({256: 0.8, 64: 0.5, 16: 0.2}, (), HOLDS),

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from oracle import jacobian, sign_vector
+from rows import each_row
 from torch import nn
 
 from lpntk.keep.cache import Cache
@@ -167,7 +168,7 @@ def one_step(lr, momentum, weight_decay, dropout=False, steps=3, seed=0):
         return changes(run, params, x_o, directions), stack.logits(x_o) - run(params, x_o)
 
 
-@pytest.mark.parametrize("dropout", [False, True])
+@each_row("dropout", [False, True])
 def test_the_true_step_is_exact_as_steps_become_small(dropout):
     errors = []
     for lr in (1e-3, 1e-4):
@@ -177,7 +178,7 @@ def test_the_true_step_is_exact_as_steps_become_small(dropout):
     assert 5 < errors[0] / errors[1] < 20  # of first order in the step
 
 
-@pytest.mark.parametrize(("name", "momentum", "weight_decay"), [("momentum", 0.9, 0.0), ("decay", 0.0, 0.02)])
+@each_row(("name", "momentum", "weight_decay"), [("momentum", 0.9, 0.0), ("decay", 0.0, 0.02)])
 def test_each_term_is_the_one_that_its_optimizer_adds(name, momentum, weight_decay):
     change, _ = one_step(0.05, momentum, weight_decay)
     logits, y = torch.zeros_like(change["step"]), torch.tensor([[0, 1, 2, 3]] * 2)

@@ -3,6 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from rows import each_row
 from sklearn.metrics import f1_score, precision_score, recall_score
 
 from lpntk.phenomena.forgetting import figures, tables
@@ -204,7 +205,7 @@ def test_a_perfect_predictor_is_better_and_a_useless_one_is_not():
     assert verdict(judged(track), RULE) == Verdict("fails", "worse in 1 of 1 settings")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("changed", "word"),
     [
         ({"runs": 7}, "cannot be judged"),
@@ -218,7 +219,7 @@ def test_every_number_of_the_rule_counts(changed, word):
     assert against(judged(), rule=RULE | changed).verdict == word
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("words", "whole"),
     [
         (["better", "cannot be judged"], "holds"),
@@ -291,7 +292,7 @@ def test_thirds_tell_where_the_kernel_is_blind():
     assert told["events"].sum() == of(judged(track), "kernel")["events"].sum()
 
 
-@pytest.mark.parametrize("draw", ["curves", "margins"])
+@each_row("draw", ["curves", "margins"])
 def test_figures_tell_how_many_events_they_show(draw):
     track = planted()
     args = (judged(track), ("kernel",)) if draw == "curves" else ()

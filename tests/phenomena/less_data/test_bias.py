@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from rows import each_row
 
 from lpntk.data.dataset import load
 from lpntk.keep.cache import Cache, digest
@@ -78,7 +79,7 @@ def test_the_bias_is_as_asked():
     assert chosen == {0, 1}
 
 
-@pytest.mark.parametrize("rare", [0.0, 1.0, -0.1])
+@each_row("rare", [0.0, 1.0, -0.1])
 def test_a_rare_share_that_is_none_is_refused(rare):
     with pytest.raises(ValueError, match=r"above 0 and below 1"):
         biased(torch.zeros(4).long(), torch.tensor([0, 0, 1, 1]), rare=rare, n=2, seed=0)
@@ -177,7 +178,7 @@ def word(frame):
     return judge(frame, versus(frame, "balanced", RULE), RULE).word
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("heads", "sd", "says"),
     [
         ({0.5: 0.75, 0.2: 0.8}, 0.002, HOLDS),

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from rows import each_row
 
 from lpntk.data.dataset import load
 from lpntk.keep.cache import Cache
@@ -34,7 +35,7 @@ def test_every_network_is_clustered_at_every_moment(tmp_path):
     assert one["singletons"] == pytest.approx((at["head"].value_counts() == 1).mean())
 
 
-@pytest.mark.parametrize(("sizes", "want"), [([3, 3, 3], 0), ([0, 0, 0, 8], 0.75), ([1, 3], 0.25)])
+@each_row(("sizes", "want"), [([3, 3, 3], 0), ([0, 0, 0, 8], 0.75), ([1, 3], 0.25)])
 def test_the_gini_coefficient(sizes, want):
     assert gini(np.array(sizes)) == pytest.approx(want)
 
@@ -69,7 +70,7 @@ def planted(ginis, tops, accuracy=0.95):
     return pd.concat([shapes, pixels]), networks, laws
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("ginis", "tops", "accuracy", "word"),
     [
         ([0.5, 0.8, 0.7], [0.5, 0.6, 0.7], 0.95, "holds"),

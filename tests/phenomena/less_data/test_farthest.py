@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rows import each_row
 
 from lpntk.phenomena.less_data.farthest import clusters, hierarchical, own_nearest
 
@@ -50,7 +51,7 @@ def test_the_order_of_the_samples_does_not_matter(seed, cosine):
     assert told(plain) == {int(order[head]): {int(order[i]) for i in members} for head, members in told(mixed).items()}
 
 
-@pytest.mark.parametrize("way", ["raw", "cosine", "hierarchical"])
+@each_row("way", ["raw", "cosine", "hierarchical"])
 def test_each_sample_is_in_one_cluster_of_its_class_and_heads_in_their_own(way):
     kappa, y = gram(40), torch.tensor([0] * 30 + [2] * 9 + [5])
     found = (
@@ -62,7 +63,7 @@ def test_each_sample_is_in_one_cluster_of_its_class_and_heads_in_their_own(way):
     assert int(found.sizes.sum()) == 40
 
 
-@pytest.mark.parametrize("seed", range(5))
+@each_row("seed", range(5))
 def test_the_farthest_point_is_within_twice_the_best_radius(seed):
     """Gonzalez' bound, for a dissimilarity that is a metric."""
     points = torch.rand(9, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
@@ -98,7 +99,7 @@ def test_samples_more_like_another_than_themselves_are_known_and_the_others_can_
     assert clusters(kappa, y, 0.25, first=own).heads.tolist() == [0, 4]  # more of them than clusters: as without
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("change", "words"),
     [
         (lambda k: k[:, :5], r"must be \(n, n\) with one row per label, n = 6; got \(6, 5\)"),
@@ -117,7 +118,7 @@ def test_what_is_no_kernel_is_refused(change, words):
         clusters(change(kappa), torch.zeros(6, dtype=torch.long), 0.9, cosine=True)
 
 
-@pytest.mark.parametrize("ratio", [0, 1.1, float("nan")])
+@each_row("ratio", [0, 1.1, float("nan")])
 def test_a_ratio_that_cannot_be_is_refused(ratio):
     with pytest.raises(ValueError, match="ratio is clusters per sample"):
         clusters(gram(5), torch.zeros(5, dtype=torch.long), ratio)

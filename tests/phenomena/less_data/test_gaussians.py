@@ -2,9 +2,9 @@
 
 import numpy as np
 import pandas as pd
-import pytest
 import torch
 import torch.nn.functional as F
+from rows import each_row
 
 from lpntk.learn.models import build
 from lpntk.phenomena.less_data.gaussians.study import HEADS, MEANS, ONE, WAYS, WHOLE, clouds, kept, study, train_points
@@ -83,7 +83,7 @@ def test_all_ways_start_alike_and_are_told_seed_by_seed():
     assert np.allclose(both["test"], both["test_alone"], atol=0.04)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("losses", "repeats", "whole", "word"),
     [
         ({"near": 0.0, "far": 0.0, ONE: 0.1}, 30, 0.9, "holds"),

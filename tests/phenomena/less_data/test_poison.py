@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from rows import each_row
 
 from lpntk.data.dataset import load
 from lpntk.data.tasks import restrict
@@ -59,8 +60,7 @@ def setting(tmp_path_factory):
     )
 
 
-@pytest.mark.parametrize("rate", [0.05, 0.3])
-@pytest.mark.parametrize("threat", ["uniform", "pairwise"])
+@each_row(("threat", "rate"), [("uniform", 0.05), ("uniform", 0.3), ("pairwise", 0.05), ("pairwise", 0.3)])
 def test_flips_are_as_many_as_asked_and_of_the_kind_asked(threat, rate):
     found, x, y = planted(threat, rate)
     assert found.bad.sum() == round(rate * 400)
@@ -114,7 +114,7 @@ def test_clean_samples_stay_and_draws_follow_the_seed():
         assert not torch.equal(first.bad, other.bad)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("threat", "rate", "options", "message"),
     [
         ("rust", 0.1, {}, "threat must be one of"),
@@ -291,7 +291,7 @@ def precisions(loss, sd=0.002, repeats=6):
     return pd.DataFrame(told)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("cases", "random", "loss"),
     [
         ({("backdoor", 0.05): (0.9, 0.3), ("uniform", 0.2): (0.9, 0.5)}, HOLDS, HOLDS),

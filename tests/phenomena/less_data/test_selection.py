@@ -1,5 +1,6 @@
 """Does every method keep what it should, and is what it keeps judged by the rule?"""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from rows import each_row
 
 from lpntk.data.dataset import load
 from lpntk.keep.cache import Cache
@@ -72,8 +74,7 @@ def test_scores_are_what_their_definitions_say(asked):
     assert s.forgetting.min() >= 0
 
 
-@pytest.mark.parametrize("share", [0.5, 0.1])
-@pytest.mark.parametrize("name", ARMS)
+@each_row(("name", "share"), [*itertools.product(ARMS, (0.5, 0.1))])
 def test_every_arm_keeps_as_many_samples(asked, name, share):
     s = asked[0]
     kept = ARMS[name][2](Asked(s, [0.1, share]), share, torch.Generator().manual_seed(0))
@@ -119,7 +120,7 @@ def planted(differences, whole=0.95, repeats=6, sd=0.001):
     return pd.DataFrame(rows).assign(best=lambda f: f["last"], diverged=False)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("at", "sd", "word"),
     [
         ({0.7: 0.0, 0.5: -0.005}, 0.001, HOLDS),
@@ -140,15 +141,13 @@ def test_nothing_is_judged_of_few_or_bad_networks():
         assert hurts_not(frame, against_all(frame, RULE), RULE, "heads").word == UNJUDGED
 
 
-@pytest.mark.parametrize(
-    ("rival", "word"), [((-0.02, -0.02), HOLDS), ((-0.02, 0.0), UNDECIDED), ((-0.02, 0.02), FAILS)]
-)
+@each_row(("rival", "word"), [((-0.02, -0.02), HOLDS), ((-0.02, 0.0), UNDECIDED), ((-0.02, 0.02), FAILS)])
 def test_the_kernel_is_given_credit_only_against_every_rival(rival, word):
     frame = planted({("heads", 0.5): 0.0, ("balanced", 0.5): rival[0], ("pixels", 0.5): rival[1]})
     assert credit(frame, rivals(frame, "heads", ["balanced", "pixels"], RULE), RULE).word == word
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("hurt", "deserved", "word"),
     [(HOLDS, HOLDS, HOLDS), (HOLDS, UNDECIDED, "holds in part"), ("holds in part", FAILS, "holds in part"),
      (FAILS, HOLDS, FAILS), (UNDECIDED, HOLDS, UNDECIDED), (UNJUDGED, UNJUDGED, UNJUDGED)],

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from rows import each_row
 
 from lpntk.phenomena.less_data.farthest import clusters, hierarchical, nested, own_nearest
 from lpntk.phenomena.less_data.within import Within, rows_of
@@ -19,10 +20,10 @@ def within(kappa, y=Y):
     return Within(rows, lambda c: kappa[rows[c]][:, rows[c]])
 
 
-@pytest.mark.parametrize("ask", [
+@each_row("ask", [
     lambda k: clusters(k, Y, 0.2), lambda k: clusters(k, Y, 0.2, cosine=True),
     lambda k: clusters(k, Y, 0.6, first=own_nearest(k, Y)), lambda k: hierarchical(k, Y, [0.2])[0],
-], ids=["kernel", "cosine", "own nearest first", "tree"])  # fmt: skip
+])  # fmt: skip
 def test_blocks_give_the_clusters_of_the_whole(ask):
     kappa = kernel()
     blocks, whole = ask(within(kappa)), ask(kappa)
@@ -30,7 +31,7 @@ def test_blocks_give_the_clusters_of_the_whole(ask):
     assert torch.equal(blocks.of, whole.of)
 
 
-@pytest.mark.parametrize("first", [False, True])
+@each_row("first", [False, True])
 def test_one_pass_gives_the_clusters_of_every_ratio(first):
     kappa, ratios = kernel(1), [0.1, 0.9, 0.5, 0.5]
     given = own_nearest(kappa, Y) if first else None

@@ -2,6 +2,7 @@ import pytest
 import torch
 from cases import CASES, samples
 from oracle import jacobian
+from rows import each_row
 
 from lpntk.phenomena.one_step.step import (
     FORCES,
@@ -16,7 +17,7 @@ LOGITS = torch.log(torch.tensor([[0.7, 0.2, 0.1], [0.25, 0.25, 0.5]], dtype=torc
 LABELS = torch.tensor([0, 2])
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("force", "expected"),
     [
         ("error", [[0.3, -0.2, -0.1], [-0.25, -0.25, 0.5]]),
@@ -188,7 +189,7 @@ def test_both_parts_bend_the_probabilities_as_the_page_says():
     torch.testing.assert_close((line(h) - 2 * q + line(-h)) / h**2, want, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("k", [2, 3, 4, 10])
+@each_row("k", [2, 3, 4, 10])
 def test_centred_signs_are_an_evenly_spread_error(k):
     y, unit, one = 1, torch.eye(k, dtype=torch.float64)[1], torch.ones(k, dtype=torch.float64)
     centred = forces(torch.zeros(1, k, dtype=torch.float64), torch.tensor([y]), "centred")[0] * k**0.5

@@ -1,10 +1,12 @@
 import dataclasses
+import itertools
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from rows import each_row
 from scipy.stats import spearmanr, t
 
 from lpntk.data.dataset import load
@@ -143,7 +145,7 @@ def test_a_slope_is_fitted_where_the_step_is_small_and_the_error_no_rounding():
     assert verdicts.slopes(swept, swept.index < 2)["error"].isna().all()
 
 
-@pytest.mark.parametrize(("order", "word"), [(2.0, "holds"), (1.5, "fails"), (float("nan"), "cannot be judged")])
+@each_row(("order", "word"), [(2.0, "holds"), (1.5, "fails"), (float("nan"), "cannot be judged")])
 def test_the_verdict_of_a_planted_order(order, word):
     swept = planted(2.0 if np.isnan(order) else order)
     if np.isnan(order):
@@ -163,7 +165,7 @@ def test_a_slope_without_kinks_needs_samples():
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize(("steps", "title"), [(1, "epoch 0: slope 2.00"), (3, "epoch 0: slope 2.00 ± 0.00")])
+@each_row(("steps", "title"), [(1, "epoch 0: slope 2.00"), (3, "epoch 0: slope 2.00 ± 0.00")])
 def test_one_step_has_no_spread_and_no_warning(steps, title):
     swept = planted(steps=steps, kinks=False)
     figure = figures.errors(swept, verdicts.small(swept, RULE))
@@ -189,11 +191,11 @@ def test_switches_are_seen():
     assert switched(before, switches(net, x)[1], 3).all()
 
 
-@pytest.mark.parametrize(
-    "relu", [torch.nn.ReLU(), torch.nn.ReLU(inplace=True), F.relu, torch.relu, torch.Tensor.relu, torch.relu_]
-)
-@pytest.mark.parametrize("pool", [torch.nn.MaxPool2d(2), lambda x: F.max_pool2d(x, 2)])
-@pytest.mark.parametrize("grad", [False, True])
+RELUS = (torch.nn.ReLU(), torch.nn.ReLU(inplace=True), F.relu, torch.relu, torch.Tensor.relu, torch.relu_)
+POOLS = (torch.nn.MaxPool2d(2), lambda x: F.max_pool2d(x, 2))
+
+
+@each_row(("relu", "pool", "grad"), [*itertools.product(RELUS, POOLS, (False, True))])
 def test_switches_are_seen_however_they_are_called(relu, pool, grad):
     class Net(torch.nn.Module):
         def __init__(self):
@@ -227,7 +229,7 @@ def test_the_functional_relus_of_a_resnet_are_seen():
     assert switched(before, after, 3).all()
 
 
-@pytest.mark.parametrize("kinked", [torch.nn.LeakyReLU(), torch.nn.ReLU6(), torch.abs, torch.nn.AdaptiveMaxPool2d(1)])
+@each_row("kinked", [torch.nn.LeakyReLU(), torch.nn.ReLU6(), torch.abs, torch.nn.AdaptiveMaxPool2d(1)])
 def test_a_kink_that_is_not_watched_is_an_error(kinked):
     class Net(torch.nn.Module):
         def forward(self, x):
@@ -237,7 +239,7 @@ def test_a_kink_that_is_not_watched_is_an_error(kinked):
         switches(Net(), torch.randn(2, 1, 3, 3))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("cosine", "rank", "word"),
     [
         (0.95, 0.92, "fails"),
@@ -342,7 +344,7 @@ def gained(gain, spread=0.01, seeds=6):
     return pd.DataFrame(rows)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("late", "spread", "seeds", "word"),
     [
         (0.5, 0.01, 6, "holds"),
@@ -362,13 +364,13 @@ def test_planted_gains_are_judged_by_the_rule(late, spread, seeds, word):
         assert [row["low"], row["high"]] == pytest.approx([late - half, late + half])
 
 
-@pytest.mark.parametrize(("late", "word"), [(-0.5, "fails"), (0.0, "is undecided")])
+@each_row(("late", "word"), [(-0.5, "fails"), (0.0, "is undecided")])
 def test_labels_that_nowhere_help(late, word):
     cells = {(kind, epoch): late for kind in ("single", "batch") for epoch in (0, 2)}
     assert str(labels.verdict(labels.gains(gained(cells), KINDS, {"level": 0.05}))) == word
 
 
-@pytest.mark.parametrize(("gap", "word"), [(0.3, "holds"), (-0.3, "fails"), (0.0, "is undecided")])
+@each_row(("gap", "word"), [(0.3, "holds"), (-0.3, "fails"), (0.0, "is undecided")])
 def test_cosines_are_compared_network_by_network(gap, word):
     rng, kinds = np.random.default_rng(0), (KINDS[1], Kind("alike", 16, 0.1, alike=True))
     steps = pd.DataFrame(
@@ -441,7 +443,7 @@ def test_diverged_networks_are_left_out(study):
         lost.learned([0])
 
 
-@pytest.mark.parametrize("wrong", ["step", "test"])
+@each_row("wrong", ["step", "test"])
 def test_labels_without_a_logit_are_refused_by_name(wrong):
     net, x = build("mlp", (1, 2, 2), 3, seed=0, hidden=(4,)).double().eval(), torch.randn(4, 1, 2, 2).double()
     y = {name: torch.full((4,), 3 if name == wrong else 1) for name in ("step", "test")}

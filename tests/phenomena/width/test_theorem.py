@@ -3,10 +3,13 @@
 Expectations are sums over all values that independent entries take; only the last lemma on the error draws.
 """
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 from oracle import jacobian, sign_vector
+from rows import each_row
 
 from lpntk.kernel.signs import factor
 from lpntk.phenomena.width.identity import Moments
@@ -45,7 +48,7 @@ def signs(k, label):
     return sign_vector(torch.zeros(k), label, "label") * k**0.5
 
 
-@pytest.mark.parametrize("parametrisation", PARAMETRISATIONS)
+@each_row("parametrisation", PARAMETRISATIONS)
 def test_a_block_is_the_last_layer_s_part_and_a_form_in_its_rows(parametrisation):
     weights, x = draw(5, 7, 2, 4, seed=0, dtype=torch.float64), inputs(3)
     model = module(weights, parametrisation)
@@ -56,7 +59,7 @@ def test_a_block_is_the_last_layer_s_part_and_a_form_in_its_rows(parametrisation
         torch.testing.assert_close(j[i] @ j[o].T, g * torch.eye(4, dtype=torch.float64) + u @ m @ u.T)
 
 
-@pytest.mark.parametrize("head", HEADS)
+@each_row("head", HEADS)
 def test_a_quadratic_form_has_the_moments_of_its_lemma(head):
     (u, p), s, kurtosis, n, eye = every(head, 3), 0.7, HEADS[head][2], matrix(3), torch.eye(3, dtype=torch.float64)
     u = s * u
@@ -71,8 +74,7 @@ def test_a_quadratic_form_has_the_moments_of_its_lemma(head):
     torch.testing.assert_close(p @ (form - mean).square(), s**4 * want)
 
 
-@pytest.mark.parametrize("k", [2, 3, 4, 7, 10])
-@pytest.mark.parametrize("other", [0, 1])
+@each_row(("k", "other"), [*itertools.product([2, 3, 4, 7, 10], [0, 1])])
 def test_the_kernel_without_its_limit_is_the_block_against_one_matrix(k, other):
     eye, u, m, g = torch.eye(k, dtype=torch.float64), matrix(k + 3)[:k], matrix(k + 3, 1), 0.7
     block = g * eye + u @ m @ u.T
@@ -86,7 +88,7 @@ def test_the_kernel_without_its_limit_is_the_block_against_one_matrix(k, other):
     torch.testing.assert_close((kappa * eye - a * block).square().sum(), k * (kappa - a * theta) ** 2 + a**2 * rest)
 
 
-@pytest.mark.parametrize("head", ["signs", "skew", "heavy"])
+@each_row("head", ["signs", "skew", "heavy"])
 def test_numerator_and_denominator_are_bounded_as_in_the_proof(head):
     w, k, g, kurtosis = 2, 3, 0.7, HEADS[head][2]
     rows, p = every(head, w * k)
@@ -106,7 +108,7 @@ def test_numerator_and_denominator_are_bounded_as_in_the_proof(head):
             assert p @ gap <= (k - 1) * (k + 4 + more) * square * (1 + 1e-12)
 
 
-@pytest.mark.parametrize("k", [2, 3, 4, 7, 10])
+@each_row("k", [2, 3, 4, 7, 10])
 def test_the_gap_of_two_labels_is_four_over_k_up_to_the_bound(k):
     eye, a = torch.eye(k, dtype=torch.float64), factor(k, same=False)
     assert 1 - a == pytest.approx(4 / k)
@@ -158,7 +160,7 @@ def test_the_error_is_seldom_below_half_the_bound_from_below():
     assert float((size > 2 * k**0.5 * centre).double().mean()) < 0.01  # the denominator's part of it
 
 
-@pytest.mark.parametrize("parametrisation", PARAMETRISATIONS)
+@each_row("parametrisation", PARAMETRISATIONS)
 def test_the_body_of_one_more_layer_follows_from_the_last(parametrisation):
     weights, x = draw(5, 7, 3, 4, seed=0, dtype=torch.float64), inputs(2)
     model, ntk, h = module(weights, parametrisation), parametrisation == "ntk", inputs(2)
@@ -173,7 +175,7 @@ def test_the_body_of_one_more_layer_follows_from_the_last(parametrisation):
         torch.testing.assert_close(literal[0] @ literal[1].T, body)
 
 
-@pytest.mark.parametrize("head", ["signs", "skew", "heavy", "gaussian"])
+@each_row("head", ["signs", "skew", "heavy", "gaussian"])
 def test_a_random_layer_keeps_the_body_s_norm_within_the_lemma(head):
     w, sigma, kurtosis, more = 2, 1.3, HEADS[head][2], max(HEADS[head][2], 0)
     rows, p = every(head, w * w)
@@ -185,7 +187,7 @@ def test_a_random_layer_keeps_the_body_s_norm_within_the_lemma(head):
         assert got <= sigma**4 * (3 + more) * w**2 * m.square().sum() * (1 + 1e-12)
 
 
-@pytest.mark.parametrize("head", ["signs", "skew", "heavy", "gaussian"])
+@each_row("head", ["signs", "skew", "heavy", "gaussian"])
 def test_a_random_layer_keeps_the_features_norm_within_the_lemma(head):
     w, d, sigma, more = 2, 2, 1.3, max(HEADS[head][2], 0)
     rows, p = every(head, w * d)

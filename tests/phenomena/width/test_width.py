@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from oracle import jacobian, oracle_kernel
+from rows import each_row
 
 from lpntk.kernel.signs import factor
 from lpntk.phenomena.width.identity import Moments, moments_from_fresh_rows, read
@@ -27,8 +28,7 @@ def network(d=5, width=7, depth=2, k=4, seed=0):
 # ---- the exact blocks
 
 
-@pytest.mark.parametrize("parametrisation", PARAMETRISATIONS)
-@pytest.mark.parametrize("depth", [1, 2, 3])
+@each_row(("depth", "parametrisation"), [*itertools.product([1, 2, 3], PARAMETRISATIONS)])
 def test_layerwise_blocks_are_those_of_the_literal_jacobians(depth, parametrisation):
     weights, (x, _) = network(depth=depth), samples(5, 5, 4)
     j = jacobian(module(weights, parametrisation), x)  # (n, k, p) in float64
@@ -78,7 +78,7 @@ def test_a_fresh_head_is_independent_of_the_draw_and_has_its_variance():
 # ---- the factor
 
 
-@pytest.mark.parametrize("k", range(2, 11))
+@each_row("k", range(2, 11))
 def test_two_labels_keep_one_minus_four_over_k(k):
     y = torch.arange(k)
     told = read(3.0 * torch.eye(k, dtype=torch.float64).expand(k, k, k, k), y)  # blocks that are the limit exactly
@@ -110,7 +110,7 @@ def expectation(values, probabilities, w, k, of):
 HEADS = {"signs": ((-1, 1), (0.5, 0.5), -2.0), "gaussian": ((-(3**0.5), 0, 3**0.5), (1 / 6, 2 / 3, 1 / 6), 0.0)}
 
 
-@pytest.mark.parametrize(("head", "w", "k"), [("signs", 3, 3), ("signs", 2, 5), ("gaussian", 2, 3), ("gaussian", 3, 2)])
+@each_row(("head", "w", "k"), [("signs", 3, 3), ("signs", 2, 5), ("gaussian", 2, 3), ("gaussian", 3, 2)])
 def test_second_moments_are_exact(head, w, k):
     values, probabilities, kurtosis = HEADS[head]
     generator = torch.Generator().manual_seed(1)
@@ -177,7 +177,7 @@ def test_the_bound_of_the_theorem_is_kept():
 # ---- the rate
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("depth", "parametrisation", "rate"),
     [(1, "ntk", -0.5), (2, "ntk", -0.5), (2, "standard", -0.5), (1, "standard", -1.5)],
 )

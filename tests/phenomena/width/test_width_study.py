@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 import torch
 from oracle import oracle_kernel
+from rows import each_row
 
 from lpntk.data import dataset as data
 from lpntk.keep.cache import Cache
@@ -27,7 +28,7 @@ def test_balanced_rows_are_as_many_of_every_class():
         balanced(DIGITS, 5000, seed=0)
 
 
-@pytest.mark.parametrize("parametrisation", PARAMETRISATIONS)
+@each_row("parametrisation", PARAMETRISATIONS)
 def test_the_study_reports_what_the_definitions_give(tmp_path, parametrisation):
     frame = initial(DIGITS, cache=Cache(tmp_path), **SMALL)
     assert len(frame) == 2 * 2 * 2 * 2 * 2  # depths, widths, seeds, parametrisations, ks
@@ -157,7 +158,7 @@ def test_planted_slopes_after_training_are_found():
     assert (found["slope_low"] < found["slope"]).all()
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("given", "claim", "says"),
     [
         ({}, "rate", "holds"),
@@ -177,7 +178,7 @@ def test_the_verdicts_follow_their_rules(given, claim, says):
     assert str(getattr(verdicts, claim)(found, RULE)) == says
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("given", "says"),
     [
         ({"growth": 1.5, "lost": 0.05}, "holds"),

@@ -5,16 +5,18 @@ import math
 
 import pytest
 import torch
+from rows import each_row
 from torch import nn
 
 from lpntk import kernel_matrix
 from lpntk.phenomena.one_step.step import sgd_step
 from lpntk.reader.explore import vectors
 
+VALUES = {"classes": (2, 3, 4, 10, 20), "alike": (-0.9, 0.0, 0.7), "learned": (0, 0.6), "step": (0.5, 3)}
 CASES = [
-    {"classes": k, "one": one, "other": other, "alike": alike, "learned": learned, "step": step}
-    for k, alike, learned, step in itertools.product((2, 3, 4, 10, 20), (-0.9, 0.0, 0.7), (0, 0.6), (0.5, 3))
-    for one, other in ((0, k - 1), (1, 1))
+    dict(zip(VALUES, values, strict=True)) | {"one": one, "other": other}
+    for values in itertools.product(*VALUES.values())
+    for one, other in ((0, values[0] - 1), (1, 1))
 ]
 
 
@@ -31,7 +33,7 @@ def of_one_layer(choice):
     return layer, x, torch.tensor([choice["one"], choice["other"]])
 
 
-@pytest.mark.parametrize("choice", CASES, ids=str)
+@each_row("choice", CASES)
 def test_two_vectors_are_those_of_a_network_that_learns_in_one_linear_layer(choice):
     layer, x, y = of_one_layer(choice)
     state = vectors.of_vectors(choice)
@@ -56,7 +58,7 @@ def test_what_is_said_are_the_numbers():
     assert "its label from 10.0% to 23.2%, and that of the second from 10.0% to 8.9%" in said
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("changed", "words"),
     [
         ({"classes": 1}, "expected classes in 2 to 20; got 1"),

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from bs4 import BeautifulSoup
+from rows import each_row
 
 from lpntk.__main__ import main
 from lpntk.data.tasks import flip
@@ -174,7 +175,7 @@ def test_labels_are_text_whatever_they_hold(tmp_path, cache):
     assert set(pd.read_csv(out / "samples.csv")["label"]) == set(names)
 
 
-@pytest.mark.parametrize("counts", [[100, 100], [40, 40, 3, 1], [3] * 30, [160, 40]])
+@each_row("counts", [[100, 100], [40, 40, 3, 1], [3] * 30, [160, 40]])
 def test_few_samples_and_many_classes(tmp_path, cache, counts):
     data = own(tmp_path / "own.npz", np.repeat(np.arange(len(counts)), counts), spread=0.05)
     out = report(data, out=str(tmp_path / "out"), cache=cache, **QUICK | {"epochs": 20})

@@ -5,7 +5,7 @@ import inspect
 import re
 from pathlib import Path
 
-import pytest
+from rows import each_row
 from sphinx.ext.napoleon import GoogleDocstring
 
 import lpntk
@@ -33,14 +33,14 @@ def test_every_public_name_has_its_entry():
     assert set(lpntk.__all__) == {"kernel_matrix", "load", "build", "train"}
 
 
-@pytest.mark.parametrize("name", lpntk.__all__)
+@each_row("name", lpntk.__all__)
 def test_a_public_name_tells_every_parameter_and_its_errors(name):
     parameters, errors = told(getattr(lpntk, name))
     assert parameters == inspect.signature(getattr(lpntk, name)).parameters.keys()
     assert errors
 
 
-@pytest.mark.parametrize("entry", ENTRIES)
+@each_row("entry", ENTRIES)
 def test_an_entry_is_there_and_told(entry):
     thing = found(entry)
     assert not entry.rpartition(".")[2].startswith("_")

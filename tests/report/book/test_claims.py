@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from rows import each_row
 
 from lpntk.report.book import claims
 from lpntk.report.book.claims import Number, Result, judge, load_claims, over_results, read_numbers
@@ -25,7 +26,7 @@ RULE = {
 FINE = {"n": 100, "learned": True, "rho.high": 0.4, "ceiling": 0.8, "p": 0.01}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("changed", "word", "why"),
     [
         ({}, "holds", ""),
@@ -57,7 +58,7 @@ def result(verdict, data="MNIST"):
     return Result("", data, "", (), (), verdict, "", False)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("verdicts", "word"),
     [
         ([], "not run"),
@@ -75,7 +76,7 @@ def test_the_verdict_on_a_claim(verdicts, word):
     assert over_results(verdicts, ["MNIST", "CIFAR-10"]) == word
 
 
-@pytest.mark.parametrize(("entry", "evidence"), COMMITTED, ids=[f"{c['id']}-{e['source']}" for c, e in COMMITTED])
+@each_row(("entry", "evidence"), COMMITTED)
 def test_every_key_exists_and_every_rule_decides(entry, evidence):
     numbers, names = read_numbers(evidence["source"], RESULTS), evidence.get("names", {})
     for text in (evidence["ours"], evidence["scale"]):

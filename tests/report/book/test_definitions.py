@@ -8,6 +8,7 @@ from pathlib import Path
 import jupytext
 import pytest
 from bs4 import BeautifulSoup
+from rows import each_row
 from sphinx.application import Sphinx
 
 from lpntk.report.book.definitions import place_of
@@ -56,7 +57,7 @@ def test_a_name_is_found_where_it_stands(project):
     assert place_of(project, "bench/run.py").words == "bench/run.py"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "words"),
     [
         ("lost", "nothing is called lost"),
@@ -111,7 +112,7 @@ def test_a_lost_name_on_a_page_is_a_warning(project, monkeypatch):
     assert "no link to code: nothing is called lost" in (project / "warnings.txt").read_text()
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+@each_row("notebook", NOTEBOOKS)
 def test_every_row_of_a_notebook_names_a_definition_and_a_test_that_exist(extension, notebook):
     words = [cell.source for cell in jupytext.read(notebook).cells if cell.cell_type == "markdown"]
     (table,) = [found[0] for found in map(extension.TABLE.search, words) if found]

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from rows import each_row
 
 from lpntk.data.sources import DataError
 from lpntk.reader.own.command import report
@@ -113,7 +114,7 @@ def test_a_table_of_a_spreadsheet_with_commas_for_points(tmp_path):
     assert read_own(str(tmp_path / "other.csv")).data.digest == read_own(str(tmp_path / "own.csv")).data.digest
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("columns", "label", "words"),
     [
         ({}, "sort", "a column 'sort' with the classes; got the columns id, a, color, same, text, class"),

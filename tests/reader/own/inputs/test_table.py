@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from rows import each_row
 
 from lpntk.data.sources import DataError
 from lpntk.reader.own.inputs.sources import read_own
@@ -30,7 +31,7 @@ def test_labels_are_read_as_they_are_written(tmp_path):
         assert given.data.classes == read
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("columns", "header", "words"),
     [
         ({"label": ["01", "1", "2"] * 20}, None, "one spelling; got 01 and 1"),
@@ -74,7 +75,7 @@ def test_huge_numbers_and_small_spreads_do_not_overflow(tmp_path):
     assert torch.allclose(x[:, 2], x[:, 3], atol=1e-3)
 
 
-@pytest.mark.parametrize("sep", [";", "\t", "|"])
+@each_row("sep", [";", "\t", "|"])
 def test_columns_may_be_separated_otherwise(tmp_path, sep):
     given = read_own(table(tmp_path / "own.csv", sep=sep))
     assert list(given.columns) == ["a", "b"]

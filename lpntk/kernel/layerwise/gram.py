@@ -3,8 +3,8 @@
     kappa(i, j) = sum_layers <grad_layer s_i^T z_i, grad_layer s_j^T z_j>
 
 One forward and one backward pass per batch give every layer's inputs a and output gradients d. Small weights get their
-per-sample gradients, all joined into one matrix and one product; large ones are taken pair by pair (``pairs.py``): a
-linear layer's share is ``(a . a') (d . d')``.
+per-sample gradients, joined into one matrix; large ones have a matrix each, are formed when they are multiplied
+(``formed.py``), or never (``pairs.py``): a linear layer's share is ``(a . a') (d . d')``.
 """
 
 from dataclasses import dataclass
@@ -186,21 +186,18 @@ class LayerwiseGram:
     def _compare(self, a: Features, x: Tensor, y: Tensor) -> None:
         """Compare a random combination of gradients with autograd's, parameter by parameter, from end to end."""
         e = weights_at_random(len(x)).to(a.rows[0])
-        untold = e.new_zeros(()), e.new_zeros(())
-        told = {(name,): untold for name in trainable(self.model)}
+        told = {(name,): (e.new_zeros(()), e.new_zeros(())) for name in trainable(self.model)}
         for columns in self._plan.columns:
             pieces = [a.rows[matrix][:, place] for matrix, place in columns.places]
             norms = sum(piece.square().sum(1) for piece in pieces).sqrt()
             told[columns.name,] = sum((e @ piece).square().sum() for piece in pieces), norms.sum()
-        served = self._coverage.patch_layers()
         for (i, pairs), packed in zip(self._plan.pairs.items(), a.packed, strict=True):
             share = e.new_zeros(len(x), len(x))
             pairs.add_to(share, packed, packed, self._scratch(pairs), rounded=self._rounded)
             mirrored(share)
-            names = [name for name in served[i] if (name,) in told and told[name,] is untold]
-            for name in names:
+            for name in self._plan.served[i]:
                 del told[name,]
-            told[tuple(names)] = e @ share @ e, share.diagonal().clamp_min(0).sqrt().sum()
+            told[self._plan.served[i]] = e @ share @ e, share.diagonal().clamp_min(0).sqrt().sum()
         squares, sums = fetched(t for t, _ in told.values()), fetched(t for _, t in told.values())
         told = {names: (got, total**2) for names, got, total in zip(told, squares, sums, strict=True)}
         check_agreement(self.model, self.direction, x, y, e, told, rounded=self._rounded)

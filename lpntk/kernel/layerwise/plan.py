@@ -60,11 +60,13 @@ class Plan:
 
     Attributes:
         pairs: by index of the call, the layers whose gradients are not kept.
+        served: by the same, the parameters that they are for.
         columns: the other parameters, whose gradients lie in matrices of ``widths`` columns.
         rows: the same as a table of costs.
     """
 
     pairs: dict[int, Pairs | Formed]
+    served: dict[int, tuple[str, ...]]
     columns: list[Columns]
     widths: list[int]
     rows: list[Row]
@@ -82,7 +84,7 @@ def make_plan(coverage: Coverage, params: dict[str, nn.Parameter], samples: int,
         samples: how many samples each will meet.
         form: taken wherever a layer has it, instead of the cheapest.
     """
-    pairs, rows, done = {}, [], set()
+    pairs, rows, taken = {}, [], {}
     for i, served in coverage.patch_layers().items():
         layer = coverage.layers[i]
         chosen = form if form in _forms(layer) else choose(layer, samples)
@@ -90,22 +92,21 @@ def make_plan(coverage: Coverage, params: dict[str, nn.Parameter], samples: int,
             continue
         formed = chosen == "formed"
         pairs[i] = Formed(layer) if formed else Pairs(layer, chosen, bias=len(served) == 2)
-        served = served[:1] if formed else served  # a bias has few numbers
-        done |= set(served)
+        taken[i] = tuple(served[:1] if formed else served)  # a bias has few numbers
         stored = sum(t[0].numel() for t in layer.packed(coverage.tensors[i]))
         built = layer.macs("weight") if formed else 0
         per_pair, _ = macs_per_pair(layer, chosen)
-        rows.append(Row(coverage.calls[i][0], tuple(served), chosen, per_pair, built, stored))
+        rows.append(Row(coverage.calls[i][0], taken[i], chosen, per_pair, built, stored))
     columns, widths = [], [0]  # the first matrix is what the small ones are joined in
     for name, p in params.items():
         uses = coverage.uses.get(name, [])
-        if name in done or not (uses or name in coverage.whole):
+        if any(name in names for names in taken.values()) or not (uses or name in coverage.whole):
             continue
         columns.append(Columns(name, _places(coverage, uses, p, widths), uses))
         built = sum(coverage.layers[i].macs(key) for i, key in uses)
         layer = coverage.calls[uses[0][0]][0] if uses else "model"
         rows.append(Row(layer, (name,), "gradient" if uses else "whole", p.numel(), built, p.numel()))
-    return Plan(pairs, columns, widths, rows)
+    return Plan(pairs, taken, columns, widths, rows)
 
 
 def _places(coverage: Coverage, uses: list[Use], p: nn.Parameter, widths: list[int]) -> list[tuple[int, slice]]:

@@ -1,8 +1,8 @@
 """How do two samples meet in one layer, if its gradients are too long to keep? They are formed when they meet.
 
 What is kept is what they are made of, as for ``pairs.py``. The gradients of all samples of a block are formed for some
-outputs of the layer at a time, multiplied, and their memory is used again: for 512 channels of 8 x 8 pixels that takes
-an eightieth of the memory, and what is used again need not be fetched from the system.
+outputs of the layer at a time, multiplied, and their memory is used again: what 256 channels of 8 x 8 pixels keep is an
+eighteenth of their gradients.
 """
 
 from collections.abc import Iterator

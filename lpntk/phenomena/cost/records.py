@@ -8,6 +8,8 @@ import pandas as pd
 
 from lpntk.keep.files import as_notebooks_say
 
+LIBRARIES = ("vmap-grad", "trak", "nngeometry", "backpack", "opacus", "kronfluence")  # torch.func is torch's own
+
 
 def read(folder: str | os.PathLike) -> pd.DataFrame:
     """Return a row for each variant, network, number of threads and of samples in the records of ``bench/run.py``.
@@ -70,6 +72,21 @@ def all_pairs(folder: str | os.PathLike) -> dict[str, float] | None:
     """Return what all pairs of MNIST are to each other, as ``sweep`` read it; None if it was never measured."""
     path = as_notebooks_say(folder) / "mnist" / "all-pairs.json"
     return json.loads(path.read_text())["relations"] if path.exists() else None
+
+
+def leads(reports: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each record, network and number of samples: our ``seconds``, and the fastest other library.
+
+    Columns besides: ``library`` and its ``ratio`` of seconds to ours, nothing extrapolated, and ``plain``, the ratio of
+    the plain layer-wise program that a reader may write (``bench/plain.py``). Rows without a library are left out.
+    """
+    keys = ["record", "hardware", "network", "threads", "n"]
+    timed = reports[reports.seconds.notna() & ~reports.extrapolated]
+    ours = timed[timed.variant == "ours"].set_index(keys).seconds
+    plain = timed[timed.variant == "plain-layerwise"].set_index(keys).ratio.rename("plain")
+    others = timed[timed.variant.isin(LIBRARIES)].sort_values("ratio").groupby(keys).first()
+    others = others[["variant", "ratio"]].rename(columns={"variant": "library"})
+    return others.join(ours, how="inner").join(plain).reset_index()
 
 
 def ratios(timings: pd.DataFrame) -> pd.DataFrame:

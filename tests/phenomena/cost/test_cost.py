@@ -100,6 +100,18 @@ def test_benchmark_records_are_read_and_marked(tmp_path):
     assert axes.get_title() == "lenet, 7 parameters, 1 thread"
 
 
+def test_the_fastest_other_library_is_told():
+    timed = lambda variant, seconds, n=8, extrapolated=False: {
+        "record": "a", "hardware": "h", "network": "net", "threads": 2, "n": n, "variant": variant, "seconds": seconds,
+        "ratio": None if seconds is None else seconds / 2, "extrapolated": extrapolated}  # fmt: skip
+    rows = [timed("ours", 2.0), timed("trak", 5.0), timed("nngeometry", 4.0), timed("opacus", None),
+            timed("backpack", 1.0, extrapolated=True), timed("textbook", 3.0), timed("plain-layerwise", 3.0),
+            timed("ours", 2.0, n=9), timed("textbook", 3.0, n=9)]  # fmt: skip
+    (row,) = benchmarks.leads(pd.DataFrame(rows)).to_dict("records")
+    want = {"n": 8, "seconds": 2.0, "library": "nngeometry", "ratio": 2.0, "plain": 1.5}
+    assert {key: row[key] for key in want} == want
+
+
 def test_no_folder_gives_no_report_and_a_wrong_file_an_error(tmp_path):
     assert benchmarks.read(tmp_path / "none").empty
     (tmp_path / "a.json").write_text("{}")

@@ -1,7 +1,7 @@
 """What moves the authors' counts? LeNet by their recipe, one thing changed at a time, and ways to look at it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -22,22 +22,25 @@ class Training:
 
     Attributes:
         epochs: passes over all training samples.
-        after: the name of the training that it goes on from, and the epoch; None starts at the initialisation.
+        after: the name of the training that it goes on from; None starts at the initialisation.
+        at: the epoch of that training.
         pixels: inputs in 0..1 as they are in the files, not standardised.
         biases: as torch draws them; otherwise all biases begin at 0.
         changes: options of ``lpntk.learn.training.train`` that differ from the recipe.
     """
 
     epochs: int
-    after: tuple[str, int] | None = None
+    after: str | None = None
+    at: int = 0
     pixels: bool = False
     biases: bool = True
-    changes: Mapping[str, object] | None = None
+    changes: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, *, epochs: int, after: Sequence | None = None, pixels: bool = False, biases: bool = True, **changes):
+    def of(cls, **how: object) -> "Training":
         """Make one of a row of a profile; what is no field changes the recipe."""
-        return cls(epochs, tuple(after) if after else None, pixels, biases, changes)
+        own = {name: how.pop(name) for name in ("epochs", "after", "at", "pixels", "biases") if name in how}
+        return cls(**own, changes=how)
 
     def inputs(self, data: Dataset, x: Tensor) -> Tensor:
         """Return samples (n, c, h, w) of a data set as these networks take them."""
@@ -82,13 +85,13 @@ def grow(
     rows = torch.randperm(len(data.y_test), generator=torch.Generator().manual_seed(drawn_by))[:held_out]
     found: dict[str, list[Grown]] = {}
     for name, training in trainings.items():
-        if training.after and training.after[0] not in found:
-            raise ValueError(f"{name} goes on from {training.after[0]}, which must stand before it; put it there")
+        if training.after and training.after not in found:
+            raise ValueError(f"{name} goes on from {training.after}, which must stand before it; put it there")
         x, test = (training.inputs(data, part) for part in (data.x_train, data.x_test[rows]))
         found[name] = []
         for i, seed in enumerate(seeds):
-            begin = found[training.after[0]][i].states[training.after[1]] if training.after else None
-            options = recipe | dict(training.changes or {})
+            begin = found[training.after][i].states[training.at] if training.after else None
+            options = recipe | dict(training.changes)
             found[name].append(_grown(network, x, data.y_train, (test, data.y_test[rows]), training, seed, begin,
                                       cache, device, options))  # fmt: skip
     return found

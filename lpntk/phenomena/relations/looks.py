@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from lpntk.data.dataset import Dataset
 from lpntk.keep.cache import Cache, digest
@@ -13,10 +14,11 @@ from lpntk.kernel.signs import SIGNS
 from lpntk.phenomena.relations.readings import count
 from lpntk.phenomena.relations.suspects import Training
 
-LOOKS = (*SIGNS, "log-softmax", "rounded", "one-mask", "mask-per-sample", "mask-per-use")
+LOOKS = (*SIGNS, "log-softmax", "rounded", "others", "one-mask", "mask-per-sample", "mask-per-use")
 """Signs by their names, outputs kept as they are; ``log-softmax``: label signs of log probabilities; ``rounded``: the
-signs of ``e_y - softmax(z)`` as float32 has it, 0 where that is 0; dropout at work, label signs: ``one-mask`` for all,
-``mask-per-sample``, and ``mask-per-use``: another one where the sample is a column."""
+signs of ``e_y - softmax(z)`` as float32 has it, 0 where that is 0; ``others``: ``e_y - 1``, what these are once every
+``q_y`` is rounded to 1; dropout at work, label signs: ``one-mask`` for all, ``mask-per-sample``, and ``mask-per-use``:
+another one where the sample is a column."""
 
 
 class Brought(nn.Module):
@@ -68,32 +70,48 @@ class Brought(nn.Module):
         return (layer for layer in self.layers if isinstance(layer, nn.Dropout))
 
 
-def look(model: nn.Sequential, x: Tensor, y: Tensor, how: str, seed: int = 0, device: str = "auto") -> Tensor:
-    """Return the kernel (n, n) of samples (n, ...) with labels (n,) in one of the ``LOOKS``; the seed draws masks.
+def look(model: nn.Sequential, x: Tensor, y: Tensor, how: str, among: tuple[Tensor, Tensor] | None = None,
+         seed: int = 0, device: str = "auto") -> Tensor:  # fmt: skip
+    """Return the kernel of samples (m, ...) with labels (m,) and others among which they are, in one of the ``LOOKS``.
+
+    Args:
+        model: in evaluation mode.
+        x: samples of the rows.
+        y: their labels.
+        how: one of the ``LOOKS``.
+        among: samples (n, ...) and labels (n,) of the columns, those of the rows by default.
+        seed: draws masks.
+        device: as in ``kernel_matrix``.
 
     Raises:
-        ValueError: if there is no such look.
+        ValueError: if there is no such look, or masks are asked for among others.
     """
-    if how in SIGNS:
-        return kernel_matrix(model, x, y, signs=how, device=device)
-    if how == "log-softmax":
-        return kernel_matrix(nn.Sequential(*model, nn.LogSoftmax(1)).eval(), x, y, device=device)
-    brought, generator = Brought(model, x[:1]), torch.Generator().manual_seed(seed)
-    if how == "rounded":
-        own = brought.bring(x, rounded_signs(model, x, y), 0, generator)
-        return kernel_matrix(brought.eval(), own, y, signs="ones", device=device)  # the logits bring their signs
     if how not in LOOKS:
         raise ValueError(f"a look is one of {', '.join(LOOKS)}; got {how!r}")
+    if how in SIGNS:
+        return kernel_matrix(model, x, y, *(among or ()), signs=how, device=device)
+    if how == "log-softmax":
+        return kernel_matrix(nn.Sequential(*model, nn.LogSoftmax(1)).eval(), x, y, *(among or ()), device=device)
+    brought, generator = Brought(model, x[:1]).eval(), torch.Generator().manual_seed(seed)
+    if how in ("rounded", "others"):
+        signed = lambda a, b: (brought.bring(a, rounded_signs(model, a, b, how == "others"), 0, generator), b)
+        return kernel_matrix(brought, *signed(x, y), *(signed(*among) if among else ()), signs="ones", device=device)
+    if among is not None:
+        raise ValueError(f"{how} draws masks of one kernel's own samples; leave among out")
     once, again = (brought.bring(x, None, 1 if how == "one-mask" else len(x), generator) for _ in range(2))
-    columns = (again, y) if how == "mask-per-use" else ()
-    return kernel_matrix(brought.eval(), once, y, *columns, device=device)
+    return kernel_matrix(brought, once, y, *((again, y) if how == "mask-per-use" else ()), device=device)
 
 
 @torch.no_grad()
-def rounded_signs(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """Return the signs of e_y - softmax(z), (n, k), as plain float32 arithmetic finds them: 0 where it finds 0."""
+def rounded_signs(model: nn.Module, x: Tensor, y: Tensor, every: bool = False) -> Tensor:
+    """Return the signs of e_y - softmax(z), (n, k), as plain float32 arithmetic finds them: 0 where it finds 0.
+
+    Where q_y is rounded to 1 that is e_y - 1 but for others so small that they are 0 themselves; with ``every`` it is
+    e_y - 1 of all samples.
+    """
     q = torch.cat([model(part).softmax(1) for part in x.split(1024)])
-    return (nn.functional.one_hot(y, q.shape[1]) - q).sign()
+    onehot = one_hot(y, q.shape[1])
+    return onehot - 1.0 if every else (onehot - q).sign()
 
 
 def counted(
@@ -106,7 +124,7 @@ def counted(
         model: the network, in evaluation mode.
         data: whose training samples these are.
         training: tells what the network's inputs are.
-        how: one of the ``LOOKS``, or of ``SIGNS`` if the columns are not the rows.
+        how: one of the ``LOOKS``; one without masks if the columns are not the rows.
         own: (m,) numbers of the samples of the rows.
         among: (n,) those of the columns, in an order drawn at random.
         marks: see ``readings.count``.
@@ -119,12 +137,10 @@ def counted(
 
     def make() -> dict[str, Tensor]:
         if own.equal(among):
-            blocks = iter([look(model, x, y[own], how, seed, device)])
+            blocks = iter([look(model, x, y[own], how, None, seed, device)])
         else:
-            parts = among.split(columns)
-            inputs = (training.inputs(data, data.x_train[part]) for part in parts)
-            blocks = (kernel_matrix(model, x, y[own], other, y[part], signs=how, device=device)
-                      for other, part in zip(inputs, parts, strict=True))  # fmt: skip
+            blocks = (look(model, x, y[own], how, (training.inputs(data, data.x_train[part]), y[part]), seed, device)
+                      for part in among.split(columns))  # fmt: skip
         counts = count(blocks, own, among, y, marks, data.k)
         counts["saturated"] = int((rounded_signs(model, x, y[own]).gather(1, y[own, None]) == 0).sum())
         return {name: torch.tensor(value) for name, value in counts.items()}

@@ -108,6 +108,8 @@ def test_looks_against_the_definition():
     logs = gradients(nn.Sequential(model, nn.LogSoftmax(1)), x, label)
     expected["log-softmax"] = logs @ logs.T
     expected["rounded"] = expected["label"]  # nothing is saturated here
+    others = gradients(model, x, (nn.functional.one_hot(y, 3) - 1) / 3**0.5)
+    expected["others"] = others @ others.T
     brought = Brought(model, x[:1])
     for how, masks in (("one-mask", 1), ("mask-per-sample", len(x)), ("mask-per-use", len(x))):
         generator = torch.Generator().manual_seed(2)
@@ -119,6 +121,11 @@ def test_looks_against_the_definition():
         assert not torch.allclose(expected[a], expected[b], rtol=1e-2), (a, b)
     with pytest.raises(ValueError, match=r"a look is one of .*; got 'sideways'"):
         look(model, x, y, "sideways")
+    for how in ("label", "log-softmax", "rounded", "others"):
+        few = look(model, x[:3], y[:3], how, (x, y), device="cpu")
+        torch.testing.assert_close(few, expected[how][:3], rtol=1e-4, atol=1e-5, msg=how)
+    with pytest.raises(ValueError, match="one-mask draws masks of one kernel's own samples; leave among out"):
+        look(model, x, y, "one-mask", (x, y))
 
 
 def test_what_float32_cannot_tell_from_one_has_no_sign():
@@ -131,6 +138,7 @@ def test_what_float32_cannot_tell_from_one_has_no_sign():
     with torch.no_grad():
         model[1].bias.copy_(torch.tensor([10.0, 0.0, 1.0]))
     assert rounded_signs(model, x, torch.tensor([0, 1]))[0].tolist() == [1, -1, -1]
+    assert rounded_signs(model, x, torch.tensor([0, 1]), every=True).tolist() == [[0, -1, -1], [-1, 0, -1]]
 
 
 def test_counting_in_parts_is_counting_in_the_whole():

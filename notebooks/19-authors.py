@@ -36,7 +36,8 @@
 #    logarithms has a 95 % interval on one side of zero; otherwise it is undecided. A training is compared with the recipe after as many epochs,
 #    an earlier moment of the recipe with its last, a way to look with the signs of the label at the same networks.
 # 6. Added after a first look at two networks of the recipe on MNIST, which showed that rounded signs matter: the look *others*, and ratios of
-#    rounded signs among more samples. Both are shown and decide nothing.
+#    rounded signs among more samples. Both are shown and decide nothing. Added after a first look at one network of *slow*: *slow-sum*, judged by
+#    the same thresholds.
 
 # %% tags=["parameters"]
 dataset = "digits"  # or "mnist", "cifar10", or the path of your own .npz
@@ -90,8 +91,9 @@ RULE = {"learned": 0.9, "negative": (0.0005, 0.01), "ratio": (0.65, 1.2)}
 # ## The networks
 #
 # All suspects share the seeds of their initialisations and of the order of their batches, so that they compare in pairs. *recipe* is that of the
-# authors' code for MNIST, over fewer epochs; *slow* has a smaller learning rate; *late* goes on from the recipe with a rate that it would have
-# many epochs later; the others say what they are. The accuracy is that on held-out test images, which nothing else here sees.
+# authors' code for MNIST, over fewer epochs; *slow* has a smaller learning rate, on MNIST the other one of theirs; *slow-sum* has in one epoch the sum of
+# the rates that *slow* would have in thirty; *late* goes on from the recipe with a rate that it would have many epochs later; the others say what they
+# are. The accuracy is that on held-out test images, which nothing else here sees.
 
 # %%
 samples = data.load(dataset)

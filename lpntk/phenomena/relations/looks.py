@@ -132,7 +132,12 @@ def counted(
         cache: keeps the counts.
         device: as in ``kernel_matrix``.
         columns: how many are taken at a time.
+
+    Raises:
+        ValueError: if a sample is not among those it is compared with.
     """
+    if not torch.isin(own, among).all():
+        raise ValueError("every sample of the rows must be among the columns; draw fewer rows or more columns")
     x, y = training.inputs(data, data.x_train[own]), data.y_train
 
     def make() -> dict[str, Tensor]:

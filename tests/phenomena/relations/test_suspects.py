@@ -175,6 +175,8 @@ def test_among_all_is_the_same_in_parts(few, tmp_path):
         assert all_rows[name] == sum(found[name] for found in parts), name
     counted(model, few, own=order, among=order, marks=[60], **how)
     assert cache.hits == 1
+    with pytest.raises(ValueError, match="must be among the columns; draw fewer rows or more columns"):
+        counted(model, few, own=order, among=order[:59], marks=[59], **how)
     every = {name: counted(model, few, own=order, among=order, marks=[60], **how | {"how": name}) for name in LOOKS}
     assert len({tuple(found.values()) for found in every.values()}) > 4
 

@@ -46,6 +46,7 @@ options = {}  # of the architecture
 n = 500  # training samples of the kernels
 rows = 200  # of these, compared with more
 rivals = None  # with so many; all training samples by default
+most = None  # the same, of the cell nearest to the authors; its ratio is judged only if these are all
 held_out = 300  # test images for the accuracy
 seeds = 3  # networks of each training
 # in the order of training; what is no field of suspects.Training changes the recipe below
@@ -153,14 +154,14 @@ words(table, verdicts.CELL, SHOWN, forms)
 # %% [markdown]
 # ## Among more
 #
-# The ratio among more samples than before, for some of them as rows. Among all: of the learned cell whose negative share is nearest to theirs. Among
-# `rivals` of them: of the recipe's last moment, and of rounded signs there.
+# The ratio among more samples than before, for some of them as rows. Among `most`: of the learned cell whose negative share is nearest to theirs.
+# Among `rivals` of them: of the recipe's last moment, and of rounded signs there. Only a ratio among all training samples is judged.
 
 # %%
 judged = table[table["look"] != "others"]
 shares, last = verdicts.theirs(judged, "negative", RULE), ways["recipe"].epochs
 base, near = (cells := verdicts.nearest(shares, last))[0], cells[-1]
-asked = {("recipe", last, how): order[:rivals] for how in ("label", "rounded", "others")} | {near: order}
+asked = {("recipe", last, how): order[:rivals] for how in ("label", "rounded", "others")} | {near: order[:most]}
 found, lines = [], []
 for (name, epoch, look), among in asked.items():
     marks = [len(among) >> i for i in range(10) if len(among) >> i >= 20]
@@ -186,7 +187,7 @@ words(more, ["n", *verdicts.CELL], SHOWN, forms)
 
 # %%
 among_all = more[(more.n == len(order)) & (more["look"] == "label")]
-ratios, moved = verdicts.theirs(among_all, "ratio", RULE), verdicts.moves(judged)
+ratios, moved = verdicts.theirs(among_all, "ratio", RULE), verdicts.moves(judged)  # no ratio may be there
 verdict = verdicts.found(shares, ratios)
 key = lambda cell: ".".join(map(str, cell))
 for cell, row in shares.iterrows():

@@ -126,7 +126,7 @@ def theirs(table: pd.DataFrame, column: str, rule: Mapping[str, object]) -> pd.D
         word = HOLDS if least <= low and high <= most else FAILS if high < least or low > most else UNDECIDED
         learned = group.held_out.min() >= rule["learned"]
         rows[cell] = {"mean": mean, "low": low, "high": high, "word": word if learned else UNJUDGED}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(CELL)
+    return _by_cell(rows, ["mean", "low", "high", "word"])
 
 
 def moves(table: pd.DataFrame) -> pd.DataFrame:
@@ -159,7 +159,12 @@ def moves(table: pd.DataFrame) -> pd.DataFrame:
             "high": high,
             "word": word,
         }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(CELL)
+    return _by_cell(rows, ["against", "nearer", "low", "high", "word"])
+
+
+def _by_cell(rows: Mapping[tuple, Mapping[str, object]], columns: list[str]) -> pd.DataFrame:
+    """Return a row per cell, of which there may be none."""
+    return pd.DataFrame(list(rows.values()), pd.MultiIndex.from_tuples(list(rows), names=CELL), columns)
 
 
 def nearest(shares: pd.DataFrame, last: int) -> list[tuple[str, int, str]]:

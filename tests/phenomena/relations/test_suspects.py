@@ -244,6 +244,9 @@ def test_found_needs_both():
     few, apart = (frame.loc[[("recipe", 2, "label")]] for frame in (shares, apart))
     assert verdicts.found(few, apart).word == "fails"
     assert verdicts.nearest(few, 2) == [("recipe", 2, "label")]
+    none = verdicts.theirs(table[:0], "ratio", RULE)
+    assert len(none) == 0
+    assert verdicts.found(shares, none).word == "holds in part"
     assert verdicts.found(few, apart.assign(word="is undecided")).word == "is undecided"
     assert verdicts.found(few.assign(word="cannot be judged"), apart).word == "cannot be judged"
     assert verdicts.nearest(few.assign(word="cannot be judged"), 2) == [("recipe", 2, "label")]

@@ -37,7 +37,7 @@
 #    an earlier moment of the recipe with its last, a way to look with the signs of the label at the same networks.
 # 6. Added after a first look at two networks of the recipe on MNIST, which showed that rounded signs matter: the look *others*, and ratios of
 #    rounded signs among more samples. Both are shown and decide nothing. Added after a first look at one network of *slow*: *slow-sum*, judged by
-#    the same thresholds. Where `rivals` is not all, the ratio of the recipe is taken among fewer samples and not judged.
+#    the same thresholds. Where `rivals` and `most` are not all, ratios are taken among fewer samples, shown and not judged.
 
 # %% tags=["parameters"]
 dataset = "digits"  # or "mnist", "cifar10", or the path of your own .npz

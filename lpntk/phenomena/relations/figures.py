@@ -13,8 +13,8 @@ from torch import Tensor
 from lpntk.data.dataset import Dataset
 from lpntk.kernel.reading import cosine, pairs, relation, trio
 from lpntk.phenomena.relations.study import Kernels
-from lpntk.report.panels import by_label, legend_above, over
-from lpntk.report.plots import BLUE, GREEN, GREY, ORANGE, SKY, VERMILION
+from lpntk.report.panels import by_label, dots, legend_above, over
+from lpntk.report.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 from lpntk.report.spread import over_seeds
 
 RELATIONS = {"interchangeable": BLUE, "weak": SKY, "unrelated": "#BBBBBB", "contradictory": VERMILION}
@@ -97,6 +97,44 @@ def self_similarity(table: pd.DataFrame, authors: Mapping[str, float]) -> Figure
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     ax.legend()
     return fig
+
+
+def suspects(table: pd.DataFrame, rivals: pd.DataFrame, rule: Mapping[str, Sequence[float]],
+             theirs: Mapping[str, float]) -> Figure:  # fmt: skip
+    """Draw the negative share of every cell, a dot per network, and who is most similar to itself among how many.
+
+    Args:
+        table: ``training``, ``epoch``, ``look`` and ``negative``, a row per network.
+        rivals: ``cell``, ``n`` and ``share`` of the samples, a row per network.
+        rule: ends of what counts as theirs: ``negative``, ``ratio``.
+        theirs: the authors' numbers.
+    """
+    cells = list(dict.fromkeys(zip(table.training, table.epoch, table["look"], strict=True)))
+    height = max(3.6, 0.2 * len(cells) + 0.8)
+    fig, (left, right) = plt.subplots(1, 2, figsize=(9.6, height), width_ratios=(3, 2))
+    left.axvspan(*rule["negative"], color=GREEN, alpha=0.15, lw=0)
+    left.axvline(theirs["negative"], color=VERMILION, lw=1.2)
+    for row, cell in enumerate(cells):
+        mine = table[(table.training == cell[0]) & (table.epoch == cell[1]) & (table["look"] == cell[2])]
+        dots(left, mine.negative, row, color=BLUE if cell[2] == "label" else ORANGE)
+    left.set_yticks(range(len(cells)), [cell_name(*cell) for cell in cells], fontsize=8)
+    left.set_xscale("symlog", linthresh=1e-5)
+    left.set(xlim=(0, 1), ylim=(len(cells) - 0.5, -0.5), xlabel="pairs with a negative kernel")
+    for (cell, rows), color in zip(rivals.groupby("cell", sort=False), (BLUE, PURPLE, GREY), strict=False):
+        mean, sd = (by_n.share for by_n in over_seeds(rows, ["n"], ["share"]))
+        right.errorbar(mean.index, mean, yerr=sd.fillna(0), fmt="o-", ms=4, capsize=2, color=color, label=cell)
+    shares = [ratio / (1 + ratio) for ratio in (*rule["ratio"], theirs["self_similarity"])]
+    right.plot([theirs["n"]] * 2, shares[:2], color=GREEN, lw=7, alpha=0.3)
+    right.plot([theirs["n"]], shares[2:], "*", ms=12, color=VERMILION, label="authors")
+    right.set(xscale="log", ylim=(0, 1.02), xlabel="samples compared with", ylabel="most similar to themselves")
+    right.yaxis.set_major_formatter(PercentFormatter(1))
+    right.legend(fontsize=8)
+    return fig
+
+
+def cell_name(training: str, epoch: int, look: str) -> str:
+    """Return a cell in words."""
+    return f"{training}, epoch {epoch}" + ("" if look == "label" else f": {look}")
 
 
 def by_classes(table: pd.DataFrame) -> Figure:

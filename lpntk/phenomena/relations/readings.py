@@ -1,7 +1,7 @@
 """Which share of the pairs is what? A row per network, moment and group of pairs; a pass over a matrix on the disk."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 import torch
@@ -134,6 +134,46 @@ def sweep(kappa: Tensor, y: Tensor, step: int = 1024, device: str | torch.device
             "positive": (found["same.positive"] + found["different.positive"]) / ordered,
             "negative": (found["same.negative"] + found["different.negative"]) / ordered,
             "small": found["small"] / ordered, **by_label}  # fmt: skip
+
+
+def count(
+    blocks: Iterable[Tensor], own: Tensor, columns: Tensor, y: Tensor, marks: Sequence[int], k: int
+) -> dict[str, int]:
+    """Count signs, small entries and who is most similar to itself, from parts of a kernel of some rows.
+
+    Args:
+        blocks: (m, some) parts of the kernel, from the first column to the last.
+        own: (m,) numbers of the samples of the rows, each among the columns.
+        columns: (n,) numbers of those of the columns, in an order drawn at random.
+        y: labels by number.
+        marks: numbers of columns after which it is asked who is still most similar to itself.
+        k: classes; the kernel is multiplied by it where its size counts, as in ``sweep``.
+
+    Returns:
+        ``rows``; ``pairs`` of different samples, those ``negative`` and ``small``; ``kin`` and ``kin_negative``, the
+        same of one label; ``own.<mark>``: rows whose own entry is exceeded by none with the samples of so many
+        columns; ``own_kin``: by none with a sample of their label.
+    """
+    found, wins, start = Counter(), {}, 0
+    mine, best, kin_best = (torch.full((len(own),), -torch.inf) for _ in range(3))
+    for kappa in blocks:
+        here = columns[start : start + kappa.shape[1]]
+        other = own[:, None] != here
+        kin = other & (y[own][:, None] == y[here])
+        found["pairs"] += int(other.sum())
+        found["negative"] += int(((kappa < 0) & other).sum())
+        found["small"] += int((((k * kappa).abs() < SMALL) & other).sum())
+        found["kin"] += int(kin.sum())
+        found["kin_negative"] += int(((kappa < 0) & kin).sum())
+        mine = torch.maximum(mine, kappa.masked_fill(other, -torch.inf).amax(1))
+        rivals = kappa.masked_fill(~other, -torch.inf)
+        for mark in (m for m in marks if start < m <= start + len(here)):
+            wins[mark] = torch.maximum(best, rivals[:, : mark - start].amax(1))
+        best = torch.maximum(best, rivals.amax(1))
+        kin_best = torch.maximum(kin_best, kappa.masked_fill(~kin, -torch.inf).amax(1))
+        start += len(here)
+    themselves = {f"own.{mark}": int((mine >= rival).sum()) for mark, rival in wins.items()}
+    return {"rows": len(own), **found, **themselves, "own_kin": int((mine >= kin_best).sum())}
 
 
 def _signs(values: Tensor) -> dict[str, float]:

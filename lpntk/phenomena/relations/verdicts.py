@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
+from lpntk.phenomena.relations.authors import AUTHORS
 from lpntk.phenomena.relations.drift import frozen_from, least_correlations
-from lpntk.report.verdict import FAILS, HOLDS, UNJUDGED, Verdict
+from lpntk.report.slopes import mean_interval
+from lpntk.report.verdict import FAILS, HOLDS, IN_PART, UNDECIDED, UNJUDGED, Verdict
 
 Rule = Mapping[str, float]  # name of a threshold -> its value, as the notebook states it
 
@@ -100,6 +103,96 @@ def frozen(table: pd.DataFrame, rule: Rule) -> dict[str, object]:
     moment = frozen_from(least, rule["frozen"])
     told = {"cosine": "never" if moment is None else moment, "first": first, "last_but_one": last, "end": end}
     return told | {f"cosine.{epoch}": least[epoch] for epoch in (first, last)}
+
+
+CELL = ["training", "epoch", "look"]  # what the networks of one cell share
+
+
+def theirs(table: pd.DataFrame, column: str, rule: Mapping[str, object]) -> pd.DataFrame:
+    """Judge whether the mean of a column is the authors', a row per cell of networks.
+
+    Args:
+        table: a row per cell and network: ``CELL``, ``held_out`` (accuracy) and the column.
+        column: ``negative`` or ``ratio``; ``rule`` has the ends of what is theirs.
+        rule: and ``learned``, the least accuracy of a network that can be judged.
+
+    Returns:
+        ``mean``, the ends ``low`` and ``high`` of its 95 % interval, and ``word``: it holds if these lie between the
+        ends of the rule, fails if they lie outside, is undecided otherwise.
+    """
+    (least, most), rows = rule[column], {}
+    for cell, group in table.groupby(CELL, sort=False):
+        mean, low, high = mean_interval(group[column])
+        word = HOLDS if least <= low and high <= most else FAILS if high < least or low > most else UNDECIDED
+        learned = group.held_out.min() >= rule["learned"]
+        rows[cell] = {"mean": mean, "low": low, "high": high, "word": word if learned else UNJUDGED}
+    return _by_cell(rows, ["mean", "low", "high", "word"])
+
+
+def moves(table: pd.DataFrame) -> pd.DataFrame:
+    """Compare every cell's negative share with that of its base, network by network.
+
+    The base of a look is that with the signs of the label at the same network; of a training, the recipe after as many
+    epochs; of the recipe, its last epoch. Distances are those of logarithms (base 10) to the authors' share; half a
+    pair is added, so that none has one.
+
+    Returns:
+        A row per cell with a base: its name ``against``, the mean difference ``nearer`` of the distances (negative:
+        nearer to theirs), its 95 % interval ``low`` to ``high``, and ``word``: towards, away or undecided.
+    """
+    share = (table.negative_pairs + 0.5) / (table.pairs + 1)
+    far = table.assign(far=np.abs(np.log10(share / AUTHORS["negative"]))).set_index([*CELL, "seed"]).far.sort_index()
+    last, rows = table[table.training == "recipe"].epoch.max(), {}
+    for cell in dict.fromkeys(zip(*(table[name] for name in CELL), strict=True)):
+        training, epoch, how = cell
+        base = (
+            (training, epoch, "label") if how != "label" else ("recipe", last if training == "recipe" else epoch, how)
+        )
+        if base == cell or base not in far.index.droplevel("seed"):
+            continue
+        mean, low, high = mean_interval((far[cell] - far[base]).dropna())
+        word = "towards" if high < 0 else "away" if low > 0 else "undecided"
+        rows[cell] = {
+            "against": f"{base[0]} {base[1]}, {base[2]}",
+            "nearer": mean,
+            "low": low,
+            "high": high,
+            "word": word,
+        }
+    return _by_cell(rows, ["against", "nearer", "low", "high", "word"])
+
+
+def _by_cell(rows: Mapping[tuple, Mapping[str, object]], columns: list[str]) -> pd.DataFrame:
+    """Return a row per cell, of which there may be none."""
+    return pd.DataFrame(list(rows.values()), pd.MultiIndex.from_tuples(list(rows), names=CELL), columns)
+
+
+def nearest(shares: pd.DataFrame, last: int) -> list[tuple[str, int, str]]:
+    """Return the cells whose ratio is asked among all samples: the recipe's last, and the learned one nearest.
+
+    Args:
+        shares: of ``theirs`` for the negative share.
+        last: epoch of the recipe.
+    """
+    recipe = ("recipe", last, "label")
+    plain = shares[
+        (shares.word != UNJUDGED) & (shares.index.get_level_values("look") == "label") & (shares["mean"] > 0)
+    ]
+    if plain.empty:
+        return [recipe]
+    return list(dict.fromkeys([recipe, np.abs(np.log10(plain["mean"] / AUTHORS["negative"])).idxmin()]))
+
+
+def found(shares: pd.DataFrame, ratios: pd.DataFrame) -> Verdict:
+    """Judge whether some cell has both of the authors' counts, from ``theirs`` of the share and of the ratio."""
+    judged = shares[shares.word != UNJUDGED]
+    if judged.empty:
+        return Verdict(UNJUDGED, "no network has learned")
+    both = [cell for cell in ratios.index if ratios.word[cell] == shares.word[cell] == HOLDS]
+    one = [*judged.index[judged.word == HOLDS], *ratios.index[ratios.word == HOLDS]]
+    words = {*judged.word, *ratios.word}
+    word = HOLDS if both else IN_PART if one else FAILS if words <= {FAILS, UNJUDGED} else UNDECIDED
+    return Verdict(word, listed(list(dict.fromkeys(" ".join(map(str, cell)) for cell in both or one))))
 
 
 def listed(values: Sequence[object]) -> str:

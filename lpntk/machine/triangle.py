@@ -7,12 +7,12 @@ from torch import Tensor
 from lpntk.machine.products import add_product, product
 
 STRIPS = 16  # of a large matrix: 1/32 of the work is done twice
-SMALLEST, LARGEST = 48, 128  # rows of a strip of smaller ones: thinner products lose more than the triangle saves
+THINNEST, THICKEST = 48, 128  # rows of a strip of smaller ones: thinner products lose more than the triangle saves
 
 
 def strips(n: int) -> Iterator[tuple[int, int]]:
     """Yield first and end rows of the strips of a matrix (n, n)."""
-    step = max(SMALLEST, min(n // 4, LARGEST), -(-n // STRIPS))
+    step = max(THINNEST, min(n // 4, THICKEST), -(-n // STRIPS))
     for start in range(0, n, step):
         yield start, min(start + step, n)
 
@@ -39,8 +39,8 @@ def gram(out: Tensor, a: Tensor, b: Tensor, *, add: bool, rounded: bool = False)
 def mirrored(kappa: Tensor) -> Tensor:
     """Write the upper triangle of a square matrix over the lower one: twice computed is not twice rounded alike."""
     n = len(kappa)
-    for start in range(0, n, LARGEST):
-        stop = min(start + LARGEST, n)
+    for start in range(0, n, THICKEST):
+        stop = min(start + THICKEST, n)
         kappa[stop:, start:stop] = kappa[start:stop, stop:].T
         block = kappa[start:stop, start:stop]
         block.copy_(block.triu() + block.triu(1).T)

@@ -188,7 +188,7 @@ words(more, ["n", *verdicts.CELL], SHOWN, forms)
 # %%
 among_all = more[(more.n == len(order)) & (more["look"] == "label")]
 ratios, moved = verdicts.theirs(among_all, "ratio", RULE), verdicts.moves(judged)  # no ratio may be there
-verdict = verdicts.found(shares, ratios)
+verdict = verdicts.near_theirs(shares, ratios)
 key = lambda cell: ".".join(map(str, cell))
 for cell, row in shares.iterrows():
     record.update(f"negative.{key(cell)}", {"mean": row["mean"], "low": row.low, "high": row.high, "word": row.word})

@@ -183,7 +183,7 @@ def nearest(shares: pd.DataFrame, last: int) -> list[tuple[str, int, str]]:
     return list(dict.fromkeys([recipe, np.abs(np.log10(plain["mean"] / AUTHORS["negative"])).idxmin()]))
 
 
-def found(shares: pd.DataFrame, ratios: pd.DataFrame) -> Verdict:
+def near_theirs(shares: pd.DataFrame, ratios: pd.DataFrame) -> Verdict:
     """Judge whether some cell has both of the authors' counts, from ``theirs`` of the share and of the ratio."""
     judged = shares[shares.word != UNJUDGED]
     if judged.empty:

@@ -237,16 +237,16 @@ def test_found_needs_both():
     table = pd.DataFrame(rows)
     shares = verdicts.theirs(table, "negative", RULE)
     assert verdicts.nearest(shares, 2) == [("recipe", 2, "label"), ("slow", 2, "label")]
-    found = verdicts.found(shares, verdicts.theirs(table, "ratio", RULE))
+    found = verdicts.near_theirs(shares, verdicts.theirs(table, "ratio", RULE))
     assert (found.word, found.because) == ("holds", "slow 2 label")
     apart = verdicts.theirs(table.assign(ratio=table.ratio + 1), "ratio", RULE)
-    assert verdicts.found(shares, apart).word == "holds in part"
+    assert verdicts.near_theirs(shares, apart).word == "holds in part"
     few, apart = (frame.loc[[("recipe", 2, "label")]] for frame in (shares, apart))
-    assert verdicts.found(few, apart).word == "fails"
+    assert verdicts.near_theirs(few, apart).word == "fails"
     assert verdicts.nearest(few, 2) == [("recipe", 2, "label")]
     none = verdicts.theirs(table[:0], "ratio", RULE)
     assert len(none) == 0
-    assert verdicts.found(shares, none).word == "holds in part"
-    assert verdicts.found(few, apart.assign(word="is undecided")).word == "is undecided"
-    assert verdicts.found(few.assign(word="cannot be judged"), apart).word == "cannot be judged"
+    assert verdicts.near_theirs(shares, none).word == "holds in part"
+    assert verdicts.near_theirs(few, apart.assign(word="is undecided")).word == "is undecided"
+    assert verdicts.near_theirs(few.assign(word="cannot be judged"), apart).word == "cannot be judged"
     assert verdicts.nearest(few.assign(word="cannot be judged"), 2) == [("recipe", 2, "label")]

@@ -235,4 +235,4 @@ Markdown(f"""
 # | trainings | `grow`, `Training` | `test_suspects_share_their_seeds_and_go_on_where_they_should` |
 # | ways to look | `look`, `Brought`, `rounded_signs` | `test_masks_that_are_brought_are_those_of_dropout`, `test_looks_against_the_definition` |
 # | counts | `readings:count` | `test_counting_in_parts_is_counting_in_the_whole` |
-# | verdicts | `theirs`, `moves`, `nearest`, `verdicts:found` | `test_what_counts_as_theirs`, `test_moves_are_paired`, `test_found_needs_both` |
+# | verdicts | `theirs`, `moves`, `nearest`, `verdicts:near_theirs` | `test_what_counts_as_theirs`, `test_moves_are_paired`, `test_found_needs_both` |

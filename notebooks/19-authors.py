@@ -211,7 +211,7 @@ record.update("verdict", {"word": verdict.word, "because": verdict.because})
 for word in ("towards", "away", "undecided"):
     cells = [figures.cell_name(*cell) for cell in moved.index[moved.word == word]]
     record.number(f"moved.{word}", "; ".join(cells) or "none")
-record.number("seconds", cache.seconds)
+record.number("scale.training_seconds", cache.seconds)
 # %%
 told = pd.concat([shares.add_prefix("share, "), moved.add_prefix("move, ")], axis=1).reindex(shares.index)
 told.map(lambda value: f"{value:.4g}" if isinstance(value, float) else value).fillna("-")

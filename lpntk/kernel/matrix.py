@@ -31,7 +31,7 @@ from lpntk.kernel.one_by_one import OneByOne
 from lpntk.kernel.signs import Signs, sign_vectors
 from lpntk.kernel.sketch import Sketch, SketchedGram
 from lpntk.kernel.tiles import share as distributed
-from lpntk.kernel.tiles.blocks import Cut, Tile, cut
+from lpntk.kernel.tiles.blocks import Cut, Tile, cut, for_blocks
 from lpntk.kernel.tiles.memory import smaller_when_full
 from lpntk.kernel.tiles.reuse import identity, recheck
 from lpntk.kernel.tiles.store import Memory, opened
@@ -136,7 +136,7 @@ def kernel_matrix(
         )
     n, n2 = len(x), len(columns[0])
     dtype = kernel_dtype(trainable(model).values())
-    memory, per_pair = memory_budget - memory_budget // 4, dtype.itemsize * (2 if rounded else 1)
+    memory, per_pair = for_blocks(memory_budget), dtype.itemsize * (2 if rounded else 1)
     place = partial(placed, device=device, layout=layout)
 
     def computed(engine: Engine, files: ExitStack) -> Tensor:

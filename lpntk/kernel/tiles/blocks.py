@@ -68,6 +68,14 @@ class Cut:
         return found
 
 
+def for_blocks(budget: int) -> int:
+    """Return the bytes of a budget that features and tiles may fill.
+
+    A quarter is for passes over the network and work space, an eighth for what libraries take unseen.
+    """
+    return budget - 3 * budget // 8
+
+
 def cut(
     n: int,
     n2: int,

@@ -37,8 +37,8 @@ MODEL = build("mlp", (1, 4, 4), 3, seed=0, hidden=(8,))
 X = torch.randn(23, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 Y = torch.randint(3, (23,), generator=torch.Generator().manual_seed(1))
 BYTES = 4 * sum(p.numel() for p in MODEL.parameters())  # so small that every layer keeps its gradients
-SMALL = 8 * BYTES * 4 // 3 + 8  # eight samples' features
-PLAN = cut(23, 23, True, BYTES, SMALL - SMALL // 4)
+SMALL = 8 * BYTES * 8 // 5 + 8  # eight samples' features
+PLAN = cut(23, 23, True, BYTES, blocks.for_blocks(SMALL))
 TILES = PLAN.tiles()
 IDENTITY = identity(MODEL, {"x": X, "y": Y}, signs="label", normalize=False, by=None, sketch=None)
 
@@ -97,7 +97,7 @@ def test_every_cut_gives_the_same_kernel(monkeypatch, normalize, against):
         monkeypatch.setattr(blocks, "LARGEST", largest)
         got = kernel_matrix(MODEL, X, Y, *other, normalize=normalize, memory_budget=memory)
         assert_close_to_oracle(got, want)
-        sides.append(cut(23, against or 23, against is None, BYTES, memory - memory // 4).side)
+        sides.append(cut(23, against or 23, against is None, BYTES, blocks.for_blocks(memory)).side)
     assert len(set(sides)) >= 4
 
 
@@ -467,7 +467,7 @@ def test_a_result_resumes_under_another_budget(tmp_path, monkeypatch, first, aft
     call = partial(kernel_matrix, MODEL, X, Y, memory_budget=second, out=path)
     got, tiles = computed(monkeypatch, call)
     assert_close_to_oracle(got, want)
-    missing = cut(23, 23, True, BYTES, second - second // 4).tiles()
+    missing = cut(23, 23, True, BYTES, blocks.for_blocks(second)).tiles()
     assert len(tiles) < len(missing)
     again, none = computed(monkeypatch, partial(call, memory_budget=first))  # nothing went stale on the way
     assert torch.equal(again, got)

@@ -11,6 +11,7 @@ from networks import Functional, Opaque, Transformer
 from oracle import assert_close_to_oracle, oracle_kernel
 from torch import nn
 
+from lpntk.kernel.layerwise.forms.pairs import Pairs
 from lpntk.kernel.layerwise.gradients import PerSampleGradients
 from lpntk.kernel.layerwise.gram import LayerwiseGram
 from lpntk.kernel.layerwise.plan import choose
@@ -141,6 +142,16 @@ def test_a_symmetric_block_of_many_strips_is_symmetric():
     kappa = engine.gram(a, a)
     assert_close_to_oracle(kappa, plain.gram(want, want))
     assert torch.equal(kappa, kappa.T)
+
+
+def test_a_last_strip_of_one_row_does_not_make_all_tiles_thin(monkeypatch):
+    model, tiles, products = build("mlp", (4,), 3, hidden=(5,), seed=0), [], Pairs._products
+    x, y = torch.randn(257, 4), torch.randint(3, (257,))
+    engine = LayerwiseGram(model, sign_vectors, x, y, form="inner")
+    a = engine.features(x, y)
+    monkeypatch.setattr(Pairs, "_products", lambda *args: tiles.append(1) or products(*args))
+    assert_close_to_oracle(engine.gram(a, a), oracle_kernel(model, x, y))
+    assert len(tiles) == 2 * 15  # two layers, five strips of 64 rows and the tiles from the diagonal on
 
 
 def test_one_sample_is_enough_to_try_a_model():

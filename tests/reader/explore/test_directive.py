@@ -2,16 +2,15 @@
 
 import json
 import sys
-from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
+from extensions import ROOMS
 from sphinx.application import Sphinx
 
 from lpntk.reader.explore import vectors
 from lpntk.reader.explore.fragment import script
 
-ROOT = Path(__file__).resolve().parents[3]
 MADE_BY = {"notebook": "15-explore.py", "profile": "own", "parameters": {"dataset": "digits", "model": "mlp", "n": 60},
            "device": "cpu", "seconds": 1}  # fmt: skip
 
@@ -19,7 +18,7 @@ MADE_BY = {"notebook": "15-explore.py", "profile": "own", "parameters": {"datase
 @pytest.fixture
 def built(tmp_path, monkeypatch):
     """What builds a page with one explorer, of a run that has left one, and returns it with the warnings."""
-    monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT / "book/_ext")])
+    monkeypatch.setattr(sys, "path", [*sys.path, *ROOMS])
     run = tmp_path / "results/own/15-explore"
     run.mkdir(parents=True)
     (run / "manifest.json").write_text(json.dumps(MADE_BY))

@@ -34,5 +34,11 @@
 
   for (const image of document.querySelectorAll("img"))
     if (!image.alt && image.role !== "presentation") found.push(`without words: ${told(image)}`);
+
+  /* A figure leads to its file; on a phone its letters, 14 of 150 dots to an inch, keep some 5 pixels. */
+  for (const image of document.querySelectorAll("article img[src*='_images/'][src$='.png']")) {
+    if (image.closest("a")?.href !== image.src) found.push(`no link to its file: ${told(image)}`);
+    if (seen(image) && image.complete && image.width < 0.39 * image.naturalWidth) found.push(`small: ${told(image)}`);
+  }
   return found;
 }

@@ -126,7 +126,7 @@ def test_a_profile_is_no_path():
 
 
 def test_the_name_of_a_data_set_is_no_markup(tmp_path):
-    spec = importlib.util.spec_from_file_location("lpntk_results", ROOT / "book/_ext/lpntk_results.py")
+    spec = importlib.util.spec_from_file_location("lpntk_results", ROOT / "book/_ext/results/lpntk_results.py")
     extension = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(extension)
     name = r"a|b <script> *x* $1$ `c` [d](e) \f &amp;.npz"

@@ -8,6 +8,7 @@ from pathlib import Path
 import jupytext
 import pytest
 from bs4 import BeautifulSoup
+from extensions import ROOMS
 from rows import each_row
 from sphinx.application import Sphinx
 
@@ -21,7 +22,7 @@ GITHUB = "https://github.com/someone/lpntk"
 
 @pytest.fixture(scope="module")
 def extension():
-    spec = importlib.util.spec_from_file_location("lpntk_code", ROOT / "book/_ext/lpntk_code.py")
+    spec = importlib.util.spec_from_file_location("lpntk_code", ROOT / "book/_ext/words/lpntk_code.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -83,7 +84,7 @@ def test_names_in_the_table_of_a_notebook_become_links_and_others_do_not(extensi
 
 def built(project, monkeypatch, url):
     monkeypatch.setenv("LPNTK_REPOSITORY", url)
-    monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT / "book/_ext")])
+    monkeypatch.setattr(sys, "path", [*sys.path, *ROOMS])
     out = project / "out"
     settings = {"extensions": ["myst_parser", "lpntk_code"], "root_doc": "book/page", "html_theme": "basic",
                 "include_patterns": ["book/*"]}  # fmt: skip

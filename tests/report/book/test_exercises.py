@@ -9,6 +9,7 @@ import jupytext
 import pytest
 import yaml
 from bs4 import BeautifulSoup
+from extensions import ROOMS
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, writes
 from sphinx.application import Sphinx
 
@@ -77,7 +78,7 @@ def built(tmp_path, monkeypatch):
     """Build a page with the exercises of that notebook: return its HTML and what was warned of."""
 
     def build(executed, directive="17-exercises/page"):
-        monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT / "book/_ext")])
+        monkeypatch.setattr(sys, "path", [*sys.path, *ROOMS])
         result = tmp_path / "results/quick/17-exercises"
         result.mkdir(parents=True)
         (tmp_path / "book").mkdir()
@@ -170,7 +171,7 @@ def pasted(notebook):
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_start_and_one_answer_run_wherever_they_are_pasted(notebook, monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "book/_ext"))
+    monkeypatch.setattr(sys, "path", [*sys.path, *ROOMS])
     start, answers = pasted(notebook)
     there = {}
     exec(compile(start, "the start", "exec"), there)

@@ -71,7 +71,7 @@ def test_commands_to_install_name_the_home_once_there_is_one(monkeypatch):
 
 
 def test_both_works_of_the_citation_file_become_bibtex():
-    spec = importlib.util.spec_from_file_location("lpntk_about", ROOT / "book/_ext/lpntk_about.py")
+    spec = importlib.util.spec_from_file_location("lpntk_about", ROOT / "book/_ext/site/lpntk_about.py")
     about = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(about)
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())

@@ -3,16 +3,20 @@
 A figure of a notebook is named by what ``record.figure`` calls it and by its section, unless the metadata of its cell
 say what is seen (``mystnb: {image: {alt: ...}}``); else a reader would be told the name of a file.
 
-Each repair is a pattern, what takes its place, and the rule of accessibility (as axe-core names it) that it keeps. They
-run over the written pages: half of these tags come from templates of the theme, which no event hands over.
+Each repair is a pattern, what takes its place, and the rule of accessibility (as axe-core names it) that it keeps.
+Figures lead to their files, and on a phone they scroll rather than shrink. All that runs over the written pages: half
+of these tags come from templates of the theme, which no event hands over.
 """
 
 import json
 import re
 from pathlib import Path
 
+from PIL import Image
 from sphinx.application import Sphinx
 
+PHONE = 60 / 150  # dots per inch that can be read on a phone, over those of a figure's file
+FIGURE = re.compile(r'(<a\b[^>]*>\s*)?(<img\b[^>]* src="([^"]*\b_images/[^"]+\.png)"[^>]*?)\s*/?>')
 EMPTY = r"(?:\s|&nbsp;|&#160;|\xa0|<p>\s*</p>)*"
 REPAIRS = [
     # empty-table-header: the corner of a table heads nothing
@@ -56,13 +60,28 @@ def repaired(page: str) -> str:
     return page
 
 
+def enlarged(page: str, folder: Path) -> str:
+    """Return the HTML of a page in ``folder`` where each figure leads to its file and tells its width on a phone."""
+
+    def link(found: re.Match) -> str:
+        linked, image, source = found.groups()
+        if linked:
+            return found[0]
+        with Image.open(folder / source) as file:
+            width = round(PHONE * file.width)
+        return f'<a class="alone" href="{source}" title="The figure alone">{image} style="--legible: {width}px" /></a>'
+
+    return FIGURE.sub(link, page)
+
+
 def repair(app: Sphinx, exception: Exception | None) -> None:
     """Repair every written page."""
     if exception or app.builder.format != "html":
         return
     for path in Path(app.outdir).rglob("*.html"):
         if not path.relative_to(app.outdir).parts[0].startswith("_"):
-            path.write_text(repaired(path.read_text(encoding="utf-8")), encoding="utf-8")
+            page = enlarged(repaired(path.read_text(encoding="utf-8")), path.parent)
+            path.write_text(page, encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict:

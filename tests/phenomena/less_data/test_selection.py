@@ -15,10 +15,11 @@ from lpntk.keep.cache import Cache
 from lpntk.kernel.matrix import kernel_matrix
 from lpntk.learn.campaign import Network
 from lpntk.learn.moments import train_moments
+from lpntk.learn.training import train
 from lpntk.phenomena.less_data.farthest import Clusters, clusters
 from lpntk.phenomena.less_data.scores import scores
 from lpntk.phenomena.less_data.selection.arms import ARMS, Asked, counts, members, node
-from lpntk.phenomena.less_data.selection.study import study
+from lpntk.phenomena.less_data.selection.study import _seeds, study
 from lpntk.phenomena.less_data.selection.verdict import against_all, credit, holm, hurts_not, rivals, title
 from lpntk.report.verdict import FAILS, HOLDS, UNDECIDED, UNJUDGED, Verdict
 
@@ -102,10 +103,19 @@ def test_every_arm_is_trained_at_every_share_by_epochs_and_steps(tmp_path):
     assert (frame["best"] >= frame["last"]).all()
     assert not frame["diverged"].any()
     fewer = study(NETWORK, load("digits"), n=80, shares=[0.5, 0.25], repeats=2, scorers=1, epochs=3, early=1, ratio=0.2,
-                  seed=0, cache=Cache(tmp_path), arms=["heads", "balanced"], by_steps=["heads"], **SGD)  # fmt: skip
-    assert set(fewer["arm"]) == {"all", "heads", "balanced"}
+                  seed=0, cache=Cache(tmp_path), arms=["heads", "balanced"], by_steps=["heads"], fewer=True,
+                  **SGD)  # fmt: skip
+    assert set(fewer["arm"]) == {"all", "all-fewer", "heads", "balanced"}
     assert set(fewer[fewer["count"] == "steps"]["arm"]) == {"heads"}
+    few = fewer[fewer["arm"] == "all-fewer"]  # 3 epochs of 3 steps; a half has 2 steps a pass, a quarter 1
+    assert set(zip(few["share"], few["kept"], few["count"], strict=True)) == {(0.5, 80, "epochs"), (0.25, 80, "epochs")}
+    data, (repeat,) = load("digits"), few.index[(few["repeat"] == 0) & (few["share"] == 0.5)]
+    rows_seed, judged, _ = _seeds(0, 0, 1)
+    history = train([NETWORK(judged)], data.x_train, data.y_train, data.sample(80, rows_seed)[None], seeds=[judged],
+                    epochs=2, test=(data.x_test, data.y_test), **SGD)  # fmt: skip
+    assert fewer.loc[repeat, "last"] == pytest.approx(float(history.test_accuracy[0, -1]), abs=0.004)
     same = ["repeat", "arm", "share", "count", "last"]
+    fewer = fewer[fewer["arm"] != "all-fewer"]
     assert not fewer[same].merge(frame[same], how="left", indicator=True)["_merge"].eq("left_only").any()
 
 
@@ -133,6 +143,14 @@ def planted(differences, whole=0.95, repeats=6, sd=0.001):
 def test_planted_accuracies_are_judged_by_the_rule(at, sd, word):
     frame = planted({("heads", share): d for share, d in at.items()}, sd=sd)
     assert hurts_not(frame, against_all(frame, RULE), RULE, "heads").word == word
+
+
+def test_a_share_is_compared_with_all_samples_and_with_all_in_as_few_steps():
+    frame = planted({("heads", 0.5): -0.02, ("heads", 0.1): -0.2, ("all-fewer", 0.5): -0.03, ("all-fewer", 0.1): -0.1})
+    plain = against_all(frame, RULE).set_index(["arm", "share"])["difference"]
+    equal = against_all(frame, RULE, fewer=True).set_index(["arm", "share"])["difference"]
+    assert plain["heads", 0.5] == pytest.approx(-0.02, abs=0.002)
+    assert equal.to_dict() == pytest.approx({("heads", 0.5): 0.01, ("heads", 0.1): -0.1}, abs=0.002)
 
 
 def test_nothing_is_judged_of_few_or_bad_networks():

@@ -16,13 +16,13 @@ from lpntk.learn.campaign import Network, train_many
 from lpntk.phenomena.less_data.scores import scores
 from lpntk.phenomena.less_data.selection.arms import ARMS, Asked, node
 
-WHOLE, NODE, NODE_RANDOM = "all", "node", "node-random"
+WHOLE, FEWER, NODE, NODE_RANDOM = "all", "all-fewer", "node", "node-random"
 
 
 def study(
     network: Network, data: Dataset, *, n: int, shares: Sequence[float], repeats: int, scorers: int, epochs: int,
     early: int, ratio: float, seed: int, cache: Cache, arms: Sequence[str] = (*ARMS, NODE),
-    by_steps: Sequence[str] = (*ARMS, NODE), device: str = "auto", **training: object,
+    by_steps: Sequence[str] = (*ARMS, NODE), fewer: bool = False, device: str = "auto", **training: object,
 ) -> pd.DataFrame:  # fmt: skip
     """Score, keep, train, test: everything anew in every repeat, and never do the networks that score judge themselves.
 
@@ -40,14 +40,17 @@ def study(
         cache: keeps all networks.
         arms: names of ``ARMS``, and ``node``, which brings its random control.
         by_steps: those of them that are compared with as many steps, too.
+        fewer: whether all samples are also learned in as few steps as each share gets, to the nearest pass.
         device: as in ``train``.
         **training: passed to ``train``: lr, batch_size, ...
 
     Returns:
         A row for each repeat, arm, share and count (``epochs``: as many passes over what is left; ``steps``: as many
         steps as with all samples, to the nearest pass): ``kept`` samples, ``last`` test accuracy, ``best`` over the
-        epochs, ``diverged``. The arm ``all`` keeps everything.
+        epochs, ``diverged``. The arm ``all`` keeps everything; ``all-fewer``, too, in as few steps as its share gets.
     """
+    batch = int(training.get("batch_size", 128))
+    steps_of = lambda size: -(-size // batch)  # of a pass; a last smaller batch is a step
     kept: list[tuple[dict[str, object], Tensor, int]] = []  # what a training is of, its samples, its seed
     for repeat in tqdm(range(repeats), desc="scores", leave=False):
         rows, found = chosen(network, data, n=n, shares=shares, repeat=repeat, scorers=scorers, epochs=epochs,
@@ -55,25 +58,29 @@ def study(
                              **training)  # fmt: skip
         (judged,) = _seeds(seed, repeat, scorers)[1:2]
         kept.append(({"repeat": repeat, "arm": WHOLE, "share": 1.0}, rows, judged))
+        kept += [({"repeat": repeat, "arm": FEWER, "share": share}, rows, judged) for share in shares if fewer]
         for (arm, share), part in found.items():
             kept.append(({"repeat": repeat, "arm": arm, "share": share}, rows[part.long()], judged))
-    told = []
     stepped = {*by_steps, *([NODE_RANDOM] if NODE in by_steps else [])}
-    for size in sorted({len(part) for _, part, _ in kept}):
-        batch = int(training.get("batch_size", 128))
-        steps = epochs * -(-n // batch)  # of all samples; a last smaller batch is a step
-        for count, passes in {"epochs": epochs, "steps": max(1, round(steps / -(-size // batch)))}.items():
-            group = [one for one in kept if len(one[1]) == size and (count == "epochs" or one[0]["arm"] in stepped)]
-            if not group:
-                continue
-            history = train_many(
-                network, data.x_train, data.y_train, torch.stack([part for _, part, _ in group]),
-                seeds=[own for _, _, own in group], cache=cache, test=(data.x_test, data.y_test), device=device,
-                epochs=passes, presentations=False, progress=f"{size} samples, equal {count}", **training,
-            )  # fmt: skip
-            for (of, _, _), accuracy, lost in zip(group, history.test_accuracy, history.diverged, strict=True):
-                told.append({**of, "count": count, "kept": size, "last": float(accuracy[-1]),
-                             "best": float(accuracy.nan_to_num(0).max()), "diverged": bool(lost)})  # fmt: skip
+    groups: dict[tuple[int, int, str], list] = {}  # size, passes, count: networks that share stacks
+    for one in kept:
+        of, size = one[0], len(one[1])
+        as_many = steps_of(round(of["share"] * n) if of["arm"] == FEWER else size)
+        passes = {"epochs": epochs if of["arm"] != FEWER else round(epochs * as_many / steps_of(n))}
+        if of["arm"] in stepped:
+            passes["steps"] = round(epochs * steps_of(n) / as_many)
+        for count, times in passes.items():
+            groups.setdefault((size, max(1, times), count), []).append(one)
+    told = []
+    for (size, passes, count), group in sorted(groups.items(), key=lambda item: item[0]):
+        history = train_many(
+            network, data.x_train, data.y_train, torch.stack([part for _, part, _ in group]),
+            seeds=[own for _, _, own in group], cache=cache, test=(data.x_test, data.y_test), device=device,
+            epochs=passes, presentations=False, progress=f"{size} samples, equal {count}", **training,
+        )  # fmt: skip
+        for (of, _, _), accuracy, lost in zip(group, history.test_accuracy, history.diverged, strict=True):
+            told.append({**of, "count": count, "kept": size, "last": float(accuracy[-1]),
+                         "best": float(accuracy.nan_to_num(0).max()), "diverged": bool(lost)})  # fmt: skip
     return pd.DataFrame(told)
 
 

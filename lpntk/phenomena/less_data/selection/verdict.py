@@ -7,29 +7,31 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from lpntk.phenomena.less_data.selection.study import WHOLE
+from lpntk.phenomena.less_data.selection.study import FEWER, WHOLE
 from lpntk.report.slopes import mean_interval
 from lpntk.report.verdict import FAILS, HOLDS, IN_PART, UNDECIDED, UNJUDGED, Verdict, overall
 
 Rule = Mapping[str, float]
 
 
-def against_all(frame: pd.DataFrame, rule: Rule) -> pd.DataFrame:
+def against_all(frame: pd.DataFrame, rule: Rule, *, fewer: bool = False) -> pd.DataFrame:
     """Compare every arm with all samples, repeat by repeat.
 
     Args:
         frame: of ``study``.
         rule: ``margin`` of test accuracy that counts as none, ``level`` of a one-sided test.
+        fewer: whether with all samples in as few steps as the share gets, where the frame has that.
 
     Returns:
         A row for each arm, share and count: ``kept``, ``last`` (mean accuracy), ``difference`` to all samples with the
         ends ``low`` and ``high`` of its interval at 1 - 2 level, ``by_best`` (what the best epoch, chosen on the test
         set, would add), ``word``: ``holds`` if leaving out does not hurt by more than the margin, ``fails`` if it does.
     """
-    whole = frame[frame["arm"] == WHOLE].set_index("repeat")["last"]
+    whole = frame[frame["arm"] == (FEWER if fewer else WHOLE)].set_index(["share", "repeat"])["last"]
+    parts = frame[~frame["arm"].isin([WHOLE, FEWER] if fewer else [WHOLE])]
     rows = []
-    for (count, arm, share), part in frame[frame["arm"] != WHOLE].groupby(["count", "arm", "share"], sort=False):
-        apart = part.set_index("repeat")["last"] - whole
+    for (count, arm, share), part in parts.groupby(["count", "arm", "share"], sort=False):
+        apart = part.set_index("repeat")["last"] - whole[share if fewer else 1.0]
         mean, low, high = mean_interval(apart.to_numpy(), 1 - 2 * rule["level"])
         word = HOLDS if low > -rule["margin"] else FAILS if high < -rule["margin"] else UNDECIDED
         of = {"count": count, "arm": arm, "share": share, "kept": part["kept"].mean(), "last": part["last"].mean()}

@@ -20,6 +20,7 @@
 # ([relations](../book/questions/relations.md)). What could lie between? Suspects, one at a time: how far the network is trained and
 # how fast, momentum, what its inputs are scaled to, where its biases begin; and, with the same networks, dropout that acts while the kernel
 # is taken, other signs, the logarithm of the softmax in place of the logits, which pairs are counted, and the factor $1/K$.
+# Which of them a run has tried stands in its tables; what its profile leaves out was not tried there.
 #
 # **The rules**, stated before looking:
 #
@@ -31,13 +32,15 @@
 #    rivals, so only a ratio among all training samples is judged: that of the recipe at its last moment, and that of the learned cell with
 #    dropout off, the signs of the label, and the mean negative share nearest to theirs (by its logarithm).
 # 4. The difference is **found** if in one cell both are theirs. If some cell has the one and none has both, it is found in part; if none has
-#    either, what was tried is ruled out as the reason alone.
+#    either, what was tried is ruled out as the reason alone. Without a ratio among all training samples it cannot be judged.
 # 5. Each suspect *moves* the negative share towards theirs or away if the paired difference over networks of the distance between the
 #    logarithms has a 95 % interval on one side of zero; otherwise it is undecided. A training is compared with the recipe after as many epochs,
-#    an earlier moment of the recipe with its last, a way to look with the signs of the label at the same networks.
+#    an earlier moment of the recipe with its last, a way to look with the signs of the label at the same networks. A cell with a network that
+#    has not learned moves nothing, and the intervals are not corrected for their number.
 # 6. Added after a first look at two networks of the recipe on MNIST, which showed that rounded signs matter: the look *others*, and ratios of
 #    rounded signs among more samples. Both are shown and decide nothing. Added after a first look at one network of *slow*: *slow-sum*, judged by
-#    the same thresholds. Where `rivals` and `most` are not all, ratios are taken among fewer samples, shown and not judged.
+#    the same thresholds. Where `rivals` and `most` are not all, ratios are taken among fewer samples, shown and not judged. Added after the
+#    first results: rule 4 cannot be judged without a ratio (it had been *undecided*), and cells that have not learned move nothing.
 
 # %% tags=["parameters"]
 dataset = "digits"  # or "mnist", "cifar10", or the path of your own .npz
@@ -45,8 +48,8 @@ model = "lenet"  # with dropout, as the paper's
 options = {}  # of the architecture
 n = 500  # training samples of the kernels
 rows = 200  # of these, compared with more
-rivals = None  # with so many; all training samples by default
-most = None  # the same, of the cell nearest to the authors; its ratio is judged only if these are all
+rivals = None  # rounded signs of these, with so many; all training samples by default
+most = None  # the same, with the signs of the label; a ratio is judged only if these are all
 held_out = 300  # test images for the accuracy
 seeds = 3  # networks of each training
 # in the order of training; what is no field of suspects.Training changes the recipe below
@@ -154,14 +157,16 @@ words(table, verdicts.CELL, SHOWN, forms)
 # %% [markdown]
 # ## Among more
 #
-# The ratio among more samples than before, for some of them as rows. Among `most`: of the learned cell whose negative share is nearest to theirs.
-# Among `rivals` of them: of the recipe's last moment, and of rounded signs there. Only a ratio among all training samples is judged.
+# The ratio among more samples than before, for some of them as rows. Among `most`: of the recipe's last moment, and of the learned cell whose
+# negative share is nearest to theirs. Among `rivals` of them: of rounded signs at the recipe's last moment. Only a ratio among all training samples is judged.
 
 # %%
 judged = table[table["look"] != "others"]
 shares, last = verdicts.theirs(judged, "negative", RULE), ways["recipe"].epochs
 base, near = (cells := verdicts.nearest(shares, last))[0], cells[-1]
-asked = {("recipe", last, how): order[:rivals] for how in ("label", "rounded", "others")} | {near: order[:most]}
+asked = {base: order[:most], near: order[:most]} | {
+    ("recipe", last, how): order[:rivals] for how in ("rounded", "others")
+}
 found, lines = [], []
 for (name, epoch, look), among in asked.items():
     marks = [len(among) >> i for i in range(10) if len(among) >> i >= 20]
@@ -187,7 +192,7 @@ words(more, ["n", *verdicts.CELL], SHOWN, forms)
 
 # %%
 among_all = more[(more.n == len(order)) & (more["look"] == "label")]
-ratios, moved = verdicts.theirs(among_all, "ratio", RULE), verdicts.moves(judged)  # no ratio may be there
+ratios, moved = verdicts.theirs(among_all, "ratio", RULE), verdicts.moves(judged, RULE)  # no ratio may be there
 verdict = verdicts.near_theirs(shares, ratios)
 key = lambda cell: ".".join(map(str, cell))
 for cell, row in shares.iterrows():
@@ -218,7 +223,7 @@ told.map(lambda value: f"{value:.4g}" if isinstance(value, float) else value).fi
 
 # %%
 Markdown(f"""
-1. That one of these cells has both of the authors' counts **{verdict}** (with one or both: {verdict.because}).
+1. That one of these cells has both of the authors' counts **{verdict}** ({verdict.because}).
 2. The recipe after {last} epochs has {shares["mean"][base]:.2%} negative pairs and a ratio of {record.text("recipe.more.ratio.mean", ".2f")} among
    {record.text("recipe.more.n", ",.0f")} samples; the learned cell nearest to their share, {figures.cell_name(*near)}, {shares["mean"][near]:.3%} and
    {record.text("nearest.more.ratio.mean", ".2f")} among {record.text("nearest.more.n", ",.0f")}; theirs are {authors.AUTHORS["negative"]:.3%} and

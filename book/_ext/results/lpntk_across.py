@@ -1,7 +1,7 @@
 """One question over all data sets: a table with a row for each run, a figure with a tab for each run.
 
     ```{across} 02-difficulty             one line of the content per column: its head | what its cells hold
-    :claim: difficulty                    adds the verdict of each run
+    :claim: difficulty                    adds the verdict of each run; with ``:hides:`` it only tells what is withdrawn
     the same set twice | {rho.ceiling:.2f}
     16 samples | {rho.16.mean:.2f} if rho.16.learned else not learned
     ```
@@ -73,11 +73,11 @@ class Across(SphinxDirective):
 
     required_arguments = 1
     has_content = True
-    option_spec: ClassVar = {"claim": directives.unchanged, "turned": directives.flag}
+    option_spec: ClassVar = {"claim": directives.unchanged, "hides": directives.unchanged, "turned": directives.flag}
 
     def run(self):
         try:
-            lines = self.lines(self.arguments[0], self.options.get("claim", ""))
+            lines = self.lines(self.arguments[0], self.options.get("claim", ""), self.options.get("hides", ""))
         except (OSError, KeyError, ValueError) as error:
             logger.warning("no table of %r: %s", self.arguments[0], error, location=self.get_location())
             return []
@@ -85,10 +85,11 @@ class Across(SphinxDirective):
         self.state.nested_parse(StringList(lines, source=self.env.docname), self.content_offset, box)
         return [box]
 
-    def lines(self, notebook: str, claim: str) -> list[str]:
+    def lines(self, notebook: str, claim: str, hides: str = "") -> list[str]:
         columns = [[part.strip() for part in line.partition("|")[::2]] for line in self.content if line.strip()]
         heads = [head.removeprefix("!") for head, _ in columns]
-        rows, notes, gone = [["data, network", *heads, *["verdict"] * bool(claim)]], [], withdrawn(self.env, claim)
+        rows, notes = [["data, network", *heads, *["verdict"] * bool(claim)]], []
+        gone = withdrawn(self.env, claim or hides)
         judged = {r.source.partition("/")[0] for r in claims(self.env)[claim].results} if claim else set()
         for profile, made_by in runs(self.env, notebook).items():
             path = Path(self.env.srcdir, "results", profile, notebook, "numbers.json")

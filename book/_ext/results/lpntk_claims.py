@@ -21,7 +21,7 @@ from lpntk.report.book.claims import VERDICTS, Claim, Number, Result, load_claim
 
 logger = logging.getLogger(__name__)
 
-HEADS = ("The paper claims", "Verdict", "Ours", "The paper's value")
+HEADS = ("Claim or question", "Verdict", "Ours", "The paper's value")
 NOT_COUNTED = "own value only"
 
 
@@ -58,10 +58,13 @@ def line(result: Result) -> nodes.paragraph:
         nodes.Text(". "),
     ]
     verdict = "withdrawn" if result.withdrawn else result.verdict or NOT_COUNTED
-    text += chip(verdict)
-    if result.why:
-        text += nodes.Text(f" {result.why[0].upper()}{result.why[1:]}.")
+    text += [chip(verdict), *because(result.why)]
     return text
+
+
+def because(why: str) -> list[nodes.Node]:
+    """Return why a verdict is what it is as a sentence, or nothing."""
+    return [nodes.Text(f" {why[0].upper()}{why[1:]}.")] if why else []
 
 
 def link(claim: Claim, words: str, document: str) -> nodes.Node:
@@ -90,7 +93,7 @@ class Claims(SphinxDirective):
             says = nodes.paragraph("", "", link(claim, claim.says, self.env.docname))
             first = [says, nodes.paragraph("", claim.place, classes=["claim-place"])]
             ours = [line(result) for result in claim.results] or [nodes.paragraph("", "no run yet")]
-            verdict = nodes.paragraph("", "", chip(claim.verdict))
+            verdict = nodes.paragraph("", "", chip(claim.verdict), *because(claim.why))
             body += self.row([first, [verdict], ours, [nodes.paragraph("", claim.paper)]], [f"claim-{claim.id}"])
         group += [head, body]
         table = nodes.table(classes=["claims", "colwidths-given"])
@@ -135,7 +138,8 @@ class Verdict(SphinxDirective):
             for name in self.arguments:
                 claim = found[name]
                 words = f"{claim.says} ({claim.place})"
-                box += nodes.paragraph("", "", chip(claim.verdict), nodes.Text(" "), nodes.strong("", words))
+                box += nodes.paragraph("", "", chip(claim.verdict), nodes.Text(" "), nodes.strong("", words),
+                                       *because(claim.why))  # fmt: skip
                 box += [line(result) for result in claim.results]
         except (OSError, KeyError, ValueError) as error:
             logger.warning("no verdict on %s: %s", self.arguments, error, location=self.get_location())

@@ -129,12 +129,12 @@ def theirs(table: pd.DataFrame, column: str, rule: Mapping[str, object]) -> pd.D
     return _by_cell(rows, ["mean", "low", "high", "word"])
 
 
-def moves(table: pd.DataFrame) -> pd.DataFrame:
+def moves(table: pd.DataFrame, rule: Mapping[str, object]) -> pd.DataFrame:
     """Compare every cell's negative share with that of its base, network by network.
 
     The base of a look is that with the signs of the label at the same network; of a training, the recipe after as many
     epochs; of the recipe, its last epoch. Distances are those of logarithms (base 10) to the authors' share; half a
-    pair is added, so that none has one.
+    pair is added, so that none has one. A cell with a network that has not ``learned`` by the rule moves nothing.
 
     Returns:
         A row per cell with a base: its name ``against``, the mean difference ``nearer`` of the distances (negative:
@@ -143,6 +143,7 @@ def moves(table: pd.DataFrame) -> pd.DataFrame:
     share = (table.negative_pairs + 0.5) / (table.pairs + 1)
     far = table.assign(far=np.abs(np.log10(share / AUTHORS["negative"]))).set_index([*CELL, "seed"]).far.sort_index()
     last, rows = table[table.training == "recipe"].epoch.max(), {}
+    table = table[table.groupby(CELL).held_out.transform("min") >= rule["learned"]]
     for cell in dict.fromkeys(zip(*(table[name] for name in CELL), strict=True)):
         training, epoch, how = cell
         base = (
@@ -188,11 +189,14 @@ def near_theirs(shares: pd.DataFrame, ratios: pd.DataFrame) -> Verdict:
     judged = shares[shares.word != UNJUDGED]
     if judged.empty:
         return Verdict(UNJUDGED, "no network has learned")
+    if ratios.empty:
+        return Verdict(UNJUDGED, "no ratio among all training samples was taken")
     both = [cell for cell in ratios.index if ratios.word[cell] == shares.word[cell] == HOLDS]
     one = [*judged.index[judged.word == HOLDS], *ratios.index[ratios.word == HOLDS]]
     words = {*judged.word, *ratios.word}
     word = HOLDS if both else IN_PART if one else FAILS if words <= {FAILS, UNJUDGED} else UNDECIDED
-    return Verdict(word, listed(list(dict.fromkeys(" ".join(map(str, cell)) for cell in both or one))))
+    cells = listed(list(dict.fromkeys(" ".join(map(str, cell)) for cell in both or one)))
+    return Verdict(word, f"with {'both' if both else 'one of them'}: {cells}")
 
 
 def listed(values: Sequence[object]) -> str:

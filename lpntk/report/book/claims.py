@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-VERDICTS = ("holds", "holds in part", "fails", "cannot be judged", "not run")
+VERDICTS = (
+    "holds", "holds so far", "holds in part", "is undecided", "fails so far", "fails", "cannot be judged", "not run"
+)  # fmt: skip
 COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "is": operator.eq}
 SHOWN_CLASSES = 10  # of every data set shown: guessing costs ln 10 nats at each presentation
 SHOWN_PROFILE = "quick"  # stands in a source for the profile that the book shows
@@ -56,7 +58,10 @@ class Result:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper beside all that was measured of it; the fields are those of ``book/claims.toml``."""
+    """A claim of the paper beside all that was measured of it; the fields are those of ``book/claims.toml``.
+
+    ``why`` tells on which data sets no result was judged, else it is empty.
+    """
 
     id: str
     short: str
@@ -66,6 +71,7 @@ class Claim:
     link: str
     results: tuple[Result, ...]
     verdict: str
+    why: str
 
 
 def read_numbers(source: str, results: Path) -> dict[str, object]:
@@ -93,21 +99,31 @@ def judge(rule: Mapping[str, object], numbers: Mapping[str, object], names: Mapp
     """Apply the rule of a claim to the numbers of one run.
 
     Args:
-        rule: lists of conditions ``smallest``, ``judged``, ``holds``, ``part``, ``fails``, and the word ``otherwise``.
+        rule: lists of conditions ``smallest``, ``judged``, ``holds``, ``part``, ``fails``, and the word ``otherwise``;
+            or for the last four the key of a ``word``.
         numbers: as ``read`` gives them.
         names: what the first word of a key stands for in these numbers.
 
     Returns:
         A word of ``VERDICTS``, and why the result cannot be judged, if it cannot.
+
+    Raises:
+        ValueError: if the word of a notebook is none of them.
     """
     for condition in (*rule.get("smallest", ()), *rule.get("judged", ())):
         if not met(condition, numbers, names):
             return "cannot be judged", str(condition[3])
+    if key := rule.get("word"):
+        if (word := _value(str(key), numbers, names)) not in VERDICTS:
+            raise ValueError(f"{key} must be one of {', '.join(VERDICTS)}; got {word!r}")
+        return str(word), ""
     for word, name in (("holds", "holds"), ("holds in part", "part"), ("fails", "fails")):
         if rule.get(name) and all(met(condition, numbers, names) for condition in rule[name]):
             return word, ""
-    otherwise = str(rule["otherwise"])
-    return otherwise, "the numbers do not decide" if otherwise == "cannot be judged" else ""
+    asked = [condition[0] for name in ("holds", "part", "fails") for condition in rule.get(name, ())]
+    if any(_value(str(key), numbers, names) != _value(str(key), numbers, names) for key in asked):
+        return "cannot be judged", "a number that decides is undefined"
+    return str(rule["otherwise"]), ""
 
 
 def met(condition: Condition, numbers: Mapping[str, object], names: Mapping[str, str]) -> bool:
@@ -122,17 +138,21 @@ def met(condition: Condition, numbers: Mapping[str, object], names: Mapping[str,
     )
 
 
-def over_results(results: Sequence[Result], data: Sequence[str]) -> str:
-    """Return the verdict of a claim over its results: the rule stands at the top of ``book/claims.toml``."""
+def over_results(results: Sequence[Result], data: Sequence[str]) -> tuple[str, str]:
+    """Return the verdict of a claim over its results, and on which of its data sets none is judged.
+
+    The rule stands at the top of ``book/claims.toml``.
+    """
     counted = [result for result in results if result.verdict is not None]
     judged = [result for result in counted if result.verdict != "cannot be judged"]
     words = {result.verdict for result in judged}
     if not judged:
-        return "cannot be judged" if counted else "not run"
-    if words == {"fails"}:
-        return "fails"
-    covered = {result.data for result in judged}
-    return "holds" if words == {"holds"} and covered.issuperset(data) else "holds in part"
+        return "cannot be judged" if counted else "not run", ""
+    missing = [name for name in data if name not in {result.data for result in judged}]
+    why = f"no judged result on {' and '.join(missing)}" if missing else ""
+    if words in ({"holds"}, {"fails"}):
+        return f"{words.pop()}{' so far' if missing else ''}", why
+    return "is undecided" if words <= {"fails", "is undecided"} else "holds in part", why
 
 
 def fill(template: str, numbers: Mapping[str, object], origin: str, strict: bool = True) -> Iterator[str | Number]:
@@ -186,7 +206,8 @@ def _claim(entry: Mapping[str, object], results: Path, shown: Callable[[str], st
     each = [_result(entry, evidence, results, shown) for evidence in entry.get("evidence", ())]
     found = tuple(sorted(each, key=lambda result: result.verdict is None))  # what carries no verdict comes last
     told = {name: str(entry.get(name, "")) for name in ("id", "short", "says", "place", "paper", "link")}
-    return Claim(**told, results=found, verdict=over_results(found, entry.get("data", ())))
+    verdict, why = over_results(found, entry.get("data", ()))
+    return Claim(**told, results=found, verdict=verdict, why=why)
 
 
 def _result(

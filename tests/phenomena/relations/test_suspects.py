@@ -219,8 +219,9 @@ def test_moves_are_paired():
         *cell("wild", 2, "label", [0.9 * 0.02, 0.03, 0.04]),
         *cell("slow", 2, "ones", [0.0, 0.0, 0.0]),
         *cell("alone", 7, "label", shares),
+        *cell("slow", 2, "error", [0.001, 0.002, 0.003], held_out=0.89),  # has not learned
     ])  # fmt: skip
-    found = verdicts.moves(table)
+    found = verdicts.moves(table, RULE)
     words = found.word.to_dict()
     assert words == {
         ("recipe", 1, "label"): "away",
@@ -238,7 +239,7 @@ def test_found_needs_both():
     shares = verdicts.theirs(table, "negative", RULE)
     assert verdicts.nearest(shares, 2) == [("recipe", 2, "label"), ("slow", 2, "label")]
     found = verdicts.near_theirs(shares, verdicts.theirs(table, "ratio", RULE))
-    assert (found.word, found.because) == ("holds", "slow 2 label")
+    assert (found.word, found.because) == ("holds", "with both: slow 2 label")
     apart = verdicts.theirs(table.assign(ratio=table.ratio + 1), "ratio", RULE)
     assert verdicts.near_theirs(shares, apart).word == "holds in part"
     few, apart = (frame.loc[[("recipe", 2, "label")]] for frame in (shares, apart))
@@ -246,7 +247,7 @@ def test_found_needs_both():
     assert verdicts.nearest(few, 2) == [("recipe", 2, "label")]
     none = verdicts.theirs(table[:0], "ratio", RULE)
     assert len(none) == 0
-    assert verdicts.near_theirs(shares, none).word == "holds in part"
+    assert verdicts.near_theirs(shares, none).word == "cannot be judged"
     assert verdicts.near_theirs(few, apart.assign(word="is undecided")).word == "is undecided"
     assert verdicts.near_theirs(few.assign(word="cannot be judged"), apart).word == "cannot be judged"
     assert verdicts.nearest(few.assign(word="cannot be judged"), 2) == [("recipe", 2, "label")]

@@ -21,7 +21,7 @@ RULE = {
     "holds": [["rho.high", "<", "ceiling"], ["p", "<", 0.05]],
     "part": [["p", "<", 0.05]],
     "fails": [["p", ">", 0.95]],
-    "otherwise": "cannot be judged",
+    "otherwise": "is undecided",
 }
 FINE = {"n": 100, "learned": True, "rho.high": 0.4, "ceiling": 0.8, "p": 0.01}
 
@@ -32,10 +32,10 @@ FINE = {"n": 100, "learned": True, "rho.high": 0.4, "ceiling": 0.8, "p": 0.01}
         ({}, "holds", ""),
         ({"rho.high": 0.9}, "holds in part", ""),
         ({"p": 0.96}, "fails", ""),
-        ({"p": 0.5}, "cannot be judged", "the numbers do not decide"),  # undecided is never a failure
+        ({"p": 0.5}, "is undecided", ""),  # never a failure
         ({"n": 99}, "cannot be judged", "too small"),
         ({"learned": False}, "cannot be judged", "not learned"),
-        ({"p": "nan"}, "cannot be judged", "the numbers do not decide"),
+        ({"p": "nan"}, "cannot be judged", "a number that decides is undefined"),
     ],
 )
 def test_a_rule_gives_every_word(changed, word, why):
@@ -45,6 +45,15 @@ def test_a_rule_gives_every_word(changed, word, why):
 def test_a_word_after_is_is_meant_itself():
     assert claims.met(["verdict", "is", "holds"], {"verdict": "holds", "holds": 1}, {})
     assert not claims.met(["verdict", "is", "holds"], {"verdict": "holds in part"}, {})
+
+
+def test_the_word_of_a_notebook_is_taken_as_it_is():
+    rule = {**{name: RULE[name] for name in ("smallest", "judged")}, "word": "v"}
+    for word in ("holds", "holds in part", "is undecided", "fails", "cannot be judged"):
+        assert judge(rule, FINE | {"v": word}, {}) == (word, "")
+    assert judge(rule, FINE | {"v": "holds", "n": 99}, {}) == ("cannot be judged", "too small")
+    with pytest.raises(ValueError, match=r"v must be one of holds, .*; got 'better'"):
+        judge(rule, FINE | {"v": "better"}, {})
 
 
 def test_names_lead_a_rule_to_the_keys_of_its_source():
@@ -59,21 +68,26 @@ def result(verdict, data="MNIST"):
 
 
 @each_row(
-    ("verdicts", "word"),
+    ("verdicts", "word", "why"),
     [
-        ([], "not run"),
-        ([result(None)], "not run"),  # a value without a verdict speaks for nobody
-        ([result("cannot be judged")], "cannot be judged"),
-        ([result("holds")], "holds in part"),  # one data set of two
-        ([result("holds"), result("holds", "CIFAR-10")], "holds"),
-        ([result("holds"), result("cannot be judged", "CIFAR-10")], "holds in part"),
-        ([result("holds"), result("holds", "CIFAR-10"), result("cannot be judged")], "holds"),
-        ([result("fails"), result("cannot be judged", "CIFAR-10")], "fails"),
-        ([result("fails"), result("holds", "CIFAR-10")], "holds in part"),
+        ([], "not run", ""),
+        ([result(None)], "not run", ""),  # a value without a verdict speaks for nobody
+        ([result("cannot be judged")], "cannot be judged", ""),
+        ([result("holds")], "holds so far", "no judged result on CIFAR-10"),
+        ([result("holds"), result("holds", "CIFAR-10")], "holds", ""),
+        ([result("holds"), result("cannot be judged", "CIFAR-10")], "holds so far", "no judged result on CIFAR-10"),
+        ([result("holds"), result("holds", "CIFAR-10"), result("cannot be judged")], "holds", ""),
+        ([result("fails"), result("cannot be judged", "CIFAR-10")], "fails so far", "no judged result on CIFAR-10"),
+        ([result("fails"), result("fails", "CIFAR-10")], "fails", ""),
+        ([result("fails"), result("holds", "CIFAR-10")], "holds in part", ""),
+        ([result("holds"), result("is undecided", "CIFAR-10")], "holds in part", ""),
+        ([result("holds in part", "CIFAR-10")], "holds in part", "no judged result on MNIST"),
+        ([result("fails"), result("is undecided", "CIFAR-10")], "is undecided", ""),
+        ([result("is undecided", "other")], "is undecided", "no judged result on MNIST and CIFAR-10"),
     ],
 )
-def test_the_verdict_on_a_claim(verdicts, word):
-    assert over_results(verdicts, ["MNIST", "CIFAR-10"]) == word
+def test_the_verdict_on_a_claim(verdicts, word, why):
+    assert over_results(verdicts, ["MNIST", "CIFAR-10"]) == (word, why)
 
 
 @each_row(("entry", "evidence"), COMMITTED)
@@ -121,10 +135,11 @@ def by_source(claim):
 def test_verdicts_from_committed_numbers(tmp_path):
     found = planted(tmp_path, {})
     told = {name: claim.verdict for name, claim in found.items()}
-    assert told["poison"] == "fails"  # in our reading of the mark
+    assert told["poison"] == "fails so far"  # in our reading of the mark
     assert told["clusters"] == told["bias"] == "holds"
     assert told["gaussian"] == "holds in part"
-    assert told["difficulty"] == told["company"] == "holds in part"  # nothing of CIFAR-10
+    assert told["difficulty"] == told["company"] == "holds so far"  # nothing of CIFAR-10
+    assert told["company-sign"] == "is undecided"
     assert told["width-trained"] == "fails"  # 18 and 10 times the error
     assert told["width"] == told["relations"] == told["signs"] == told["forgetting"] == "holds in part"
     for claim in found.values():  # digits speak for nobody, however large their numbers
@@ -138,7 +153,7 @@ def test_company_asks_that_both_ends_learned(tmp_path):
 
 
 def test_difficulty_is_judged_by_the_word_of_its_notebook_and_never_on_single_samples(tmp_path):
-    for word, told in (("fails", "fails"), ("is undecided", "cannot be judged"), ("holds in part", "holds in part")):
+    for word, told in (("fails", "fails"), ("is undecided", "is undecided"), ("holds in part", "holds in part")):
         found = planted(tmp_path / told, {"mnist/02-difficulty": {"fast.epochs.decline": word}})
         assert by_source(found["difficulty"])["mnist/02-difficulty"] == told
     assert not re.search(r"(fast|slow)\.\w+\.(1|4)\.", FILE.read_text())
@@ -147,7 +162,7 @@ def test_difficulty_is_judged_by_the_word_of_its_notebook_and_never_on_single_sa
 def test_undecided_forgetting_is_no_failure(tmp_path):
     undecided = {"part.all.against.margin.p": 0.13, "rate.all-lr0_01.against.margin.p": 0.2}
     found = by_source(planted(tmp_path, {"mnist/08-forgetting": undecided})["forgetting"])
-    assert found["mnist/08-forgetting"] == "cannot be judged"
+    assert found["mnist/08-forgetting"] == "is undecided"
 
 
 def test_withdrawn_numbers_decide_nothing_and_say_why(tmp_path):

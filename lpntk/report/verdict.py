@@ -33,6 +33,13 @@ def above_zero(low: float, high: float) -> str:
     return UNJUDGED if math.isnan(low) else HOLDS if low > 0 else FAILS if high < 0 else UNDECIDED
 
 
+def inside(low: float, high: float, least: float = -math.inf, most: float = math.inf) -> str:
+    """Return whether what has this interval lies within two limits: it holds if all does, and fails if nothing does."""
+    if math.isnan(low):
+        return UNJUDGED
+    return HOLDS if least <= low and high <= most else FAILS if high < least or low > most else UNDECIDED
+
+
 def overall(words: Sequence[str]) -> str:
     """Join the verdicts of several settings: what cannot be judged is left out, mixed ones hold in part.
 

@@ -8,7 +8,7 @@ import pandas as pd
 from lpntk.phenomena.relations.authors import AUTHORS
 from lpntk.phenomena.relations.drift import frozen_from, least_correlations
 from lpntk.report.slopes import mean_interval
-from lpntk.report.verdict import FAILS, HOLDS, IN_PART, UNDECIDED, UNJUDGED, Verdict
+from lpntk.report.verdict import FAILS, HOLDS, IN_PART, UNDECIDED, UNJUDGED, Verdict, inside
 
 Rule = Mapping[str, float]  # name of a threshold -> its value, as the notebook states it
 
@@ -123,9 +123,9 @@ def theirs(table: pd.DataFrame, column: str, rule: Mapping[str, object]) -> pd.D
     (least, most), rows = rule[column], {}
     for cell, group in table.groupby(CELL, sort=False):
         mean, low, high = mean_interval(group[column])
-        word = HOLDS if least <= low and high <= most else FAILS if high < least or low > most else UNDECIDED
         learned = group.held_out.min() >= rule["learned"]
-        rows[cell] = {"mean": mean, "low": low, "high": high, "word": word if learned else UNJUDGED}
+        word = inside(low, high, least, most) if learned else UNJUDGED
+        rows[cell] = {"mean": mean, "low": low, "high": high, "word": word}
     return _by_cell(rows, ["mean", "low", "high", "word"])
 
 

@@ -10,18 +10,13 @@ import pandas as pd
 
 from lpntk.phenomena.width.rates import words
 from lpntk.report.spread import estimate
-from lpntk.report.verdict import FAILS, HOLDS, UNDECIDED, UNJUDGED, Verdict, overall
-
-
-def inside(low: float, high: float, least: float, most: float) -> str:
-    """Return the verdict on an interval that should lie within two limits."""
-    return HOLDS if least <= low and high <= most else FAILS if high < least or low > most else UNDECIDED
+from lpntk.report.verdict import FAILS, HOLDS, UNDECIDED, UNJUDGED, Verdict, inside, overall
 
 
 def rate(rates: pd.DataFrame, rule: Mapping[str, float]) -> Verdict:
     """Is the slope over all widths, of lpNTK for pairs of one label, at most ``rule["slowest"]``?"""
     own = rates[rates["quantity"] == "same.raw"]
-    found = [inside(r.low, r.high, -float("inf"), rule["slowest"]) for r in own.itertuples()]
+    found = [inside(r.low, r.high, most=rule["slowest"]) for r in own.itertuples()]
     told = (f"{words(r.setting)}: {estimate(r.value, r.low, r.high)}" for r in own.itertuples())
     return Verdict(overall(found), "; ".join(told))
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from lpntk.phenomena.less_data.gaussians.study import ONE, WHOLE
 from lpntk.report.slopes import mean_interval
-from lpntk.report.verdict import FAILS, HOLDS, UNDECIDED, UNJUDGED, Verdict, overall
+from lpntk.report.verdict import FAILS, HOLDS, UNJUDGED, Verdict, inside, overall
 
 
 def compared(frame: pd.DataFrame, rule: Mapping[str, float]) -> pd.DataFrame:
@@ -26,7 +26,7 @@ def compared(frame: pd.DataFrame, rule: Mapping[str, float]) -> pd.DataFrame:
     for (noise, arm), part in last.groupby(["noise", "arm"], sort=False):
         whole = last[(last["noise"] == noise) & (last["arm"] == WHOLE)]["test"]
         mean, low, high = mean_interval((part["test"] - whole).to_numpy(), 1 - 2 * rule["level"])
-        word = HOLDS if low > -rule["margin"] else FAILS if high < -rule["margin"] else UNDECIDED
+        word = inside(low, high, -rule["margin"])
         rows.append({"noise": noise, "arm": arm, "kept": part["kept"].mean(), "test": part["test"].mean(),
                      "difference": mean, "low": low, "high": high, "word": word})  # fmt: skip
     return pd.DataFrame(rows)

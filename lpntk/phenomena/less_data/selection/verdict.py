@@ -9,7 +9,7 @@ from scipy import stats
 
 from lpntk.phenomena.less_data.selection.study import FEWER, WHOLE
 from lpntk.report.slopes import mean_interval
-from lpntk.report.verdict import FAILS, HOLDS, IN_PART, UNDECIDED, UNJUDGED, Verdict, overall
+from lpntk.report.verdict import FAILS, HOLDS, IN_PART, UNDECIDED, UNJUDGED, Verdict, inside, overall
 
 Rule = Mapping[str, float]
 
@@ -33,7 +33,7 @@ def against_all(frame: pd.DataFrame, rule: Rule, *, fewer: bool = False) -> pd.D
     for (count, arm, share), part in parts.groupby(["count", "arm", "share"], sort=False):
         apart = part.set_index("repeat")["last"] - whole[share if fewer else 1.0]
         mean, low, high = mean_interval(apart.to_numpy(), 1 - 2 * rule["level"])
-        word = HOLDS if low > -rule["margin"] else FAILS if high < -rule["margin"] else UNDECIDED
+        word = inside(low, high, -rule["margin"])
         of = {"count": count, "arm": arm, "share": share, "kept": part["kept"].mean(), "last": part["last"].mean()}
         by_best = (part["best"] - part["last"]).mean()
         rows.append({**of, "difference": mean, "low": low, "high": high, "by_best": by_best, "word": word})

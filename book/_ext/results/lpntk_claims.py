@@ -1,6 +1,7 @@
 """The verdict on each claim of the paper, on pages: worked out from ``book/claims.toml`` at build time, never typed.
 
     ```{claims}                  the table of all claims: the first page
+    ```{claims-summary}          each verdict with the short names of its claims
     ```{verdict} difficulty      a box with one claim, what we have of it and its verdict: the top of a question's page
     {judged}`company/mnist`      the verdict on one claim by one profile, as a word; {judged}`company`: by all
     {told}`company/mnist`        what that profile measured of it, as in the table
@@ -98,19 +99,7 @@ class Claims(SphinxDirective):
         group += [head, body]
         table = nodes.table(classes=["claims", "colwidths-given"])
         table += group
-        return [self.summary(rows), table]
-
-    def summary(self, rows: list[Claim]) -> nodes.bullet_list:
-        """Return one line for each verdict that was given, with the claims it was given to."""
-        lines = nodes.bullet_list(classes=["claims-summary"])
-        for verdict in VERDICTS:
-            links = [link(claim, claim.short, self.env.docname) for claim in rows if claim.verdict == verdict]
-            if links:
-                text = nodes.paragraph("", "", chip(verdict), nodes.Text(" "))
-                for i, one in enumerate(links):
-                    text += [nodes.Text(", "), one] if i else [one]
-                lines += nodes.list_item("", text)
-        return lines
+        return [table]
 
     @staticmethod
     def row(cells: list[list[nodes.Node]], classes: list[str]) -> nodes.row:
@@ -123,6 +112,26 @@ class Claims(SphinxDirective):
             entry += cell
             row += entry
         return row
+
+
+class Summary(SphinxDirective):
+    """One line for each verdict that was given, with the claims it was given to."""
+
+    def run(self):
+        try:
+            rows = list(claims(self.env).values())
+        except (OSError, KeyError, ValueError) as error:
+            logger.warning("claims cannot be judged: %s", error, location=self.get_location())
+            return []
+        lines = nodes.bullet_list(classes=["claims-summary"])
+        for verdict in VERDICTS:
+            links = [link(claim, claim.short, self.env.docname) for claim in rows if claim.verdict == verdict]
+            if links:
+                text = nodes.paragraph("", "", chip(verdict), nodes.Text(" "))
+                for i, one in enumerate(links):
+                    text += [nodes.Text(", "), one] if i else [one]
+                lines += nodes.list_item("", text)
+        return [lines]
 
 
 class Verdict(SphinxDirective):
@@ -171,6 +180,7 @@ class OneResult(SphinxRole):
 def setup(app: Sphinx) -> dict:
     app.setup_extension("lpntk_results")
     app.add_directive("claims", Claims)
+    app.add_directive("claims-summary", Summary)
     app.add_directive("verdict", Verdict)
     app.add_role("judged", OneResult())
     app.add_role("told", OneResult())

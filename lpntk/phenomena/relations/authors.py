@@ -9,7 +9,6 @@ from lpntk.report.spread import words
 # their public notebook: LeNet on MNIST, all pairs of the training set; settings of their code, a network of which
 # neither seed nor accuracy is known to us
 AUTHORS = {"positive": 0.9974, "negative": 0.00257, "self_similarity": 0.883, "n": 60_000}
-SMALL_SHARE = 1.4e-6  # of the pairs, about; see ``readings.SMALL``
 SETTINGS = {"parameters": "1.2 million", "lr": "0.1, also 0.001", "momentum": "0.9", "schedule": "step", "epochs": "30",
             "training samples": "60,000", "kernel taken at": "the best validation accuracy",
             "test accuracy": "-"}  # fmt: skip

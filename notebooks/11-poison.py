@@ -32,6 +32,9 @@
 # margin, **fails** if it lies below that, and **is undecided** otherwise. Cases are joined: a claim holds or fails if it does in all of them,
 # holds in part if it holds in some, and is undecided otherwise. Nothing **can be judged** with fewer than 5 repeats, if a network diverged, or if all clean samples
 # give a test accuracy below 90 %. The claim of the page holds if removing does not hurt and harmful samples are found, holds in part if only the first is so, and is else what became of the first.
+#
+# **Three more detectors** came after all others had been seen: the area under the margin, cleanlab's label quality and TRAK. The kernel is compared with them by the same words, with a
+# correction of their own over all cases and these three. They decide none of the claims above. Label quality asks five networks that have not learned the sample, where all others ask one that has.
 
 # %% tags=["parameters"]
 dataset = "digits"  # or "mnist", "cifar10", or the path of your own .npz
@@ -75,15 +78,17 @@ results = "../results/interactive/11-poison"
 
 # %%
 RULE = {"level": 0.05, "close": 0.05, "margin": margin, "least": 0.5, "repeats": 5, "test": 0.9}
+PEERS = ["aum", "quality", "trak"]
 
 # %%
+import pandas as pd
 from IPython.display import Markdown
 
 from lpntk.data import dataset as data
 from lpntk.keep.cache import Cache
 from lpntk.learn.campaign import Network
 from lpntk.phenomena.less_data.poison import figures
-from lpntk.phenomena.less_data.poison.detectors import MAIN, METHODS
+from lpntk.phenomena.less_data.poison.detectors import MAIN, METHODS, SHOWN
 from lpntk.phenomena.less_data.poison.study import Setting, detection, removal
 from lpntk.phenomena.less_data.poison.threats import CLEAN, THREATS
 from lpntk.phenomena.less_data.poison.verdict import against, judge, restored
@@ -139,7 +144,7 @@ record.update("found", keyed(means, "{threat}.{method}.{column}", ["ap", "auroc"
 record.figure("found", figures.found(frame, shown))
 
 # %%
-table = words(at_shown, ["method", "threat"], ["ap"], "{:.2f}")["ap"].unstack("threat")[list(shown)].loc[list(METHODS)]
+table = words(at_shown, ["method", "threat"], ["ap"], "{:.2f}")["ap"].unstack("threat")[list(shown)].loc[SHOWN]
 table.columns = [f"{THREATS[threat]}, {rate:.0%}" for threat, rate in shown.items()]
 table.rename(index={name: told for name, (told, _) in METHODS.items()})
 
@@ -147,11 +152,7 @@ table.rename(index={name: told for name, (told, _) in METHODS.items()})
 # The chance that a bad sample is more suspicious than a good one (AUROC):
 
 # %%
-table = (
-    words(at_shown, ["method", "threat"], ["auroc"], "{:.2f}")["auroc"]
-    .unstack("threat")[list(shown)]
-    .loc[list(METHODS)]
-)
+table = words(at_shown, ["method", "threat"], ["auroc"], "{:.2f}")["auroc"].unstack("threat")[list(shown)].loc[SHOWN]
 table.columns = [f"{THREATS[threat]}, {rate:.0%}" for threat, rate in shown.items()]
 table.rename(index={name: told for name, (told, _) in METHODS.items()})
 
@@ -192,6 +193,8 @@ brought.set_index(["threat", "arm", "budget"])[list(look)].style.format(look, na
 # %%
 found = against(frame, ["random", "loss"], RULE)
 record.frame("against", found)
+beside = against(frame, PEERS, RULE)  # decides nothing
+record.frame("beside", beside)
 clean = outcome[outcome["threat"] == CLEAN]
 compared = against_all(clean, RULE)
 record.frame("clean", compared)
@@ -204,7 +207,7 @@ credit = judge(found, "loss", reason, equal="is undecided")
 hurt = hurts_not(clean, compared, RULE, MAIN)
 record.update("verdict", {"word": title(hurt, marks).word, "hurts_not": hurt.word, "found": marks.word, "credit": credit.word,
                           "margin": RULE["margin"], "close": RULE["close"]})  # fmt: skip
-for other, part in found.groupby("other"):
+for other, part in pd.concat([found, beside]).groupby("other"):
     record.update(
         f"against.{other}",
         {word: int((part["word"] == word).sum()) for word in ("better", "equal", "worse", "undecided")}
@@ -221,7 +224,7 @@ Markdown(
 
 # %%
 look = {"ap": "{:.2f}", "difference": "{:+.2f}", "low": "{:+.2f}", "high": "{:+.2f}", "p": "{:.3f}", "rate": "{:.0%}"}
-found.set_index("threat").style.format(look).set_table_attributes('class="dataframe"')
+pd.concat([found, beside]).set_index("threat").style.format(look).set_table_attributes('class="dataframe"')
 
 # %% [markdown]
 # ## Where it is computed
@@ -230,6 +233,7 @@ found.set_index("threat").style.format(look).set_table_attributes('class="datafr
 # |---|---|---|
 # | planted samples | `poison.threats:poison`, `patched` | `test_flips_are_as_many_as_asked_and_of_the_kind_asked`, `test_a_backdoor_is_a_bright_corner_and_one_label`, `test_copies_are_near_one_sample_of_their_class` |
 # | scores | `poison.detectors:suspicion`, `kernels` | `test_suspicion_is_what_its_definitions_say`, `test_scores_of_hand_made_kernels` |
+# | margins, label quality, TRAK | `poison.peers:peers`, `held_out:out_of_sample`, `poison.influence:self_influence` | `test_peers_are_what_their_definitions_say`, `test_self_influence_is_its_formula` |
 # | average precision, AUROC | `poison.study:detection` | `test_detection_ranks_as_its_definition_says` |
 # | trainings without what was marked | `poison.study:removal`, `without` | `test_what_is_removed_is_what_is_most_suspicious`, `test_every_arm_keeps_to_its_budget` |
 # | comparisons, verdicts | `against`, `poison.verdict:judge`, `poison.verdict:restored` | `test_planted_precisions_are_judged_by_the_rule`, `test_the_share_of_a_gap_needs_a_gap` |

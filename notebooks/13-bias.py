@@ -15,8 +15,8 @@
 # # Data-set bias
 #
 # A class can have several looks, and a data set can be full of one of them. Does pruning by clusters of the kernel counter that
-# ([theory](../book/questions/bias.md))? We plant a bias that we know. k-means cuts the training samples of each class into two modes; a test sample has the nearest
-# mode of its class. Of a random mode of each class all samples can be drawn, of the other one only the share `rare`; the set is then cut to `n` at random.
+# ([theory](../book/questions/bias.md))? We plant a bias that we know. k-means cuts the training samples of each class into two modes, by their pixels, by their mean colour or by
+# that of their frame (`by`); a test sample has the nearest mode of its class. Of a random mode of each class all samples can be drawn, of the other one only the share `rare`; the set is then cut to `n` at random.
 #
 # **What is kept.** All of the biased set; or a share of it: *random* by class, *heads* of clusters by lpNTK, *heads by the cosine* of the kernel, *heads by pixels*.
 # Beside these an *oracle* that knows the modes, draws as many samples as all with replacement and lets the modes of a class weigh alike; and a *fair sample* of the whole
@@ -37,7 +37,7 @@
 dataset = "digits"  # or "mnist", "cifar10", or the path of your own .npz
 model = "mlp"  # or "lenet5", "lenet", "resnet18"
 options = {"hidden": [128]}  # of the architecture
-by = "pixels"  # what modes are made of
+by = "pixels"  # what modes are made of; on images with colours also "colour" or "background"
 rare = 0.05  # of each rare mode that can be drawn
 n = 500  # samples of the biased set
 shares = [0.5, 0.2]  # of it that are kept
@@ -206,7 +206,7 @@ table.style.format(form).format_index("{:.0%}", level="share")
 #
 # | quantity | function, in lpntk/ | test, in tests/ |
 # |---|---|---|
-# | modes | `bias.modes:modes` | `test_planted_modes_are_found` |
+# | modes | `bias.modes:modes`, `colour`, `background` | `test_planted_modes_are_found`, `test_modes_by_colour_see_colours_alone`, `test_background_is_the_frame` |
 # | bias, reweighting | `biased`, `reweighted` | `test_the_bias_is_as_asked`, `test_the_oracle_lets_modes_weigh_alike` |
 # | what each arm keeps | `picked` | `test_every_arm_keeps_what_it_says` |
 # | predictions, accuracies | `bias.study:predictions`, `bias.study:accuracies` | `test_predictions_agree_with_a_plain_evaluation`, `test_accuracies_are_those_of_groups` |

@@ -181,5 +181,5 @@ None if data else once.rename(index=titles).style.format("{:.0f}").format(
 # |---|---|---|
 # | training, kernels, ranks | `own.study:asked`, `own.ranking:joint_rank` | `test_the_columns_are_what_their_names_say`, `test_either_mark_makes_a_suspect_and_a_sample_alone_has_one` |
 # | planted flips | `own.compared:planted` | `test_flips_are_planted_and_known` |
-# | probabilities out of sample | `own.compared:held_out` | `test_nobody_is_judged_by_a_network_that_learned_it` |
+# | probabilities out of sample | `less_data.held_out:out_of_sample` | `test_nobody_is_judged_by_a_network_that_learned_it` |
 # | orders, shares among the first | `own.compared:ranked`, `own.compared:compare` | `test_orders_are_those_of_their_scores`, `test_planted_flips_are_counted_among_the_first` |

@@ -16,17 +16,16 @@ from torch import Tensor
 
 from lpntk.keep.cache import Cache, digest
 from lpntk.keep.keys import computed_key
-from lpntk.learn.training import train
 from lpntk.machine.progress import progress_bar
+from lpntk.phenomena.less_data.held_out import FOLDS, label_issues, label_quality, out_of_sample
 from lpntk.phenomena.less_data.poison.threats import poison
 from lpntk.reader.own.inputs.given import Given
 from lpntk.reader.own.inputs.sources import read_own
 from lpntk.reader.own.network import Learner, learner
 from lpntk.reader.own.ranking import joint_rank
-from lpntk.reader.own.study import asked, logits, losses
+from lpntk.reader.own.study import asked, losses
 
 FIRST = 100  # suspects that are looked at, or as many as were planted where these are fewer
-FOLDS = 5  # of the cross-validation
 METHODS = {  # name -> words
     "suspicion": "the report's ranking",
     "mean-cosine": "mean_cosine alone",
@@ -146,8 +145,8 @@ def ranked(given: Given, found: object, chances: Tensor, device: str) -> tuple[d
     cosine, difficulty = frame["mean_cosine"].to_numpy(), frame["difficulty"].to_numpy()
     usual = pd.Series(cosine).groupby(y.numpy()).transform("median").to_numpy()
     loss = losses(found.network, given.data.x_train, y, device).numpy()
-    listed, quality = by_cleanlab(y.numpy(), chances.numpy())
-    rest = np.argsort(quality, kind="stable")
+    listed = label_issues(y.numpy(), chances.numpy())
+    rest = np.argsort(label_quality(y.numpy(), chances.numpy()), kind="stable")
     first = lambda score: np.argsort(-score, kind="stable")
     return {
         "suspicion": first(joint_rank(cosine, difficulty, y.numpy())),
@@ -159,33 +158,10 @@ def ranked(given: Given, found: object, chances: Tensor, device: str) -> tuple[d
     }, listed
 
 
-def by_cleanlab(y: np.ndarray, chances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the samples that cleanlab lists as label issues, worst first, and (n,) its label quality scores.
-
-    Args:
-        y: (n,) labels as given.
-        chances: (n, k) probabilities out of sample.
-
-    Raises:
-        ModuleNotFoundError: if it is not installed; it is an optional dependency.
-    """
-    try:
-        from cleanlab.filter import find_label_issues
-        from cleanlab.rank import get_label_quality_scores
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "expected cleanlab, with which the report is compared; it is not installed: pip install .[book]"
-        ) from error
-    listed = find_label_issues(y, chances, return_indices_ranked_by="self_confidence", n_jobs=1)
-    return np.asarray(listed, int), get_label_quality_scores(y, chances)
-
-
 def held_out(
     given: Given, by: Learner, training: Mapping[str, object], seed: int, *, device: str, cache: Cache
 ) -> Tensor:
     """Return (n, k) probabilities of classes, each sample's by a network that has not learned it.
-
-    The networks of all folds learn equally many samples: of a longer rest the last, at most one a class, are left out.
 
     Args:
         given: the samples.
@@ -195,26 +171,13 @@ def held_out(
         device: as in ``train``.
         cache: keeps the probabilities.
     """
-    from sklearn.model_selection import StratifiedKFold
-
     data = given.data
-    y = data.y_train
 
     def make() -> dict[str, Tensor]:
-        folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed % 2**32)
-        parts = [tuple(map(torch.from_numpy, both)) for both in folds.split(np.zeros(len(y)), y.numpy())]
-        size = min(len(learned) for learned, _ in parts)
-        draw = torch.Generator().manual_seed(seed)
-        subsets = torch.stack([learned[torch.randperm(len(learned), generator=draw)[:size]] for learned, _ in parts])
-        seeds = np.random.SeedSequence(seed).generate_state(FOLDS).tolist()
-        networks = [by.make(own) for own in seeds]
-        train(networks, data.x_train, y, subsets, seeds=seeds, epochs=training["epochs"], lr=training["rate"],
-              batch_size=training["batch"], schedule="cosine", device=device)  # fmt: skip
-        chances = torch.empty(len(y), data.k)
-        for network, (_, rest) in zip(networks, parts, strict=True):
-            chances[rest] = logits(network, data.x_train[rest], device).softmax(dim=1)
-        return {"chances": chances}
+        return {"chances": out_of_sample(by.make, data.x_train, data.y_train, data.k, seed=seed, device=device,
+                                         epochs=training["epochs"], lr=training["rate"],
+                                         batch_size=training["batch"], schedule="cosine")}  # fmt: skip
 
-    key = computed_key(held_out, device=device, network=by.decides, data=data.digest, labels=digest(y), seed=seed,
-                       training=dict(training), folds=FOLDS)  # fmt: skip
+    key = computed_key(held_out, device=device, network=by.decides, data=data.digest, labels=digest(data.y_train),
+                       seed=seed, training=dict(training), folds=FOLDS)  # fmt: skip
     return cache.artefact("own-held-out", key, make)["chances"]

@@ -14,9 +14,8 @@ from lpntk.keep.cache import Cache, digest
 from lpntk.keep.keys import computed_key
 from lpntk.kernel.matrix import kernel_matrix
 from lpntk.learn.training import train
-from lpntk.machine.device import resolve_device
-from lpntk.machine.precision import exact
 from lpntk.phenomena.less_data.farthest import head_count
+from lpntk.phenomena.less_data.held_out import logits
 from lpntk.reader.own.inputs.given import Given
 from lpntk.reader.own.kernels import check_room, every_class
 from lpntk.reader.own.network import Learner
@@ -160,17 +159,6 @@ def _trained(
     kept = cache.artefact("own-network", key, make)
     network.load_state_dict({name.partition("/")[2]: value for name, value in kept.items() if name[:6] == "state/"})
     return {"epochs": epochs, "rate": float(kept["rate"]), "batch": batch}, kept["loss"]
-
-
-@exact
-@torch.no_grad()
-def logits(network: nn.Module, x: Tensor, device: str) -> Tensor:
-    """Return (n, k) logits of a network in evaluation mode, on the CPU."""
-    on = resolve_device(device)
-    network.to(on)
-    found = torch.cat([network(part.to(on)).cpu() for part in x.split(512)])
-    network.to("cpu")
-    return found
 
 
 def losses(network: nn.Module, x: Tensor, y: Tensor, device: str) -> Tensor:

@@ -12,7 +12,7 @@ from lpntk.data.dataset import load
 from lpntk.keep.cache import Cache, digest
 from lpntk.learn.campaign import Network
 from lpntk.learn.training import accuracy, train
-from lpntk.phenomena.less_data.bias.modes import biased, modes, reweighted
+from lpntk.phenomena.less_data.bias.modes import background, biased, colour, modes, reweighted
 from lpntk.phenomena.less_data.bias.study import FAIR, ORACLE, PRUNED, WHOLE, accuracies, picked, predictions, study
 from lpntk.phenomena.less_data.bias.verdict import balance, costs, judge, versus
 from lpntk.report.verdict import FAILS, HOLDS, IN_PART, UNDECIDED, UNJUDGED
@@ -53,10 +53,55 @@ def test_modes_that_cannot_be_made_are_refused(data):
     alike = replace(data, x_train=torch.where((data.y_train == 3)[:, None, None, None], 0.0, data.x_train))
     with pytest.raises(ValueError, match=r"class '3' has 1 different training samples, too few for 2 modes"):
         modes(alike)
-    with pytest.raises(ValueError, match=r"made by pixels; got 'colour'"):
-        modes(data, by="colour")
+    with pytest.raises(ValueError, match=r"made by pixels, colour, background; got 'smell'"):
+        modes(data, by="smell")
+    for by in ("colour", "background"):
+        with pytest.raises(ValueError, match=rf"by {by} need images with colours; these have one channel"):
+            modes(data, by=by)
     with pytest.raises(ValueError, match=r"at least 2 modes"):
         modes(data, count=1)
+
+
+def coloured(data, split, split_test, where):
+    """Digits of three channels, some of them a little redder in a part of the image."""
+    paint = torch.zeros(3, 8, 8)
+    paint[0][where], paint[2][where] = 0.3, -0.3
+    x, x_test = (part.repeat(1, 3, 1, 1) for part in (data.x_train, data.x_test))
+    # the same brightness for all, so that nothing but the paint tells modes apart
+    x, x_test = (part - part.mean(dim=(1, 2, 3), keepdim=True) for part in (x, x_test))
+    return replace(data, x_train=x + split[:, None, None, None] * paint,
+                   x_test=x_test + split_test[:, None, None, None] * paint)  # fmt: skip
+
+
+def test_modes_by_colour_see_colours_alone(data):
+    draw = torch.Generator().manual_seed(0)
+    split, split_test = (torch.rand(len(y), generator=draw) < 0.3 for y in (data.y_train, data.y_test))
+    painted = coloured(data, split, split_test, torch.ones(8, 8, dtype=torch.bool))
+
+    def agrees(by):
+        mode, mode_test = modes(painted, by=by)
+        kept = []
+        for c in range(10):
+            own, own_test = data.y_train == c, data.y_test == c
+            same = mode[own] == split[own]
+            right = (mode_test[own_test] == split_test[own_test]) == same[0]
+            kept.append((same.all() or not same.any()) and right.all())
+        return sum(map(bool, kept))
+
+    assert agrees("colour") == 10
+    assert agrees("pixels") == 0  # shapes differ more than such a paint
+
+
+def test_background_is_the_frame():
+    x = torch.arange(2 * 3 * 16 * 17).view(2, 3, 16, 17).float()
+    frame = [(i, j) for i in range(16) for j in range(17) if i < 2 or i >= 14 or j < 2 or j >= 15]
+    want = torch.stack([x[:, :, i, j] for i, j in frame]).mean(dim=0)
+    torch.testing.assert_close(background(x), want)
+    torch.testing.assert_close(colour(x), x.flatten(2).mean(dim=2))
+    inner = x.clone()
+    inner[:, :, 2:14, 2:15] = 1e6
+    torch.testing.assert_close(background(inner), want)  # what is inside does not count
+    assert background(torch.ones(2, 3, 2, 2)).tolist() == [[1.0] * 3] * 2  # all of a tiny image is frame
 
 
 def test_the_bias_is_as_asked():

@@ -16,10 +16,12 @@ from lpntk.kernel.matrix import kernel_matrix
 from lpntk.learn.campaign import Network
 from lpntk.learn.moments import Moments
 from lpntk.learn.training import train
-from lpntk.phenomena.less_data.poison import detectors
+from lpntk.phenomena.less_data.held_out import out_of_sample
+from lpntk.phenomena.less_data.poison import detectors, influence, study
 from lpntk.phenomena.less_data.poison.detectors import (
     MAIN,
     METHODS,
+    SHOWN,
     each_class,
     excess,
     kernels,
@@ -28,6 +30,8 @@ from lpntk.phenomena.less_data.poison.detectors import (
     suspicion,
     to_trusted,
 )
+from lpntk.phenomena.less_data.poison.influence import self_influence
+from lpntk.phenomena.less_data.poison.peers import peers
 from lpntk.phenomena.less_data.poison.study import (
     ORACLE,
     REMOVED,
@@ -45,6 +49,7 @@ from lpntk.report.verdict import FAILS, HOLDS, IN_PART, UNDECIDED, UNJUDGED
 DIGITS = load("digits")
 NETWORK, SGD = Network("mlp", (1, 8, 8), 10, {"hidden": [8]}), {"lr": 0.1, "batch_size": 32}
 RULE = {"level": 0.05, "close": 0.05}
+PEERS = ["aum", "quality", "trak"]
 
 
 def planted(threat, rate, n=400, **options):
@@ -172,7 +177,7 @@ def test_suspicion_is_what_its_definitions_say():
             model.load_state_dict(state)
             yield model.eval()
 
-    assert list(s) == list(METHODS)
+    assert list(s) == [method for method in METHODS if method not in PEERS]
     assert all(score.shape == (120,) and score.isfinite().all() for score in s.values())
     same, alone = y[:, None] == y, torch.eye(120, dtype=torch.bool)
     for name, epoch in ((MAIN, 4), ("initial", 0)):
@@ -199,6 +204,77 @@ def test_suspicion_is_what_its_definitions_say():
     squares = [sum(of_loss(m, i) ** 2 for epoch in (1, 2, 4) for m in networks(epoch)) for i in range(4)]
     close(s["tracin"][:4], 0.1 * torch.stack(squares))
     close(s["grand"][:4], torch.stack([sum(of_loss(m, i) for m in networks(1)) for i in range(4)]))
+
+
+def test_peers_are_what_their_definitions_say():
+    data, _, _ = planted("uniform", 0.2, n=120)
+    x, y, options = data.x, data.y, {**SGD, "device": "cpu"}
+    s = peers(NETWORK, data, seeds=[3, 4], epochs=4, **options)
+    assert list(s) == PEERS
+    assert all(score.shape == (120,) and score.isfinite().all() for score in s.values())
+    area = torch.zeros(120)
+    for seed in (3, 4):
+        for epoch in (1, 2, 3, 4):
+            model = NETWORK(seed)  # a training of a prefix gives the state after that epoch
+            train([model], x, y, torch.arange(120)[None], seeds=[seed], epochs=epoch, **options)
+            for i, said in enumerate(model(x).detach()):
+                others = [float(z) for j, z in enumerate(said) if j != y[i]]
+                area[i] += (said[y[i]] - max(others)) / 8
+    torch.testing.assert_close(s["aum"], -area, rtol=1e-3, atol=1e-4)
+    chances = sum(out_of_sample(NETWORK, x, y, 10, seed=seed, epochs=4, **options) for seed in (3, 4)) / 2
+    torch.testing.assert_close(s["quality"], -chances[range(120), y])
+    models = [NETWORK(seed) for seed in (3, 4)]
+    train(models, x, y, torch.arange(120).expand(2, -1).contiguous(), seeds=[3, 4], epochs=4, **options)
+    torch.testing.assert_close(s["trak"], self_influence(models, x, y, seed=3, device="cpu"), rtol=1e-3, atol=1e-4)
+
+
+def test_scores_of_suspicion_do_not_depend_on_peers(setting):
+    both, data = scored(setting, "pairwise", 0.2, 0), setting.poisoned("pairwise", 0.2, 0)
+    *_, drawn, scoring, other = setting.seeds(0)
+    alone = suspicion(NETWORK, data, seeds=[scoring, other], epochs=4, early=1, draw=study._stream(drawn),
+                      device="cpu", **SGD)  # fmt: skip
+    assert set(both) == set(METHODS) == set(SHOWN)
+    assert all(torch.equal(both[method], score) for method, score in alone.items())
+    assert list(METHODS).index("random") == 17  # its place draws: results that are committed rest on it
+    assert SHOWN[-1] == "random"
+
+
+def test_self_influence_is_its_formula():
+    n, seed, models = 60, 11, [NETWORK(1), NETWORK(2)]
+    x, y = DIGITS.x_train[:n], DIGITS.y_train[:n]
+    want = torch.zeros(n, dtype=torch.float64)
+    for i, model in enumerate(models):
+        parameters = list(model.parameters())
+        size = sum(p.numel() for p in parameters)
+        draw = torch.Generator().manual_seed(seed + 100_000 * i)  # as the library seeds the matrix of a network
+        matrix = torch.empty(size, n // 4).normal_(generator=draw).double()
+        rows, rest = [], []
+        for one, label in zip(x, y, strict=True):
+            p = model(one[None]).softmax(dim=1)[0, label]
+            gradient = torch.autograd.grad(torch.log(p / (1 - p)), parameters)
+            rows.append(torch.cat([g.flatten() for g in gradient]).double() @ matrix / size**0.5)
+            rest.append(1 - p.item())
+        g = torch.stack(rows)
+        inverse = torch.linalg.inv(g.T @ g)
+        want += (g @ inverse @ g.T).diagonal() / inverse.abs().mean() * torch.tensor(rest).double() / 2
+    told = self_influence(models, x, y, seed=seed, device="cpu")
+    torch.testing.assert_close(told.double(), want, rtol=1e-3, atol=0)
+
+
+def test_self_influence_does_not_depend_on_batches(monkeypatch):
+    ask = lambda: self_influence([NETWORK(1)], DIGITS.x_train[:60], DIGITS.y_train[:60], seed=1, device="cpu")
+    whole = ask()
+    monkeypatch.setattr(influence, "AT_ONCE", 4 * 700 * 7)  # seven samples of 700 parameters
+    torch.testing.assert_close(ask(), whole, rtol=1e-3, atol=0)
+
+
+def test_self_influence_needs_its_library_and_samples(monkeypatch):
+    asked = {"seed": 0, "device": "cpu"}
+    with pytest.raises(ValueError, match="3 samples are too few for TRAK"):
+        self_influence([NETWORK(0)], DIGITS.x_train[:3], DIGITS.y_train[:3], **asked)
+    monkeypatch.setitem(__import__("sys").modules, "trak", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install .\[book\]"):
+        self_influence([NETWORK(0)], DIGITS.x_train[:9], DIGITS.y_train[:9], **asked)
 
 
 def test_kernels_class_by_class_are_those_of_one_piece(setting, monkeypatch):
@@ -241,7 +317,7 @@ def test_scores_of_one_case_are_kept_and_networks_that_score_are_not_judged(sett
     scored(setting, "pairwise", 0.2, 0)
     before = setting.cache.hits
     scored(setting, "pairwise", 0.2, 0)
-    assert setting.cache.hits == before + 1
+    assert setting.cache.hits == before + 2  # the scores of one training, and of the peers
     numbers = [number for repeat in range(20) for number in setting.seeds(repeat)]
     assert len(set(numbers)) == len(numbers) == 20 * 6
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from lpntk.keep.cache import Cache
+from lpntk.phenomena.less_data.held_out import label_quality, out_of_sample
 from lpntk.reader.own import compared
-from lpntk.reader.own.compared import METHODS, Case, by_cleanlab, compare, held_out, planted, ranked, some
+from lpntk.reader.own.compared import METHODS, Case, compare, held_out, planted, ranked, some
 from lpntk.reader.own.inputs.sources import read_own
 from lpntk.reader.own.network import learner
 
@@ -32,31 +33,6 @@ def test_flips_are_planted_and_known(digits):
         assert np.array_equal((given.data.y_train != few.data.y_train).numpy(), bad)
         assert len({given.data.digest, few.data.digest, digits.data.digest}) == 3
         assert torch.equal(given.data.y_test, digits.data.y_test)
-
-
-def test_nobody_is_judged_by_a_network_that_learned_it(digits, tmp_path, monkeypatch):
-    given, n = some(digits, 203, 0), 203
-    by = learner(given.data, model="mlp", options={"hidden": [8]}, built_by=None, checkpoint=None, seed=0)
-    learned, asked, true = [], [], compared.train
-
-    def noted(networks, x, y, subsets, **options):
-        learned.extend(subsets)
-        return true(networks, x, y, subsets, **options)
-
-    def logits(network, x, device):
-        asked.append([int((given.data.x_train == one).flatten(1).all(dim=1).nonzero()[0]) for one in x])
-        return torch.zeros(len(x), 10)
-
-    monkeypatch.setattr(compared, "train", noted)
-    monkeypatch.setattr(compared, "logits", logits)
-    monkeypatch.setattr(compared, "computed_key", lambda by, **decides: {"seed": decides["seed"]})
-    chances = held_out(given, by, {"epochs": 1, "rate": 0.1, "batch": 8}, 5, cache=Cache(tmp_path), **TOLD)
-    assert torch.allclose(chances, torch.full((n, 10), 0.1))
-    assert sorted(i for part in asked for i in part) == list(range(n))
-    assert len(learned) == len(asked) == 5
-    for rows, rest in zip(learned, asked, strict=True):
-        assert not set(rows.tolist()) & set(rest)
-        assert len(set(rows.tolist())) == len(rows) >= 0.75 * n
 
 
 def test_orders_are_those_of_their_scores(digits, monkeypatch):
@@ -84,8 +60,9 @@ def test_orders_are_those_of_their_scores(digits, monkeypatch):
     assert orders["quality"][:3].tolist() == [7, 33, 20]
     assert orders["issues"][: len(listed)].tolist() == listed.tolist()
     assert set(listed) <= set(wrong)
-    _, quality = by_cleanlab(y.numpy(), chances.numpy())
-    assert np.allclose(quality, chances[range(60), y])  # so it ranks as the loss out of sample does
+    assert np.allclose(
+        label_quality(y.numpy(), chances.numpy()), chances[range(60), y]
+    )  # so it ranks as the loss out of sample does
 
 
 def test_planted_flips_are_counted_among_the_first(digits, tmp_path):
@@ -101,10 +78,17 @@ def test_planted_flips_are_counted_among_the_first(digits, tmp_path):
     assert set(frame["ap"].between(0.5, 1)) == {True}
 
 
-def test_without_cleanlab_a_sentence_says_how_to_get_it(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "cleanlab.filter", None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install .\[book\]"):
-        by_cleanlab(np.array([0, 1]), np.full((2, 2), 0.5))
+def test_probabilities_are_kept_by_what_decides_them(digits, tmp_path):
+    given = some(digits, 120, 0)
+    by = learner(given.data, model="mlp", options={"hidden": [8]}, built_by=None, checkpoint=None, seed=0)
+    recipe, cache = {"epochs": 2, "rate": 0.1, "batch": 32}, Cache(tmp_path)
+    first = held_out(given, by, recipe, 5, cache=cache, **TOLD)
+    straight = out_of_sample(by.make, given.data.x_train, given.data.y_train, 10, seed=5, epochs=2, lr=0.1,
+                             batch_size=32, schedule="cosine", **TOLD)  # fmt: skip
+    assert torch.equal(first, straight)
+    assert torch.equal(held_out(given, by, recipe, 5, cache=cache, **TOLD), first)
+    assert cache.hits == 1
+    assert not torch.equal(held_out(given, by, {**recipe, "rate": 0.2}, 5, cache=cache, **TOLD), first)
 
 
 def test_the_table_is_read_as_anybodys(tmp_path):

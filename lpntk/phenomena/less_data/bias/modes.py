@@ -7,7 +7,26 @@ from torch import Tensor
 from lpntk.data.dataset import Dataset
 from lpntk.phenomena.less_data.farthest import head_count
 
-BY = {"pixels": lambda x: x.flatten(1)}  # what modes are made of: (n, c, h, w) -> (n, d)
+FRAME = 8  # the frame of an image is an eighth of its smaller side wide
+
+
+def colour(x: Tensor) -> Tensor:
+    """Return the mean of each channel (n, c) of images (n, c, h, w), nothing of their shapes."""
+    return x.mean(dim=(2, 3))
+
+
+def background(x: Tensor) -> Tensor:
+    """Return the mean of each channel (n, c) over the frame of images (n, c, h, w), where a subject seldom is."""
+    width, inside = max(1, min(x.shape[2:]) // FRAME), torch.zeros(x.shape[2:], dtype=torch.bool)
+    inside[width:-width, width:-width] = True
+    return x[:, :, ~inside].mean(dim=2)
+
+
+BY = {  # what modes are made of: (n, c, h, w) -> (n, d)
+    "pixels": lambda x: x.flatten(1),
+    "colour": colour,
+    "background": background,
+}
 
 
 def modes(data: Dataset, *, count: int = 2, by: str = "pixels", seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -24,12 +43,15 @@ def modes(data: Dataset, *, count: int = 2, by: str = "pixels", seed: int = 0) -
         have nothing to do with each other.
 
     Raises:
-        ValueError: if there is no such comparison, or a class has too few different samples for so many modes.
+        ValueError: if there is no such comparison, the images have no colours and are to be compared by them, or a
+            class has too few different samples for so many modes.
     """
     from sklearn.cluster import KMeans  # slow to import
 
     if by not in BY:
         raise ValueError(f"modes can be made by {', '.join(BY)}; got {by!r}")
+    if by in ("colour", "background") and data.x_train.shape[1] < 2:
+        raise ValueError(f"modes by {by} need images with colours; these have one channel: use by='pixels'")
     if count < 2:
         raise ValueError(f"a class needs at least 2 modes for one to be rare; got {count}")
     x, x_test = (BY[by](part).numpy() for part in (data.x_train, data.x_test))

@@ -43,14 +43,19 @@ METHODS: dict[str, tuple[str, str]] = {
     "features": ("neighbours by features", "usual"),
     "pixels": ("neighbours by pixels", "usual"),
     "random": ("random", "chance"),
+    # those of ``peers.py``; they stand last, as a place decides how ties are broken
+    "aum": ("area under the margin", "usual"),
+    "quality": ("cleanlab, label quality", "usual"),
+    "trak": ("TRAK self-influence", "usual"),
 }
+SHOWN = sorted(METHODS, key=lambda name: METHODS[name][1] == "chance")  # chance comes last
 
 
 def suspicion(
     network: Network, data: Poisoned, *, seeds: Sequence[int], epochs: int, early: int, draw: torch.Generator,
     device: str = "auto", **training: object,
 ) -> dict[str, Tensor]:  # fmt: skip
-    """Train networks on all samples and return (n,) scores by the names of ``METHODS``.
+    """Train networks on all samples and return (n,) scores by their names in ``METHODS``.
 
     Args:
         network: to build from each seed.

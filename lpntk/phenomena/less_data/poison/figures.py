@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from lpntk.phenomena.less_data.poison.detectors import MAIN, METHODS
+from lpntk.phenomena.less_data.poison.detectors import MAIN, METHODS, SHOWN
 from lpntk.phenomena.less_data.poison.study import ORACLE, REMOVED
 from lpntk.phenomena.less_data.poison.threats import CLEAN, THREATS
 from lpntk.phenomena.less_data.selection.study import WHOLE
@@ -25,10 +25,10 @@ def found(frame: pd.DataFrame, at: dict[str, float]) -> Figure:
     fig, axes = grid(len(at), 2, (4.2, 4.0), sharex=True, sharey=True)
     for ax, (threat, rate) in zip(axes, at.items(), strict=True):
         part = frame[(frame["threat"] == threat) & (frame["rate"] == rate)]
-        for row, (method, (_, group)) in enumerate(METHODS.items()):
-            dots(ax, part.loc[part["method"] == method, "ap"], row, color=COLORS[group])
+        for row, method in enumerate(SHOWN):
+            dots(ax, part.loc[part["method"] == method, "ap"], row, color=COLORS[METHODS[method][1]])
         ax.set(title=f"{THREATS[threat]}, {rate:.0%}", xlim=(-0.03, 1.03))
-        ax.set_yticks(range(len(METHODS)), [words for words, _ in METHODS.values()], fontsize=8)
+        ax.set_yticks(range(len(SHOWN)), [METHODS[method][0] for method in SHOWN], fontsize=8)
     axes[0].invert_yaxis()
     for ax in axes[-2:]:
         ax.set_xlabel("average precision")

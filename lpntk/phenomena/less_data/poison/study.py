@@ -20,6 +20,7 @@ from lpntk.learn.campaign import Network
 from lpntk.learn.models import build
 from lpntk.learn.training import accuracy, train
 from lpntk.phenomena.less_data.poison.detectors import MAIN, METHODS, suspicion
+from lpntk.phenomena.less_data.poison.peers import peers
 from lpntk.phenomena.less_data.poison.threats import CLEAN, Poisoned, poison
 from lpntk.phenomena.less_data.selection.study import WHOLE
 
@@ -82,7 +83,12 @@ def scored(setting: Setting, threat: str, rate: float, repeat: int) -> dict[str,
     key = computed_key(suspicion, device=setting.device, network=asdict(setting.network), seeds=scoring, drawn=drawn,
                        data=[digest(t) for t in (data.x, data.y, data.bad)], asked=asked)  # fmt: skip
     make = lambda: suspicion(setting.network, data, seeds=scoring, draw=_stream(drawn), device=setting.device, **asked)
-    return setting.cache.artefact("suspicion", key, make)
+    found = setting.cache.artefact("suspicion", key, make)
+    recipe = {"epochs": setting.epochs, **setting.training}
+    key = computed_key(peers, train, build, device=setting.device, network=asdict(setting.network), seeds=scoring,
+                       data=[digest(t) for t in (data.x, data.y)], asked=recipe)  # fmt: skip
+    make = lambda: peers(setting.network, data, seeds=scoring, device=setting.device, **recipe)
+    return found | setting.cache.artefact("peers", key, make)
 
 
 def detection(setting: Setting, rates: Mapping[str, Sequence[float]], repeats: int) -> pd.DataFrame:

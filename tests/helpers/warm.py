@@ -145,6 +145,7 @@ def main():
     import lpntk.regenerate.execute  # noqa: F401
     from lpntk.regenerate.own_kernel import tied
 
+    os.register_at_fork(after_in_child=sys.modules["numpy"].random.seed)  # else all forks draw the same numbers
     signal.signal(signal.SIGCHLD, _reap)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for who asked
     tie, answers = tied(), os.dup(1)

@@ -321,6 +321,7 @@ def test_a_choice_that_chooses_nothing_or_by_letters_is_refused(project, only):
         project.run(only=only)
 
 
+DRAWS = "# %%\nimport numpy\nrecord.number('drawn', numpy.random.random())\n"
 BROKEN = {
     "02-cell": "# %%\nraise ValueError('two\\nlines')\n",
     "03-source": "# %%\nfrom lpntk.keep import keys\ndef unfinished(:\n",
@@ -332,9 +333,9 @@ BROKEN = {
 def test_one_failure_stops_no_other_and_all_are_told(project, capsys):
     for name, cell in BROKEN.items():
         project.write(name, cell)
-    project.write("01-first", value=1)
+    project.write("01-first", DRAWS, value=1)
     project.write("04-wrong", valve=3)
-    project.write("07-last", value=7)
+    project.write("07-last", DRAWS, value=7)
     with pytest.raises(RegenerationError) as told:
         project.run(jobs=2)
     head, *lines = str(told.value).splitlines()
@@ -344,7 +345,10 @@ def test_one_failure_stops_no_other_and_all_are_told(project, capsys):
     assert "knows no parameter valve" in lines[2]
     assert "kernel died" in lines[3]
     assert "06-no-json.py: Expecting property name" in lines[4]
-    assert json.loads((project.results / "tiny/07-last/numbers.json").read_text()) == {"value": 7}
+    finished = (project.results / "tiny" / name / "numbers.json" for name in ("01-first", "07-last"))
+    first, last = (json.loads(path.read_text()) for path in finished)
+    assert (first["value"], last["value"]) == (1, 7)
+    assert first["drawn"] != last["drawn"]  # their processes are forks of one
     out = capsys.readouterr().out
     assert out.count(": failed, ") == 5
     assert "[1/7] 01-first (tiny): done" in out

@@ -190,6 +190,8 @@ def weight_norm():
 IMAGE = (2, 7, 7)
 NETWORKS = [  # name, make, shape of a sample, number of tokens (0: the sample is real)
     ("conv-strided-dilated", conv_net(stride=2, padding=2, dilation=2), IMAGE, 0),
+    # so many positions and entries that rows of the kernel are taken as runs of strips
+    ("conv-runs", lambda: nn.Sequential(nn.Conv2d(6, 4, 3, padding=2, dilation=2), nn.Tanh(), *HEAD(4)), (6, 7, 7), 0),
     ("conv-grouped", conv_net(groups=2, bias=False, padding=1), IMAGE, 0),
     ("conv-same", conv_net(padding="same", dilation=2), IMAGE, 0),
     ("conv-circular", conv_net(padding=2, padding_mode="circular", stride=2), IMAGE, 0),

@@ -4,17 +4,19 @@ import copy
 
 import torch
 import torch.nn.functional as F
-from torch.func import functional_call, jacrev
 
 
 def jacobian(model, x):
     """(n, k, p): one sample at a time, every logit by every trainable parameter."""
     model = copy.deepcopy(model).double()
-    params = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+    params = [p for p in model.parameters() if p.requires_grad]
+    flat = lambda gradients: torch.cat([gradient.flatten() for gradient in gradients])
     rows = []
     for x_i in x.double() if x.is_floating_point() else x:
-        j = jacrev(lambda w: functional_call(model, w, (x_i[None],))[0])(params)  # noqa: B023 (used at once)
-        rows.append(torch.cat([j[name].flatten(1) for name in params], dim=1))
+        with torch.enable_grad():
+            (z,) = model(x_i[None])
+        by_logit = [torch.autograd.grad(z_k, params, retain_graph=True, materialize_grads=True) for z_k in z]
+        rows.append(torch.stack([*map(flat, by_logit)]))
     return torch.stack(rows)
 
 
@@ -42,13 +44,13 @@ def oracle_kernel(model, x, y, x2=None, y2=None, *, signs="label"):
     as_input = lambda t: t.double() if t.is_floating_point() else t
     with torch.no_grad():
         z, z2 = double(as_input(x)), double(as_input(x2))
-    j, j2 = jacobian(model, x), jacobian(model, x2)
+    j = jacobian(model, x)
+    j2 = j if x2 is x else jacobian(model, x2)
+    s2 = torch.stack([sign_vector(z_b, y_b, signs) for z_b, y_b in zip(z2, y2, strict=True)])
     kappa = torch.empty(len(x), len(x2), dtype=torch.float64)
     for a in range(len(x)):
-        s_a = sign_vector(z[a], y[a], signs)
-        for b in range(len(x2)):
-            theta = j[a] @ j2[b].T  # (k, k)
-            kappa[a, b] = s_a @ theta @ sign_vector(z2[b], y2[b], signs)
+        theta = torch.einsum("kp,blp->bkl", j[a], j2)  # (n2, k, k)
+        kappa[a] = torch.einsum("k,bkl,bl->b", sign_vector(z[a], y[a], signs), theta, s2)
     return kappa
 
 

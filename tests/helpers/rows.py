@@ -1,8 +1,10 @@
 """Tables in one case: what goes through the same lines is one test, and each row that fails is told by itself."""
 
 import inspect
+import os
 from contextlib import ExitStack
 from functools import wraps
+from unittest.mock import patch
 
 
 def _word(value):
@@ -14,8 +16,9 @@ def _word(value):
 def each_row(names, table):
     """Run a test for every row of a table, in one case; used as ``pytest.mark.parametrize`` is.
 
-    Of the fixtures that rows could hand on to each other, each row has its own: a folder, patches, captured words. All
-    others are made once: what a row changes in one, later rows find, so such rows are cases of ``parametrize``.
+    Of what rows could hand on to each other, each row has its own: a folder, patches, captured words and their level,
+    the environment. All other fixtures are made once: what a row changes in one, later rows find, so such rows are
+    cases of ``parametrize``.
 
     Args:
         names: of the test's arguments that a row holds; one name for a table of single values.
@@ -34,6 +37,7 @@ def each_row(names, table):
                 given = {names: row} if single else dict(zip(names, row, strict=True))
                 with subtests.test(", ".join(map(_word, given.values()))), ExitStack() as stack:
                     own = dict(fixtures)
+                    stack.enter_context(patch.dict(os.environ))
                     if "tmp_path" in own:
                         own["tmp_path"] = fixtures["tmp_path"] / f"row-{i}"
                         own["tmp_path"].mkdir()
@@ -41,6 +45,7 @@ def each_row(names, table):
                         own["monkeypatch"] = stack.enter_context(fixtures["monkeypatch"].context())
                     if "caplog" in own:
                         own["caplog"].clear()
+                        stack.callback(own["caplog"]._finalize)  # puts back what ``set_level`` changed, once or again
                     if "capsys" in own:
                         own["capsys"].readouterr()
                     test(**own, **given)

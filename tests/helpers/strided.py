@@ -1,6 +1,7 @@
 """Strided 1 x 1 convolutions along every path of the package, against float64: run as a process that may die.
 
-Prints the largest relative error of every path; torch takes float64 past oneDNN.
+Called with the largest width, then numbers of threads. Prints the largest relative error of every path; torch takes
+float64 past oneDNN.
 """
 
 import copy
@@ -24,7 +25,6 @@ from lpntk.phenomena.forgetting.predict import changes, moment, pushes
 from lpntk.phenomena.one_step.step import logit_velocity, sgd_step
 
 LAST = torch.channels_last
-WIDTHS = range(1, 17)
 HEAD = (nn.AdaptiveAvgPool2d(2), nn.Flatten())
 
 
@@ -129,10 +129,10 @@ def error(got, want):
     return float((got.double() - want).norm() / want.norm())
 
 
-def largest_errors(counts):
+def largest_errors(widths, counts):
     """Threads -> path -> largest relative error over widths and networks; the models must come out as they went in."""
     worst = {threads: defaultdict(float) for threads in counts}
-    for c, (name, make) in zip(WIDTHS, itertools.cycle(NETWORKS.items())):
+    for c, (name, make) in zip(widths, itertools.cycle(NETWORKS.items())):
         torch.manual_seed(c)
         model, y = make(c).eval(), torch.arange(16) % 3
         x = torch.randn(16, 2, 8, 8).contiguous(memory_format=LAST)
@@ -157,7 +157,8 @@ def main():
     build_only = build("lenet5", (1, 16, 16), 3, seed=0)
     trained([build_only], torch.randn(4, 1, 16, 16), torch.arange(4) % 3)
     assert not strides._registered, "a network without such layers pays for them"
-    print(json.dumps(largest_errors([*map(int, sys.argv[1:])])))
+    widest, *counts = map(int, sys.argv[1:])
+    print(json.dumps(largest_errors(range(1, widest + 1), counts)))
 
 
 if __name__ == "__main__":

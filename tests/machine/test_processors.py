@@ -14,14 +14,14 @@ from lpntk.learn.models import build
 from lpntk.machine import strides
 
 ROOT = Path(__file__).parents[2]
-THREADS = ("1", "2", "3")
+THREADS = ("1", "3")  # one crashes where several are wrong
 
 
-@pytest.mark.parametrize("isa", ["AVX2", "DEFAULT"])
-def test_strided_convolutions_have_the_gradients_of_float64_on_every_path(isa):
-    """Widths 1 to 16; neither model nor layer comes out changed."""
+@pytest.mark.parametrize(("isa", "vector"), [("AVX2", 8), ("DEFAULT", 16)])
+def test_strided_convolutions_have_the_gradients_of_float64_on_every_path(isa, vector):
+    """All widths up to that of a vector, the first that is safe; neither model nor layer comes out changed."""
     done = subprocess.run(
-        [sys.executable, ROOT / "tests" / "helpers" / "strided.py", *THREADS],
+        [sys.executable, ROOT / "tests" / "helpers" / "strided.py", str(vector), *THREADS],
         env=os.environ | {"ONEDNN_MAX_CPU_ISA": isa, "OMP_WAIT_POLICY": "passive", "PYTHONPATH": str(ROOT)},
         cwd=ROOT,
         capture_output=True,

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -50,23 +49,20 @@ class Project:
     def run(self, **options):
         return regenerate.regenerate("tiny", results=self.results, notebooks=self.notebooks, **options)
 
-    def start(self, *arguments):
+    def start(self, *arguments, start=""):
         """Start the command in a process of its own, on these folders."""
         places = f"results=Path({str(self.results)!r}), notebooks=Path({str(self.notebooks)!r})"
         code = (
             "import sys\nfrom functools import partial\nfrom pathlib import Path\n"
-            "from lpntk.regenerate import everything as regenerate\n"
+            f"from lpntk.regenerate import everything as regenerate, runs\n{start}\n"
             f"regenerate.regenerate = partial(regenerate.regenerate, {places})\n"
-            "sys.exit(regenerate.main(sys.argv[1:]))"
+            f"sys.exit(regenerate.main({['--profile', 'tiny', *arguments]}))"
         )
-        command = [sys.executable, "-c", code, "--profile", "tiny", *arguments]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # what runs in the background may have it ignored
-        process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heard
-        )
-        self.started.append(process)
-        return process
+        folder = self.folder / f"said-{len(self.started)}"
+        folder.mkdir()
+        environment, needed = {**os.environ, "PYTHONPATH": str(ROOT)}, ["lpntk.regenerate.everything"]
+        self.started.append(warm.program(code, folder, environment=environment, modules=needed))
+        return self.started[-1]
 
     def begun(self, *values):
         """Wait until notebooks have begun, and return the numbers of their processes."""
@@ -321,6 +317,7 @@ def test_a_choice_that_chooses_nothing_or_by_letters_is_refused(project, only):
         project.run(only=only)
 
 
+DRAWS = "# %%\nimport numpy\nrecord.number('drawn', numpy.random.random())\n"
 BROKEN = {
     "02-cell": "# %%\nraise ValueError('two\\nlines')\n",
     "03-source": "# %%\nfrom lpntk.keep import keys\ndef unfinished(:\n",
@@ -332,9 +329,9 @@ BROKEN = {
 def test_one_failure_stops_no_other_and_all_are_told(project, capsys):
     for name, cell in BROKEN.items():
         project.write(name, cell)
-    project.write("01-first", value=1)
+    project.write("01-first", DRAWS, value=1)
     project.write("04-wrong", valve=3)
-    project.write("07-last", value=7)
+    project.write("07-last", DRAWS, value=7)
     with pytest.raises(RegenerationError) as told:
         project.run(jobs=2)
     head, *lines = str(told.value).splitlines()
@@ -344,7 +341,10 @@ def test_one_failure_stops_no_other_and_all_are_told(project, capsys):
     assert "knows no parameter valve" in lines[2]
     assert "kernel died" in lines[3]
     assert "06-no-json.py: Expecting property name" in lines[4]
-    assert json.loads((project.results / "tiny/07-last/numbers.json").read_text()) == {"value": 7}
+    finished = (project.results / "tiny" / name / "numbers.json" for name in ("01-first", "07-last"))
+    first, last = (json.loads(path.read_text()) for path in finished)
+    assert (first["value"], last["value"]) == (1, 7)
+    assert first["drawn"] != last["drawn"]  # their processes are forks of one
     out = capsys.readouterr().out
     assert out.count(": failed, ") == 5
     assert "[1/7] 01-first (tiny): done" in out
@@ -374,7 +374,7 @@ def test_all_failures_are_an_exit_status(project, monkeypatch):
     project.write("01-first", "# %%\n1 / 0\n")
     project.write("03-third", "# %%\nraise ValueError('größer')\n")
     project.write("02-second", "# %%\n[][1]\n")
-    runner = project.start()
+    runner = project.start(start="import __main__ as warm\nruns.start = warm.start_here")
     _, told = runner.communicate(timeout=120)
     assert runner.returncode == 1
     assert told.startswith("regenerate: 3 of 3 notebooks failed; what the others gave stays\n")

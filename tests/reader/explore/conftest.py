@@ -1,6 +1,7 @@
 """A network that was watched, and the notebook of the explorers in a kernel of its own."""
 
 import base64
+import functools
 import io
 import os
 import sys
@@ -8,9 +9,11 @@ import sys
 import jupytext
 import numpy as np
 import pytest
+import warm
 import yaml
 from jupyter_client import KernelManager
 from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.provisioning import local_provisioner
 from PIL import Image
 
 from lpntk.data import dataset
@@ -76,7 +79,9 @@ class Front:
         self.manager = KernelManager()
         command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         self.manager._kernel_spec = KernelSpec(argv=command, display_name="own", language="python")
-        self.manager.start_kernel(cwd=str(NOTEBOOKS), env={**os.environ, "LPNTK_CACHE": str(folder / "cache")})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(local_provisioner, "launch_kernel", functools.partial(warm.launch_kernel, folder))
+            self.manager.start_kernel(cwd=str(NOTEBOOKS), env={**os.environ, "LPNTK_CACHE": str(folder / "cache")})
         self.client = self.manager.blocking_client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=120)

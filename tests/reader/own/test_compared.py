@@ -73,8 +73,8 @@ def test_planted_flips_are_counted_among_the_first(digits, tmp_path):
     found = frame.groupby("method")["found"].mean()
     assert (found > 0.6).all()
     assert ((found * 60).round(6) % 1 == 0).all()  # of 30 in each of two repeats
-    again = compare(cases, 2, seed=0, budget=2**30, cache=Cache(tmp_path / "other"), **TOLD)
-    pd.testing.assert_frame_equal(frame, again)
+    again = compare(cases, 1, seed=0, budget=2**30, cache=Cache(tmp_path / "other"), **TOLD)  # how many is no matter
+    pd.testing.assert_frame_equal(frame[frame["repeat"] == 0], again)
     assert set(frame["ap"].between(0.5, 1)) == {True}
 
 

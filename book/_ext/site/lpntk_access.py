@@ -69,7 +69,8 @@ def enlarged(page: str, folder: Path) -> str:
             return found[0]
         with Image.open(folder / source) as file:
             width = round(PHONE * file.width)
-        return f'<a class="alone" href="{source}" title="The figure alone">{image} style="--legible: {width}px" /></a>'
+        alone = f'<a class="alone" href="{source}" title="The figure alone">{image} style="--legible: {width}px" /></a>'
+        return f'<span class="alone-box">{alone}</span>'  # what scrolls is not the link
 
     return FIGURE.sub(link, page)
 

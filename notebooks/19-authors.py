@@ -116,7 +116,7 @@ scale = {
     "classes": samples.k,
 }
 record.update("scale", scale | {"epochs": ways["recipe"].epochs, "held_out": held_out})
-pd.DataFrame(trainings).T.rename_axis("training").astype(object).fillna("as the recipe")
+pd.DataFrame.from_dict(trainings, orient="index", dtype=object).rename_axis("training").fillna("as the recipe")
 
 # %% [markdown]
 # ## What is counted

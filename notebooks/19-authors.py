@@ -232,7 +232,8 @@ THEIRS = {HOLDS: "theirs", FAILS: "not theirs", UNDECIDED: "undecided"}
 inside = lambda frame, value, form: [estimate(*row, form) for row in frame[[value, "low", "high"]].to_numpy()]
 found = {"negative (95 % interval)": inside(shares, "mean", "{:.3%}"), "it is": shares.word.replace(THEIRS)}
 against = {"compared with": moved.against, "farther from theirs, decades (95 %)": inside(moved, "nearer", "{:+.2f}")}
-pd.DataFrame(found, shares.index).join(pd.DataFrame(against | {"it moves": moved.word}, moved.index)).fillna("-")
+told = pd.DataFrame(found, shares.index).join(pd.DataFrame(against | {"it moves": moved.word}, moved.index))
+told.astype(object).fillna("-")  # what is a base is compared with none
 
 # %%
 Markdown(f"""

@@ -152,7 +152,7 @@ LONG = f"""<link rel="stylesheet" href="{(ROOT / "book/assets/book.css").as_uri(
 <style>span.math {{ display: inline-flex; max-width: 100% }}</style>
 """
 FORMULA = '<p><span class="math"><mjx-container><svg width="900" height="9"></svg></mjx-container></span></p>'
-FIGURE = '<a class="alone" href="x"><img src="drawn.svg" alt="drawn" style="--legible: 900px"></a>'
+FIGURE = '<a class="alone" href="x"><img src="drawn.svg" alt="drawn" style="width: 85%; --legible: 900px"></a>'
 FIGURE = f'<p><span class="alone-box">{FIGURE}</span></p>'  # as lpntk_access leaves it
 
 

@@ -9,9 +9,12 @@ export PROFILE DATA  # read by the shell, so that spaces and quotes in them are 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .NOTPARALLEL:  # a book is built after its results
-.PHONY: book test lab report regenerate html pdf pages bench pair lint lock clean
+.PHONY: book help test lab report regenerate html pdf pages bench pair lint lock clean
 
 book: regenerate html  ## regenerate at PROFILE, then build the HTML
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 regenerate: $(READY)  ## run every notebook whose parameters, source or data changed
 	$(BIN)/python -m lpntk.regenerate --profile "$$PROFILE" $(DATA_FLAG)
@@ -40,7 +43,7 @@ bench: $(READY)  ## the kernel against other ways to compute it; other libraries
 pair: $(READY)  ## write every .ipynb anew from its .py
 	$(BIN)/python -m lpntk.regenerate.pairing
 
-lint: $(READY)
+lint: $(READY)  ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
@@ -55,5 +58,5 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 
-clean:
+clean:  ## remove .venv, the built book, and results of the short profiles
 	rm -rf $(VENV) _build results/quick results/smoke results/interactive

@@ -7,6 +7,7 @@ those of the default for the notebooks that it has not run.
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,7 @@ def main() -> int:
         print(f"no {', '.join(absent)}: run `make regenerate PROFILE={DEFAULT}` first", file=sys.stderr)
         return 1
     output = options.output or (ROOT if options.profile == DEFAULT else ROOT / "_build" / options.profile)
+    shutil.rmtree(output / "_build" / "html", ignore_errors=True)  # or pages that are gone would lie among the others
     jupyter_book = str(Path(sys.executable).with_name("jupyter-book"))
     command = [jupyter_book, "build", str(ROOT), "--path-output", str(output), "--quiet"]
     command += ["--warningiserror", "--nitpick", "--keep-going"]

@@ -25,7 +25,7 @@
 #
 # where $s(y)$ is $+1$ at the label and $-1$ at every other class. This is the labelled pseudo neural tangent kernel,
 # lpNTK, of Guo, Ren, Albrecht and Smith (ICLR 2024). The cosine of the angle between two such vectors tells what the
-# two samples are to each other: *interchangeable* (near 1), *unrelated* (near 0) or *contradictory* (below 0).
+# two samples are to each other: *interchangeable* (near 1), *unrelated* (near 0) or *contradictory* (clearly below 0).
 #
 # On this page we compute the kernel of a network over part of its training set, before and after training, and look at it.
 #

@@ -47,6 +47,7 @@
 #   repetitions, or if fewer than two sizes, or less than half of them, are evidence.
 # - *Difficulty depends on the company* **holds** at a size if the interval of the correlation with the same company minus that with other
 #   company, seeds differing in both, lies above 0; it **fails** if the interval lies below 0.05. Sizes are joined: it holds or fails if it does at all of them, and holds in part if it holds at some.
+#   It cannot be judged where the decline cannot (added on 26 November 2026, after the results: one size of three had decided before).
 # - *Company counts for more than the seed* is a harder test by the same rule: the same company with another seed, minus other company with the same seed.
 
 # %% tags=["parameters"]

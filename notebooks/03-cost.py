@@ -78,6 +78,7 @@ from lpntk.phenomena.cost import records as benchmarks
 from lpntk.phenomena.cost import ways as cost
 from lpntk.report import plots
 from lpntk.report.results import Results
+from lpntk.report.verdict import HOLDS, IN_PART
 
 plots.use_style()
 record = Results(results)
@@ -155,7 +156,7 @@ for name, net in nets.items():
 # alone, or fails.
 
 # %%
-verdicts, sketches = [], {}
+judged, sketches = {}, {}
 for name, net in nets.items():
     exact = kernel_matrix(net, x, y, device=device)
     exact_seconds = cost.compare(net, x, y, 3, {"exact": cost.by_layers}).seconds["exact"]
@@ -166,14 +167,16 @@ for name, net in nets.items():
     means = trials.groupby(["kind", "size"], as_index=False).mean().drop(columns="seed")
     display(means.style.format(precision=3).hide(axis="index"))
     for kind in kinds:
-        judged = fidelity.verdict(trials[trials.kind == kind], exact_seconds, RULE)
-        verdicts.append(
-            f"- That a {kind} sketch of the {name} is faithful and worth it **{judged}**: {judged.because}."
-        )
+        judged[f"{kind} sketch of the {name}"] = fidelity.verdict(trials[trials.kind == kind], exact_seconds, RULE)
 record.frame("sketches", pd.concat(sketches, names=["network"]).reset_index("network"))
+faithful = [f"{what}: {found.because}" for what, found in judged.items() if found.word in {HOLDS, IN_PART}]
+worth = sum(found.word == HOLDS for found in judged.values())
+record.update("sketch", {"tried": len(judged), "faithful": len(faithful), "worth": worth, "largest": max(sizes),
+                         "told": "; ".join(faithful) or "none"})  # fmt: skip
 
 # %%
-Markdown("**Verdict.**\n\n" + "\n".join(verdicts))
+said = [f"- That a {what} is faithful and worth it **{found}**: {found.because}." for what, found in judged.items()]
+Markdown("**Verdict.**\n\n" + "\n".join(said))
 
 # %% [markdown]
 # ## The full benchmark

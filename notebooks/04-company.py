@@ -90,7 +90,7 @@ from lpntk.phenomena.company.reference import reference_kernel
 from lpntk.phenomena.company.study import study
 from lpntk.report import plots
 from lpntk.report.results import Results
-from lpntk.report.spread import keyed
+from lpntk.report.spread import interval, keyed
 from lpntk.report.tables import table
 
 plots.use_style()
@@ -170,7 +170,8 @@ table(
 #
 # The unit is a target, its own control: one-sided Wilcoxon signed-rank tests over targets that the first company is
 # easier than the second. `p` is for this direction, `p_reverse` for the other. The difference is in nats. The tests are
-# not corrected for their number; the verdict on the order uses three of them.
+# not corrected for their number; the verdict on the order uses three of them. *By networks* is the 95 % interval of the
+# difference with the reference networks as units (Student's t): the targets of one are learned together.
 
 # %%
 PAIRS = [("most", "middle"), ("middle", "least"), ("most", "least"), ("most", "random"), ("random", "least"), ("random", "other"),
@@ -185,8 +186,10 @@ tests = pd.DataFrame(
 for choice, part in tests.groupby("targets", sort=False):
     record.update(
         f"{prefix(choice)}test",
-        keyed(part, "{easier}-{harder}.{column}", ["difference", "targets_easier", "p", "p_reverse"]),
+        keyed(part, "{easier}-{harder}.{column}", ["difference", "targets_easier", "p", "p_reverse", "low", "high"]),
     )
+ends = tests.pop("low"), tests.pop("high")
+tests["by networks"] = [interval(*pair, "{:+.1f}") for pair in zip(*ends, strict=True)]
 table(tests, "targets", {"difference": "{:.2f}", "targets_easier": "{:.0%}", "p": "{:.2g}", "p_reverse": "{:.2g}"})
 
 # %% [markdown]

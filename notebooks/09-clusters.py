@@ -136,7 +136,7 @@ at_end = across_seeds[across_seeds["epoch"] == end]
 record.update("seeds", numbers(at_end, ["kind"], ["ari"]))
 begun = across_moments[(across_moments["one"] == 0) & (across_moments["other"] == end)]
 record.update("training", numbers(begun, ["kind"], ["ari"]))
-agreed = words(at_end, ["kind"], ["ari"], "{:.2f}").join(words(begun, ["kind"], ["ari"], "{:.2f}"), rsuffix=" ")
+agreed = words(at_end, ["kind"], ["ari"], "{:.2f}").join(words(begun, ["kind"], ["ari"], "{:.2f}"), suffixes=("", " "))
 agreed.columns = ["two networks, trained", "one network, before and after training"]
 agreed.rename(index=figures.KINDS)
 

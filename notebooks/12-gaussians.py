@@ -12,7 +12,7 @@
 # ---
 
 # %% [markdown]
-# # Three Gaussians
+# # A toy
 #
 # Must training samples be drawn as test samples are? The authors' code answers with a toy: three clouds of points in the plane, of which half
 # is kept in ways that bend the distribution ([theory](../book/questions/fair-sample.md)). We repeat it with their means, spread, numbers and network. Their ways to keep

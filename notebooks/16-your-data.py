@@ -123,7 +123,7 @@ found.classes.set_index("class").style.format(
 # ## Planted errors
 #
 # The share of flipped labels among the first. A dot is a repeat, a bar their mean, the dotted line what chance gives. Blue: the report by its ranking and by the cosine.
-# Orange: losses. Violet: cleanlab.
+# Orange: losses. Pink: cleanlab.
 
 # %%
 same = {"n": n, "model": model or None, "options": options, "epochs": training_epochs or None}

@@ -547,7 +547,8 @@ net = nn.Sequential(
     nn.Flatten(),
     nn.Linear(64 * side**2, 10),
 )
-form = plan(net, x[:4], y[:4], n).set_index("layer")["form"]
+plans = plan(net, x[:4], y[:4], n).sort_values("parameters", ascending=False)  # a bias may have a row of its own
+form = plans.drop_duplicates("layer").set_index("layer")["form"]
 sizes = {"0": (pixels, 9 * channels, 64), "2": (pixels, 576, 64), "4": (side**2, 576, 64), "7": (1, 64 * side**2, 10)}
 found = [
     {

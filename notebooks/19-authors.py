@@ -85,7 +85,8 @@ from lpntk.phenomena.relations.looks import by_rivals, counted, read
 from lpntk.phenomena.relations.suspects import Training, grow
 from lpntk.report import plots
 from lpntk.report.results import Results
-from lpntk.report.spread import words
+from lpntk.report.spread import estimate, words
+from lpntk.report.verdict import FAILS, HOLDS, UNDECIDED
 
 plots.use_style()
 record, cache = Results(results), Cache()
@@ -115,13 +116,14 @@ scale = {
     "classes": samples.k,
 }
 record.update("scale", scale | {"epochs": ways["recipe"].epochs, "held_out": held_out})
-pd.DataFrame(trainings).T.rename_axis("training").fillna("as the recipe")
+pd.DataFrame.from_dict(trainings, orient="index", dtype=object).rename_axis("training").fillna("as the recipe")
 
 # %% [markdown]
 # ## What is counted
 #
-# The kernel of the same samples, drawn at random, in every network: the share of pairs that are negative, of all and of those of one label
-# (`kin`); the share below 0.1 in size without the factor $1/K$ (theirs: about 1.4e-6); and samples most similar to themselves over the others,
+# A *cell* is a training, the number of epochs after which it is looked at, and the way to look (*look*); *label* is the plain one, the signs of the
+# label with dropout off. The kernel of the same samples, drawn at random, in every network: the share of pairs that are *negative*, of all and of those of one label;
+# *small*, the share below 0.1 in size without the factor $1/K$ (theirs: about 1.4e-6); and the *ratio*, samples most similar to themselves over the others,
 # among all of this kernel and among those of their label. Whether the diagonal is counted as pairs changes the share by less than one part in $n$.
 # Other ways to look: the four choices of signs; *log-softmax*, the signs of the label on log probabilities, as a network that ends with them has it;
 # *rounded*, the signs of $e_y - q$ as float32 finds them, 0 for the label where the sample is *saturated*, its $q_y$ rounded to 1; *others*, $e_y - 1$,
@@ -150,9 +152,17 @@ for name, epoch, look in [*((*m, "label") for m in moments), *((*m, how) for m i
 table = pd.DataFrame(found)
 record.frame("counts", table)
 # %%
-SHOWN = ["held_out", "negative", "kin_negative", "small", "ratio", "kin_ratio", "saturated"]
+SHOWN = {
+    "held_out": "right on held-out images",
+    "negative": "negative",
+    "kin_negative": "negative, of one label",
+    "small": "small",
+    "ratio": "ratio",
+    "kin_ratio": "ratio, in its label",
+    "saturated": "saturated",
+}
 forms = {"negative": "{:.3%}", "kin_negative": "{:.3%}", "small": "{:.1e}", "ratio": "{:.2f}", "kin_ratio": "{:.2f}"}
-words(table, verdicts.CELL, SHOWN, forms)
+words(table, verdicts.CELL, list(SHOWN), forms).rename(columns=SHOWN)
 
 # %% [markdown]
 # ## Among more
@@ -182,7 +192,7 @@ record.frame("more", more)
 record.frame("rivals", by_n)
 record.figure("suspects", figures.suspects(table, by_n, RULE, authors.AUTHORS))
 # %%
-words(more, ["n", *verdicts.CELL], SHOWN, forms)
+words(more, ["n", *verdicts.CELL], list(SHOWN), forms).rename(columns=SHOWN)
 
 # %% [markdown]
 # Left: a dot is a network, blue with the signs of the label and dropout off, orange another look; line: the authors' share; shaded: what counts as
@@ -218,8 +228,12 @@ for word in ("towards", "away", "undecided"):
     record.number(f"moved.{word}", "; ".join(cells) or "none")
 record.number("scale.training_seconds", cache.seconds)
 # %%
-told = pd.concat([shares.add_prefix("share, "), moved.add_prefix("move, ")], axis=1).reindex(shares.index)
-told.map(lambda value: f"{value:.4g}" if isinstance(value, float) else value).fillna("-")
+THEIRS = {HOLDS: "theirs", FAILS: "not theirs", UNDECIDED: "undecided"}
+inside = lambda frame, value, form: [estimate(*row, form) for row in frame[[value, "low", "high"]].to_numpy()]
+found = {"negative (95 % interval)": inside(shares, "mean", "{:.3%}"), "it is": shares.word.replace(THEIRS)}
+against = {"compared with": moved.against, "farther from theirs, decades (95 %)": inside(moved, "nearer", "{:+.2f}")}
+told = pd.DataFrame(found, shares.index).join(pd.DataFrame(against | {"it moves": moved.word}, moved.index))
+told.astype(object).fillna("-")  # what is a base is compared with none
 
 # %%
 Markdown(f"""

@@ -1,6 +1,7 @@
 /* What is wider than its page scrolls in its own box: a keyboard reaches it, it has a name, and it fades where more follows. */
 const WIDE = {
   ".math:has(> mjx-container)": "Formula, wider than the page",
+  ".alone-box": "Figure, wider than the page",
   ".pst-scrollable-table-container, .cell_output > .output:has(table)": "Table, wider than the page",
 };
 

@@ -103,11 +103,12 @@ def file_hashes(folder: Path) -> dict[str, str]:
 
 
 def duration(folder: Path, seconds: float) -> str:
-    """Return in words how long a result took: the notebook, and what it trained, in this run or an earlier one."""
+    """Return in words how long a result took: the notebook, and what it trained; *kept* if much of it is older."""
     path = folder / "numbers.json"
     numbers = json.loads(path.read_text()) if path.exists() else {}
     trained = next((numbers[key] for key in TRAINING if key in numbers), None)
-    return f"notebook {seconds:.0f} s" + ("" if trained is None else f", training {trained:.0f} s")
+    kept = " (kept)" if trained is not None and trained > seconds else ""
+    return f"notebook {seconds:.0f} s" + ("" if trained is None else f", training {trained:.0f} s{kept}")
 
 
 def origin(made_by: dict[str, object], took: str) -> str:

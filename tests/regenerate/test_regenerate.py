@@ -154,7 +154,8 @@ def test_the_time_of_training_is_told_beside_that_of_the_notebook(tmp_path):
     assert manifest.duration(tmp_path, 3.4) == "notebook 3 s"
     for key in manifest.TRAINING:
         (tmp_path / "numbers.json").write_text(json.dumps({key: 3512.4, "n": 1}))
-        assert manifest.duration(tmp_path, 32) == "notebook 32 s, training 3512 s"
+        assert manifest.duration(tmp_path, 32) == "notebook 32 s, training 3512 s (kept)"
+        assert manifest.duration(tmp_path, 3600) == "notebook 3600 s, training 3512 s"
 
 
 def test_an_edited_lost_or_damaged_result_is_made_again(project, capsys):

@@ -78,3 +78,10 @@ def test_make_hands_on_the_folder_of_the_data_as_it_is(tmp_path, folder):
     regenerate = ["-m", "lpntk.regenerate", "--profile", "a b", *flag]
     bench = ["bench/run.py", "--out", "results/bench/bench.json", *flag]
     assert (tmp_path / "given").read_text().splitlines() == [*regenerate, *bench]
+
+
+def test_make_help_lists_every_target():
+    targets = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
+    told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert {line.split()[0] for line in told.splitlines()} == set(targets)
+    assert all(len(line.split()) > 2 for line in told.splitlines())

@@ -40,6 +40,9 @@ class Explored(SphinxDirective):
             logger.warning("unresolved explorer %r: %s", self.arguments[0], error, location=self.get_location())
             return []
         box = nodes.container(classes=["explored"])
+        given = made_by["parameters"]
+        if name != "prune" and "moments" in given:  # the network that is watched is trained to the last moment
+            made_by["parameters"] = given | {"epochs": max(given["moments"])}
         told = "" if name == "vectors" else scale(made_by, manifest.parent)  # no run decides what formulas say
         lines = StringList([*self.content, "", told], source=str(manifest))
         self.state.nested_parse(lines, self.content_offset, box)

@@ -125,12 +125,16 @@ def scale(made_by: dict, folder: Path) -> str:
     given = made_by["parameters"]
     page = f"/results/{made_by['profile']}/{made_by['notebook'].removesuffix('.py')}/notebook"
     told = [f"{key} = {markdown(plain(given[key]))}" for key in ("n", "epochs", "lr", "seeds", "seed") if key in given]
-    device = markdown(made_by["device"]).replace(", 1 threads", ", 1 thread")
     return (
-        f"Data and network: {markdown(in_words(given) or 'none')}; {', '.join(told)}; {device}; "
+        f"Data and network: {markdown(in_words(given) or 'none')}; {', '.join(told)}; {device(made_by)}; "
         f"{duration(folder, made_by['seconds'])}. "
         f"Drawn by {{doc}}`{made_by['notebook']} <{page}>`."
     )
+
+
+def device(made_by: dict) -> str:
+    """Return the machine of a run as Markdown."""
+    return markdown(made_by["device"]).replace(", 1 threads", ", 1 thread")
 
 
 def plain(value: object) -> str:
@@ -151,7 +155,10 @@ def recorded(name: str, root: Path) -> str:
 
 
 class Provenance(SphinxDirective):
-    """The table of every run under ``results/``: what, on which data, at which scale, on which machine, how long."""
+    """The table of every run under ``results/``: which, on what, on which machine, how long, at which commit.
+
+    Parameters stand on the page of a run. The profile of the tests is told only where its pages are shown.
+    """
 
     def run(self):
         root, rows = Path(self.env.srcdir, "results"), []
@@ -159,18 +166,18 @@ class Provenance(SphinxDirective):
             self.env.note_dependency(str(path))
             made_by = json.loads(path.read_text())
             page = f"results/{made_by['profile']}/{path.parent.name}/notebook"
-            name = f"{{doc}}`{path.parent.name} </{page}>`" if page in self.env.found_docs else path.parent.name
-            parameters = dict(made_by["parameters"])
-            own = markdown(parameters.pop("dataset", ""))
-            given = ", ".join(f"{key} = {markdown(value)}" for key, value in parameters.items())
+            shown = page in self.env.found_docs
+            if made_by["profile"] == "smoke" and not shown:
+                continue
+            name = f"{{doc}}`{path.parent.name} </{page}>`" if shown else path.parent.name
             rows.append(
-                f"| {name} | {made_by['profile']} | {own} | {given} | {markdown(made_by['device'])} "
+                f"| {name} | {made_by['profile']} | {markdown(in_words(made_by['parameters']))} | {device(made_by)} "
                 f"| {duration(path.parent, made_by['seconds'])} | `{(made_by.get('commit') or 'unknown')[:12]}` |"
             )
         if not rows:
             logger.warning("no result under %s: run `make regenerate` first", root, location=self.get_location())
             return []
-        head = ["| page | profile | data | parameters | device | time | commit |", "|---|---|---|---|---|---|---|"]
+        head = ["| page | profile | data, network | device | time | commit |", "|---|---|---|---|---|---|"]
         container = nodes.container(classes=["provenance"])
         self.state.nested_parse(StringList(head + rows, source=str(root)), self.content_offset, container)
         return [container]

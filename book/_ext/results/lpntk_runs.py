@@ -35,6 +35,14 @@ logger = logging.getLogger(__name__)
 
 PAGE = re.compile(r"results/(?P<profile>[^/]+)/(?P<name>[^/]+)/notebook")
 LINK = re.compile(r"\[([^\[\]]*)\]\(([^()\s]+)\)")
+# where a run's question stands, if not under questions/ by the name of its notebook
+BEHIND = {
+    "10-selection": "questions/less-data",
+    "12-gaussians": "questions/fair-sample",
+    "14-beside": "questions/other-scores",
+    "16-your-data": "your-data",
+    "19-authors": "questions/relations",
+}
 BOOKKEEPING = ("number", "update")  # calls on ``record`` that show nothing
 
 
@@ -153,7 +161,8 @@ def _what_was_run(made_by: dict, folder: Path, judged_by: Iterable[Claim]) -> st
     ]
     table = "\n".join([*(f"| {key} | {markdown(value)} |" for key, value in rows if value), *judged])
     every = "\n".join(f"| `{key}` | {markdown(json.dumps(value))} |" for key, value in given.items())
-    place, question = _place(folder), f"../../../book/questions/{name.partition('-')[2]}.md"
+    behind = BEHIND.get(name, f"questions/{name.partition('-')[2]}")
+    place, question = _place(folder), f"../../../book/{behind}.md"
     said = f"One of the runs behind the page [](<{question}>). " * (folder / question).exists()
     if judged:
         said += (

@@ -16,7 +16,7 @@ from PIL import Image
 from sphinx.application import Sphinx
 
 PHONE = 60 / 150  # dots per inch that can be read on a phone, over those of a figure's file
-FIGURE = re.compile(r'(<a\b[^>]*>\s*)?(<img\b[^>]* src="([^"]*\b_images/[^"]+\.png)"[^>]*?)\s*/?>')
+FIGURE = re.compile(r'(<a\b[^>]*>\s*)?(<img\b[^>]* src="([^"]*\b_images/[^"]+\.png)"[^>]*?)\s*/?>(\s*</a>)?')
 EMPTY = r"(?:\s|&nbsp;|&#160;|\xa0|<p>\s*</p>)*"
 REPAIRS = [
     # empty-table-header: the corner of a table heads nothing
@@ -64,12 +64,16 @@ def enlarged(page: str, folder: Path) -> str:
     """Return the HTML of a page in ``folder`` where each figure leads to its file and tells its width on a phone."""
 
     def link(found: re.Match) -> str:
-        linked, image, source = found.groups()
-        if linked:
+        linked, image, source, _ = found.groups()
+        if linked and "image-reference" not in linked:  # a figure of given width is linked by Sphinx
             return found[0]
         with Image.open(folder / source) as file:
-            width = round(PHONE * file.width)
-        return f'<a class="alone" href="{source}" title="The figure alone">{image} style="--legible: {width}px" /></a>'
+            width = f"--legible: {round(PHONE * file.width)}px"
+        given = re.search(r' style="([^"]*)"', image)
+        style = f"{given[1].rstrip('; ')}; {width}" if given else width
+        image = f'{image.replace(given[0], "") if given else image} style="{style}" />'
+        alone = f'<a class="alone" href="{source}" title="The figure alone">{image}</a>'
+        return f'<span class="alone-box">{alone}</span>'  # what scrolls is not the link
 
     return FIGURE.sub(link, page)
 

@@ -56,13 +56,15 @@ def compare(table: pd.DataFrame, easier: str, harder: str) -> dict[str, float | 
 
     Returns:
         ``difference`` (harder minus easier, nats), ``targets_easier`` (share), ``p`` (one-sided Wilcoxon signed-rank
-        test) and ``p_reverse``, that of the opposite.
+        test) and ``p_reverse``, that of the opposite; ``low`` and ``high``, the 95 % interval of the difference with
+        references as units, as targets of one network are learned together.
     """
-    gap = (table[harder] - table[easier]).to_numpy()
+    each = table[harder] - table[easier]
+    gap, (_, low, high) = each.to_numpy(), mean_interval(each.groupby("reference").mean().dropna().to_numpy())
     p, reverse = (float(stats.wilcoxon(gap, alternative=side).pvalue) for side in ("greater", "less"))
     share = np.where(np.isnan(gap), np.nan, gap > 0).mean()  # of a target never learned in peace nobody can tell
     return {"easier": easier, "harder": harder, "difference": float(gap.mean()), "targets_easier": float(share),
-            "p": p, "p_reverse": reverse}  # fmt: skip
+            "p": p, "p_reverse": reverse, "low": low, "high": high}  # fmt: skip
 
 
 def order(frame: pd.DataFrame, groups: Sequence[str], rule: Rule) -> tuple[Verdict, dict[str, float]]:
@@ -103,7 +105,7 @@ def sign(frame: pd.DataFrame, negative: str, control: str, rule: Rule) -> tuple[
     Returns:
         The verdict, and ``difference`` (nats, mean over targets, each averaged over its runs), ``low`` and ``high`` of
         its interval, ``p``, ``detectable`` (the least difference that such a test finds with that power), ``bound``
-        (what counts as none).
+        (what counts as none), ``needed`` (so many targets that this interval, around zero, would end below it).
     """
     targets = frame.pivot_table(index=["reference", "target"], columns="group", values="difficulty")
     gap = (targets[negative] - targets[control]).dropna().to_numpy()
@@ -112,6 +114,7 @@ def sign(frame: pd.DataFrame, negative: str, control: str, rule: Rule) -> tuple[
     told = {"difference": difference, "low": low, "high": high, "bound": rule["small"] * known["difficulty"].iloc[1],
             "p": float(stats.ttest_1samp(gap, 0).pvalue) if len(gap) > 1 else np.nan,
             "detectable": detectable(gap, rule["level"], rule["power"])}  # fmt: skip
+    told["needed"] = float(np.ceil(len(gap) * ((high - low) / 2 / told["bound"]) ** 2))
     share, learned = known["negative"].iloc[0], known["learned"].all() and known["stable"].all()
     if not learned or share < rule["negative"] or len(gap) < 2:
         why = "." if learned else "; targets were not learned, or runs blew up."

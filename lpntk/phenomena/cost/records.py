@@ -15,9 +15,10 @@ def read(folder: str | os.PathLike) -> pd.DataFrame:
     """Return a row for each variant, network, number of threads and of samples in the records of ``bench/run.py``.
 
     Columns: ``record`` (name of the file), ``hardware`` in words, ``network``, ``p`` (parameters), ``threads``, ``n``,
-    ``variant``, ``seconds`` (the median of its runs; NaN where it did not run or gave a wrong matrix), ``ratio`` (to
-    ``ours``), ``extrapolated`` (from a part of the work), and ``reason`` (why there are no seconds). Here and below a
-    relative folder counts from the notebooks, and what is not there gives no row.
+    ``variant``, ``seconds`` (the median of its runs; NaN where it did not run or gave a wrong matrix), the ends
+    ``shortest`` and ``longest`` of its ``runs``, ``ratio`` (to ``ours``), ``extrapolated`` (from a part of the work),
+    and ``reason`` (why there are no seconds). Here and below a relative folder counts from the notebooks, and what is
+    not there gives no row.
 
     Raises:
         ValueError: if a file is no report of the benchmark.
@@ -27,7 +28,8 @@ def read(folder: str | os.PathLike) -> pd.DataFrame:
         for r in content["records"]:
             told = {key: r[key] for key in ("network", "p", "threads", "n", "variant")}
             ran = r["status"] == "ok" and r["seconds"] is not None
-            yield {**told, "seconds": r["seconds"] if ran else None, "ratio": r["ratio_to_ours"],
+            yield {**told, "seconds": r["seconds"] if ran else None, "shortest": r["seconds_min"],
+                   "longest": r["seconds_max"], "runs": r["repeats"], "ratio": r["ratio_to_ours"],
                    "extrapolated": r["extrapolated_from"] is not None,
                    "reason": "" if ran else r["reason"] or r["status"]}  # fmt: skip
 
@@ -77,16 +79,26 @@ def all_pairs(folder: str | os.PathLike) -> dict[str, float] | None:
 def leads(reports: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each record, network and number of samples: our ``seconds``, and the fastest other library.
 
-    Columns besides: ``library`` and its ``ratio`` of seconds to ours, nothing extrapolated, and ``plain``, the ratio of
-    the plain layer-wise program that a reader may write (``bench/plain.py``). Rows without a library are left out.
+    Columns besides: ``library``, of those that were timed there, nothing extrapolated, and ``ratio``, its seconds over
+    ours; ``plain``, the same of the plain layer-wise program that a reader may write (``bench/plain.py``). To both
+    belong ``_least`` and ``_most``, the shortest run over our longest and the longest over our shortest, and ``_runs``,
+    how many there were. Rows without a library are left out.
     """
     keys = ["record", "hardware", "network", "threads", "n"]
-    timed = reports[reports.seconds.notna() & ~reports.extrapolated]
-    ours = timed[timed.variant == "ours"].set_index(keys).seconds
-    plain = timed[timed.variant == "plain-layerwise"].set_index(keys).ratio.rename("plain")
-    others = timed[timed.variant.isin(LIBRARIES)].sort_values("ratio").groupby(keys).first()
-    others = others[["variant", "ratio"]].rename(columns={"variant": "library"})
-    return others.join(ours, how="inner").join(plain).reset_index()
+    timed = reports[reports.seconds.notna() & ~reports.extrapolated].set_index(keys)
+    ours = timed[timed.variant == "ours"]
+
+    def over_ours(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+        own = ours.loc[rows.index]
+        least, most = rows.shortest / own.longest, rows.longest / own.shortest
+        ends = pd.DataFrame({f"{name}_least": least, f"{name}_most": most})
+        return rows[["ratio", "runs"]].set_axis([name, f"{name}_runs"], axis=1).join(ends)
+
+    others = timed[timed.variant.isin(LIBRARIES)].sort_values("ratio")
+    others = others[~others.index.duplicated() & others.index.isin(ours.index)]
+    plain = timed[(timed.variant == "plain-layerwise") & timed.index.isin(ours.index)]
+    told = others[["variant"]].rename(columns={"variant": "library"}).join(over_ours(others, "ratio"))
+    return told.join(ours.seconds).join(over_ours(plain, "plain")).reset_index().sort_values(keys, ignore_index=True)
 
 
 def ratios(timings: pd.DataFrame) -> pd.DataFrame:

@@ -75,13 +75,9 @@ def decline(table: pd.DataFrame, repetitions: int, rule: Rule) -> Verdict:
         repetitions: how many there were.
         rule: ``repetitions``, the fewest; ``flat``, below which a rise or the whole fall counts as none.
     """
-    table = table[table["company"].notna()].sort_values("size", ascending=False)
-    known = table[table["evidence"]]
-    if repetitions < rule["repetitions"]:
-        return Verdict(UNJUDGED, f"{repetitions} repetitions are fewer than {rule['repetitions']}.")
-    if len(known) < max(2, len(table) / 2):
-        sizes = ", ".join(map(str, known["size"])) or "none"
-        return Verdict(UNJUDGED, f"sizes that were learned and measured difficulty reliably: {sizes}.")
+    known, why = _evidence(table, repetitions, rule)
+    if why:
+        return Verdict(UNJUDGED, why)
     sizes = list(known[["corrected", "corrected_low", "corrected_high"]].itertuples(index=False, name=None))
     path = " → ".join(f"{middle:.2f}" for middle, _, _ in sizes)
     because = f"corrected ρ goes {path} from {known['size'].iloc[0]} to {known['size'].iloc[-1]} samples."
@@ -107,14 +103,27 @@ def direct(table: pd.DataFrame, repetitions: int, rule: Rule, of: str = "company
         rule: ``repetitions``; ``none``, a difference that counts as none.
         of: ``company``, seeds differing in both pairings, or ``against``: than with other company and the same seed.
     """
-    if repetitions < rule["repetitions"]:
-        return Verdict(UNJUDGED, f"{repetitions} repetitions are fewer than {rule['repetitions']}.")
+    known, why = _evidence(table, repetitions, rule)
+    if why:
+        return Verdict(UNJUDGED, why)
     words, told = [], []
-    for row in table[table["evidence"]].sort_values("size", ascending=False).to_dict("records"):
+    for row in known.to_dict("records"):
         value, low, high = row[of], row[f"{of}_low"], row[f"{of}_high"]
         words.append(HOLDS if low > 0 else FAILS if high < rule["none"] else UNDECIDED)
         told.append(f"{value:+.2f} ({low:+.2f} to {high:+.2f}) at {row['size']}")
-    return Verdict(overall(words), f"difference {', '.join(told) or 'of no size that is evidence'}.")
+    return Verdict(overall(words), f"difference {', '.join(told)}.")
+
+
+def _evidence(table: pd.DataFrame, repetitions: int, rule: Rule) -> tuple[pd.DataFrame, str]:
+    """Return the sizes that are evidence, the largest first, and why these cannot be judged; empty if they can."""
+    table = table[table["company"].notna()].sort_values("size", ascending=False)
+    known = table[table["evidence"]]
+    if repetitions < rule["repetitions"]:
+        return known, f"{repetitions} repetitions are fewer than {rule['repetitions']}."
+    if len(known) < max(2, len(table) / 2):
+        sizes = ", ".join(map(str, known["size"])) or "none"
+        return known, f"sizes that were learned and measured difficulty reliably: {sizes}."
+    return known, ""
 
 
 def _correlations(one: pd.DataFrame, way: str, draws: int, seed: int) -> np.ndarray:

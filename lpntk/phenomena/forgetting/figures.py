@@ -119,7 +119,10 @@ def ablation(frame: pd.DataFrame, shown: Sequence[str]) -> Figure:
 def thirds(told: pd.DataFrame) -> Figure:
     """Draw F1 early, in the middle and late in training, all runs pooled, bars a 95 % bootstrap interval over runs.
 
-    A panel for each setting of ``tables.thirds``; below each third its number of events.
+    A panel for each setting; below each third its number of events.
+
+    Args:
+        told: of ``tables.thirds``.
     """
     shown = told["predictor"].unique()
     groups = told.groupby("setting", sort=False)

@@ -45,7 +45,9 @@ def verdict(found: pd.DataFrame) -> Verdict:
     """Do labels help at every size and epoch? It fails if they hurt at every one; see ``report.verdict.overall``."""
     counted = {told: int((found["word"] == word).sum()) for word, told in WORDS.items()}
     told = ", ".join(f"{told} in {count}" for told, count in counted.items() if count)
-    return Verdict(overall(list(found["word"])), f"of {len(found)} sizes and epochs, the labels {told}")
+    return Verdict(
+        overall(list(found["word"])), f"of {len(found)} pairs of a batch size and an epoch, the labels {told}"
+    )
 
 
 def concentration(steps: pd.DataFrame, kind: Kind) -> pd.Series:

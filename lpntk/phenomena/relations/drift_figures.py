@@ -49,7 +49,12 @@ def agreement(table: pd.DataFrame, between: pd.DataFrame, threshold: float) -> F
 
 
 def schedules(tables: dict[str, pd.DataFrame], threshold: float) -> Figure:
-    """Draw the smallest correlation with the final cosines by epoch, of ``drift.to_the_end`` for several schedules."""
+    """Draw the smallest correlation with the final cosines by epoch, a line for each schedule of the learning rate.
+
+    Args:
+        tables: name of a schedule -> ``drift.to_the_end`` of its networks.
+        threshold: from which on the rule takes two kernels for one.
+    """
     fig, ax = plt.subplots(figsize=(5.4, 3.6))
     for (name, table), color in zip(tables.items(), (BLUE, VERMILION), strict=False):
         least = least_correlations(table)

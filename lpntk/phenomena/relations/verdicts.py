@@ -87,21 +87,40 @@ def centring(table: pd.DataFrame, rule: Rule) -> Verdict:
     return Verdict(word, f"{centred:.1%} of their pairs with it, {label:.1%} without")
 
 
-def freezing(table: pd.DataFrame, rule: Rule, of: str = "cosine") -> Verdict:
-    """Judge ``drift.to_the_end``: may cosines (or the kernel itself) be frozen, and from when on?"""
-    end, moment = table.epoch.max(), frozen_from(least_correlations(table, of), rule["frozen"])
+def freezing(table: pd.DataFrame, accuracy: pd.DataFrame, rule: Rule, of: str = "cosine") -> Verdict:
+    """Judge ``drift.to_the_end``: may cosines (or the kernel itself) be frozen, and from when on?
+
+    Args:
+        table: of ``drift.to_the_end``.
+        accuracy: of ``study.accuracies``, the same networks.
+        rule: ``frozen``, the least correlation; ``accuracy``, the least one on the test part of every network.
+        of: ``cosine`` or ``kernel``.
+    """
+    end, least = table.epoch.max(), accuracy[accuracy.epoch == accuracy.epoch.max()].test.min()
+    if not least >= rule["accuracy"]:
+        return Verdict(UNJUDGED, f"a network is right on {least:.1%} of the test part")
+    moment = frozen_from(least_correlations(table, of), rule["frozen"])
     if moment is None:
         return Verdict(FAILS, f"at no moment looked at before epoch {end}")
     return Verdict(HOLDS, f"from epoch {moment} of {end} on")
 
 
-def frozen(table: pd.DataFrame, rule: Rule) -> dict[str, object]:
-    """Return what stands behind ``freezing``: its moment or ``never``, and the least correlation first and last."""
+def frozen(table: pd.DataFrame, judged: Verdict, rule: Rule) -> dict[str, object]:
+    """Return what stands behind ``freezing``: the moment, and the least correlations.
+
+    Returns:
+        ``cosine``: the moment, ``never``, or that it cannot be judged; the moments ``first``, ``last_but_one`` and
+        ``end``; ``cosine.EPOCH`` the least correlation at the first two, the mean over networks, and ``network``, that
+        of the worst network at the moment (at the last but one where there is none).
+    """
     least = least_correlations(table)
     *earlier, end = sorted(least)
     first, last = earlier[0], earlier[-1]
     moment = frozen_from(least, rule["frozen"])
-    told = {"cosine": "never" if moment is None else moment, "first": first, "last_but_one": last, "end": end}
+    worst = table[(table.of == "cosine") & (table.epoch == (last if moment is None else moment))]
+    word = judged.word if judged.word == UNJUDGED else "never" if moment is None else moment
+    told = {"cosine": word, "first": first, "last_but_one": last, "end": end}
+    told["network"] = worst[["pearson", "spearman"]].min().min()
     return told | {f"cosine.{epoch}": least[epoch] for epoch in (first, last)}
 
 

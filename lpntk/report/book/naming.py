@@ -9,7 +9,7 @@ NETWORKS = {"mlp": "MLP", "lenet5": "LeNet-5", "lenet": "the paper's LeNet", "re
 def in_words(parameters: dict[str, object]) -> str:
     """Return data set and network of a run, such as ``MNIST, LeNet-5``; repeats where it names neither."""
     if "dataset" not in parameters and "model" not in parameters:
-        return f"points of its own, {parameters.get('seeds', 1)} repeats"
+        return f"three Gaussians, {parameters.get('seeds', 1)} repeats"
     dataset, model = str(parameters.get("dataset", "")), str(parameters.get("model", ""))
     networks = "MLPs of many widths" if "widths" in parameters else NETWORKS.get(model, model)
     words = [DATA.get(dataset, Path(dataset).name), networks]

@@ -1,5 +1,7 @@
 """Is a planted order, sign or dose found, and is chance left alone?"""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -51,6 +53,9 @@ def test_a_planted_order_is_found(shift, word):
     assert far["difference"] == pytest.approx(shift["least"] - shift["most"], abs=0.2)
     assert (far["p"] < 0.01) == (far["difference"] > 0)
     assert (far["p_reverse"] < 0.01) == (far["difference"] < 0)
+    assert far["low"] < far["difference"] < far["high"]
+    one = compare(by_target(frame[frame["reference"] == 0]), "most", "least")
+    assert math.isnan(one["low"])  # one network has no interval
 
 
 def test_no_order_is_no_order():
@@ -91,6 +96,8 @@ def test_the_sign_is_judged_by_its_rule(harder, noise, negative, word):
     assert told["low"] < told["difference"] < told["high"]
     assert told["bound"] == pytest.approx(0.05 * 7.5, rel=0.5)
     assert told["detectable"] < told["bound"] or word == UNDECIDED
+    half = (told["high"] - told["low"]) / 2
+    assert (told["needed"] <= 20) == (half <= told["bound"])  # there are 20
 
 
 def test_the_detectable_difference_is_found_with_its_power():

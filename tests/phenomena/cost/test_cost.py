@@ -16,7 +16,14 @@ from lpntk.phenomena.cost import ways as cost
 CASE = next(case for case in CASES if case.name == "resnet-batchnorm")
 RULE = {"rank": 0.99, "neighbours": 0.9, "share": 0.5}
 RECORD = {"network": "lenet", "p": 7, "threads": 1, "n": 4, "variant": "ours", "status": "ok", "reason": None}
-RECORD |= {"seconds": 2.0, "ratio_to_ours": 1.0, "extrapolated_from": None}
+RECORD |= {
+    "seconds": 2.0,
+    "seconds_min": 1.5,
+    "seconds_max": 3.0,
+    "repeats": 3,
+    "ratio_to_ours": 1.0,
+    "extrapolated_from": None,
+}
 ENVIRONMENT = {"cpu": "some processor", "cores": 2, "isa": "AVX2", "system": "Linux", "date": "2026-01-01"}
 
 
@@ -95,6 +102,7 @@ def test_benchmark_records_are_read_and_marked(tmp_path):
     ran, left_out = report[report.seconds.notna()], report[report.seconds.isna()]
     table = benchmarks.ratios(ran)
     assert table["lenet, 1 thread, n = 4"].to_dict() == {"ours": "2 s", "textbook": "~200"}
+    assert report[["shortest", "longest", "runs"]].iloc[0].tolist() == [1.5, 3.0, 3]
     assert left_out[["variant", "network", "n", "reason"]].values.tolist() == [["trak", "lenet", 4, "not installed"]]
     (axes,) = cost_plots.benchmark(ran).axes
     assert axes.get_title() == "lenet, 7 parameters, 1 thread"
@@ -103,13 +111,16 @@ def test_benchmark_records_are_read_and_marked(tmp_path):
 def test_the_fastest_other_library_is_told():
     timed = lambda variant, seconds, n=8, extrapolated=False: {
         "record": "a", "hardware": "h", "network": "net", "threads": 2, "n": n, "variant": variant, "seconds": seconds,
+        "shortest": seconds and seconds / 2, "longest": seconds and 2 * seconds, "runs": 3,
         "ratio": None if seconds is None else seconds / 2, "extrapolated": extrapolated}  # fmt: skip
     rows = [timed("ours", 2.0), timed("trak", 5.0), timed("nngeometry", 4.0), timed("opacus", None),
             timed("backpack", 1.0, extrapolated=True), timed("textbook", 3.0), timed("plain-layerwise", 3.0),
-            timed("ours", 2.0, n=9), timed("textbook", 3.0, n=9)]  # fmt: skip
+            timed("ours", 2.0, n=9), timed("textbook", 3.0, n=9), timed("trak", 3.0, n=7)]  # fmt: skip
     (row,) = benchmarks.leads(pd.DataFrame(rows)).to_dict("records")
     want = {"n": 8, "seconds": 2.0, "library": "nngeometry", "ratio": 2.0, "plain": 1.5}
     assert {key: row[key] for key in want} == want
+    spread = {"ratio_runs": 3, "ratio_least": 0.5, "ratio_most": 8.0, "plain_least": 0.375, "plain_most": 6.0}
+    assert {key: row[key] for key in spread} == spread
 
 
 def test_no_folder_gives_no_report_and_a_wrong_file_an_error(tmp_path):

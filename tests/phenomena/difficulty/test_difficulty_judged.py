@@ -84,9 +84,16 @@ def test_company_is_found_where_it_was_planted(of_company, word):
 
 
 def test_a_seed_that_counts_for_as_much_is_seen():
-    table = judged(planted({16: 0.5}, noise=1.0, of_company=0.5, of_seed=True, n=1000))
+    table = judged(planted({256: 0.9, 16: 0.5}, noise=1.0, of_company=0.5, of_seed=True, n=1000))
     assert direct(table, 5, RULE).word == HOLDS
     assert direct(table, 5, RULE, "against").word == FAILS
+
+
+@each_row(("evidence", "word"), [((256, 64), HOLDS), ((64,), UNJUDGED), ((), UNJUDGED)])
+def test_one_size_of_three_decides_nothing(evidence, word):
+    rows = [{"size": size, "company": 0.2, "company_low": 0.1, "company_high": 0.3, "evidence": size in evidence}
+            for size in (256, 64, 16)]  # fmt: skip
+    assert direct(pd.DataFrame(rows), 5, RULE).word == word
 
 
 def test_ranks_are_not_ruled_by_a_few_hard_samples():

@@ -1,5 +1,7 @@
 """Are clusters of networks counted, compared and judged as the page says?"""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ from rows import each_row
 from lpntk.data.dataset import load
 from lpntk.keep.cache import Cache
 from lpntk.learn.campaign import Network
+from lpntk.phenomena.less_data.clusters import figures
 from lpntk.phenomena.less_data.clusters.power_law import power_law
 from lpntk.phenomena.less_data.clusters.study import KINDS, agreement, by_cluster, gini, shape, study
 from lpntk.phenomena.less_data.clusters.verdict import verdict
@@ -33,6 +36,10 @@ def test_every_network_is_clustered_at_every_moment(tmp_path):
     one = shape(found).query("kind == 'kernel' and seed == 1 and epoch == 2").iloc[0]
     assert one["clusters"] == at["head"].nunique()
     assert one["singletons"] == pytest.approx((at["head"].value_counts() == 1).mean())
+    assert shape(found).set_index("kind")["norm"].isna().groupby("kind").all()["pixels"]  # all equally long
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figures.heads(samples, data)
 
 
 @each_row(("sizes", "want"), [([3, 3, 3], 0), ([0, 0, 0, 8], 0.75), ([1, 3], 0.25)])

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from rows import each_row
 
 from lpntk.learn.models import build
+from lpntk.phenomena.less_data.gaussians import figures
 from lpntk.phenomena.less_data.gaussians.study import HEADS, MEANS, ONE, WAYS, WHOLE, clouds, kept, study, train_points
 from lpntk.phenomena.less_data.gaussians.verdict import compared, verdict
 
@@ -77,6 +78,8 @@ def test_all_ways_start_alike_and_are_told_seed_by_seed():
     frame, shown = study(ways, n=30, n_test=60, noises=[0.1, 0.5], share=0.5, seeds=[4, 5], hidden=8, **TRAINING)
     assert (frame.groupby(["noise", "repeat", "arm"]).size() == 6).all()
     assert set(shown) == {(noise, way) for noise in (0.1, 0.5) for way in ways}
+    sizes = {ax.get_title(): ax.lines[0].get_markersize() for ax in figures.regions(shown, 0.5).axes if ax.lines}
+    assert sizes["one point of each"] > 2 * sizes["all points"]  # three points must be seen
     alone, _ = study(ways, n=30, n_test=60, noises=[0.5], share=0.5, seeds=[5], hidden=8, **TRAINING)
     both = frame.merge(alone, on=["noise", "repeat", "arm", "epoch"], suffixes=("", "_alone"))
     assert len(both) == len(alone)

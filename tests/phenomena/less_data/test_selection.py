@@ -18,9 +18,11 @@ from lpntk.learn.moments import train_moments
 from lpntk.learn.training import train
 from lpntk.phenomena.less_data.farthest import Clusters, clusters
 from lpntk.phenomena.less_data.scores import scores
+from lpntk.phenomena.less_data.selection import figures
 from lpntk.phenomena.less_data.selection.arms import ARMS, Asked, counts, members, node
 from lpntk.phenomena.less_data.selection.study import _seeds, study
 from lpntk.phenomena.less_data.selection.verdict import against_all, credit, holm, hurts_not, rivals, title
+from lpntk.report.plots import GREY
 from lpntk.report.verdict import FAILS, HOLDS, UNDECIDED, UNJUDGED, Verdict
 
 RULE = {"margin": 0.01, "level": 0.05, "least": 0.5, "repeats": 5, "test": 0.9}
@@ -186,3 +188,20 @@ def test_k_center_begins_with_the_longest_features(asked):
     ]
     assert set(longest) <= set(kept.tolist())
     assert not torch.equal(kept, clusters(s.kernel, s.y, 0.1).heads)
+
+
+@each_row(
+    ("arms", "titles"),
+    [
+        (["heads", "pixels", "balanced"], ["by lpNTK", "controls"]),  # by chance there is nothing but the grey line
+        (["heads", "balanced", "random"], ["by lpNTK", "by chance"]),
+    ],
+)
+def test_random_by_class_is_grey_in_every_panel_and_has_none_of_its_own(arms, titles):
+    rows = [{"arm": arm, "count": "epochs", "share": share, "last": share} for arm in arms for share in (0.1, 0.5)]
+    rows += [{"arm": "all", "count": "epochs", "share": 1.0, "last": 1.0}]
+    drawn = [ax for ax in figures.accuracy(pd.DataFrame(rows)).axes if ax.axison]
+    assert [ax.get_title() for ax in drawn] == titles
+    for ax in drawn:
+        colors = {line.get_label(): line.get_color() for line in ax.lines}
+        assert [label for label, color in colors.items() if color == GREY and label[0] != "_"] == ["random, by class"]

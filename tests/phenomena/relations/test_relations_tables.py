@@ -17,7 +17,7 @@ from lpntk.report import spread
 Y = torch.tensor([0, 0, 1, 1])
 # alike, at a right angle, opposed: of the six pairs (0, 1) is interchangeable, (2, 3) unrelated, (0, 3) contradictory
 PHI = torch.tensor([[1.0, 0.0], [0.96, 0.28], [0.0, 1.0], [-2.0, 0.0]])
-RULE = {"rare": 0.05, "common": 0.5, "close": 0.1, "times": 2, "learned": 0.95, "frozen": 0.9}
+RULE = {"rare": 0.05, "common": 0.5, "close": 0.1, "times": 2, "learned": 0.95, "frozen": 0.9, "accuracy": 0.7}
 
 
 def test_the_shares_of_planted_kernels():
@@ -164,18 +164,22 @@ def test_the_rule_of_centring(centred, label, word):
 
 
 @pytest.mark.parametrize(
-    ("least", "word", "because", "moment"),
+    ("least", "test", "word", "because", "moment", "network"),
     [
-        ([0.2, 0.95, 1.0], "holds", "from epoch 4 of 9 on", 4),
-        ([0.95, 0.2, 1.0], "fails", "at no moment looked at before epoch 9", "never"),
+        ([0.2, 0.95, 1.0], [0.9, 0.7], "holds", "from epoch 4 of 9 on", 4, 0.89),
+        ([0.95, 0.2, 1.0], [0.9, 0.7], "fails", "at no moment looked at before epoch 9", "never", 0.14),
+        ([0.2, 0.95, 1.0], [0.9, 0.69], "cannot be judged", "a network is right on 69.0% of the test part",
+         "cannot be judged", 0.89),
     ],
-)
-def test_the_rule_of_freezing(least, word, because, moment):
-    frame = pd.DataFrame({"epoch": [0, 4, 9], "of": "cosine", "labels": "same", "pearson": least, "spearman": 1.0})
-    judged = verdicts.freezing(frame, RULE)
+)  # fmt: skip
+def test_the_rule_of_freezing(least, test, word, because, moment, network):
+    found = {"epoch": [0, 4, 9], "of": "cosine", "labels": "same", "spearman": 1.0}
+    frame = pd.concat(pd.DataFrame({**found, "pearson": [v + d for v in least]}) for d in (0.06, -0.06))
+    accuracy = pd.DataFrame({"epoch": [0, 0, 9, 9], "test": [0.1, 0.1, *test]})
+    judged = verdicts.freezing(frame, accuracy, RULE)
     assert (judged.word, judged.because) == (word, because)
     told = {"cosine": moment, "first": 0, "last_but_one": 4, "end": 9, "cosine.0": least[0], "cosine.4": least[1]}
-    assert verdicts.frozen(frame, RULE) == told
+    assert verdicts.frozen(frame, judged, RULE) == pytest.approx(told | {"network": network})
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from sphinx.application import Sphinx
 from lpntk.reader.explore import vectors
 from lpntk.reader.explore.fragment import script
 
-MADE_BY = {"notebook": "15-explore.py", "profile": "own", "parameters": {"dataset": "digits", "model": "mlp", "n": 60},
-           "device": "cpu", "seconds": 1}  # fmt: skip
+MADE_BY = {"notebook": "15-explore.py", "profile": "own", "device": "cpu", "seconds": 1}
+MADE_BY |= {"parameters": {"dataset": "digits", "model": "mlp", "n": 60, "epochs": 5, "moments": [0, 7]}}
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_a_page_shows_what_the_run_left_by_today_s_script(built):
     assert "of another day" not in page
     told = soup.select_one(".explored").get_text()
     assert "What is seen." in told
-    assert "Data and network: digits, MLP; n = 60" in told
+    assert "Data and network: digits, MLP; n = 60, epochs = 7" in told  # of the network that is watched
     assert "unresolved explorer" not in warnings
 
 

@@ -28,7 +28,7 @@ from lpntk.report import escape
 from lpntk.report.book.claims import VERDICTS
 
 ROOT = Path(__file__).resolve().parents[3]
-HTML = Path("_build/smoke/_build/html")
+HTML, GONE = Path("_build/smoke/_build/html"), Path("results/smoke/00-gone")
 RUNS = re.findall(r"file: (results/[^/]+)/", (ROOT / "_toc.yml").read_text("utf-8"))
 KEPT = sorted({run for run in RUNS if run != "results/quick"})  # committed runs
 SOURCES = ("lpntk", "tests", "bench")  # pages link to them
@@ -60,6 +60,10 @@ def book(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runs, "start", warm.start)
         regenerate.regenerate("smoke", results=root / "results", jobs=2)
+    (root / GONE).mkdir()  # an earlier result without a page, and a page without a result
+    shutil.copy(root / "results/smoke/01-kernel/manifest.json", root / GONE)
+    (root / HTML).mkdir(parents=True)
+    (root / HTML / "gone.html").touch()
     built = build(root)
     assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
     return root
@@ -224,7 +228,29 @@ def test_the_first_page_shows_every_claim_with_its_verdict(book):
 
 def test_provenance_lists_every_run(book):
     soup = BeautifulSoup((book / HTML / "book/provenance.html").read_text(), "html.parser")
-    assert len(soup.select(".provenance tbody tr")) == len(list(book.glob("results/*/*/manifest.json")))
+    runs_there = {path.parent for path in book.glob("results/*/*/manifest.json")} - {book / GONE}
+    assert len(soup.select(".provenance tbody tr")) == len(runs_there)
+    assert "three Gaussians, " in soup.select_one(".provenance").get_text()
+
+
+def test_a_page_that_is_gone_does_not_stay_among_the_others(book):
+    assert not (book / HTML / "gone.html").exists()
+
+
+def test_a_run_leads_to_the_page_of_its_question(book):
+    for run, page in {"02-difficulty": "questions/difficulty", "10-selection": "questions/less-data",
+                      "16-your-data": "your-data", "19-authors": "questions/relations"}.items():  # fmt: skip
+        soup = BeautifulSoup((book / HTML / f"results/smoke/{run}/notebook.html").read_text(), "html.parser")
+        (told,) = [p for p in soup.select("article p") if p.get_text().startswith("One of the runs behind")]
+        assert told.a["href"].endswith(f"book/{page}.html"), run
+
+
+def test_the_answer_on_forms_names_one_for_each_layer(book):
+    soup = BeautifulSoup((book / HTML / "book/questions/cost.html").read_text(), "html.parser")
+    (table,) = [table for table in soup.select(".exercise table") if "form chosen" in table.get_text()]
+    forms = [row.select("td")[-1].get_text(strip=True) for row in table.select("tbody tr")]
+    assert len(forms) == 4
+    assert set(forms) <= {"gradient", "formed", "inner", "pixel"}
 
 
 def test_pages_carry_figures_with_alternative_text_and_their_scale(book):

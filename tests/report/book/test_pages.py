@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+from rows import each_row
 
 from lpntk.report.book import chromium
 
@@ -149,15 +150,20 @@ def test_planted_faults_are_all_found(reader, axe, tmp_path):
 LONG = f"""<link rel="stylesheet" href="{(ROOT / "book/assets/book.css").as_uri()}">
 <script src="{(ROOT / "book/assets/scroll.js").as_uri()}"></script>
 <style>span.math {{ display: inline-flex; max-width: 100% }}</style>
-<p><span class="math"><mjx-container><svg width="900" height="9"></svg></mjx-container></span></p>"""
+"""
+FORMULA = '<p><span class="math"><mjx-container><svg width="900" height="9"></svg></mjx-container></span></p>'
+FIGURE = '<a class="alone" href="x"><img src="drawn.svg" alt="drawn" style="width: 85%; --legible: 900px"></a>'
+FIGURE = f'<p><span class="alone-box">{FIGURE}</span></p>'  # as lpntk_access leaves it
 
 
-def test_a_long_formula_is_named_fades_and_scrolls_by_keyboard_where_it_does_not_fit(reader, tmp_path):
-    (tmp_path / "long.html").write_text(LONG)
+@each_row(("what", "body"), [("Formula", FORMULA), ("Figure", FIGURE)])
+def test_what_is_wide_is_named_fades_and_scrolls_by_keyboard_where_it_does_not_fit(reader, tmp_path, what, body):
+    (tmp_path / "drawn.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
+    (tmp_path / "long.html").write_text(LONG + body)
     page = reader.page
     page.set_viewport_size(PHONE)
     page.goto((tmp_path / "long.html").as_uri())
-    page.get_by_role("group", name="Formula, wider than the page").focus()
+    page.get_by_role("group", name=f"{what}, wider than the page").focus()
     left, right = (f"document.querySelector('.wide').style.getPropertyValue('--{side}')" for side in ("left", "right"))
     assert page.evaluate(f"[{left}, {right}]") == ["0px", "48px"]
     for _ in range(3):

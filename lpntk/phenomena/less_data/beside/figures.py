@@ -15,7 +15,7 @@ COLORS = {EASY: BLUE, AMBIGUOUS: ORANGE, HARD: VERMILION}
 
 
 def left_out(samples: pd.DataFrame, data: Dataset, rows: np.ndarray, count: int = 9) -> Figure:
-    """Draw, for the largest cluster of each class in the first network, its head and members that are left out.
+    """Draw the head of the largest cluster of each class in the first network, and members that are left out.
 
     Args:
         samples: of ``samples.study``.

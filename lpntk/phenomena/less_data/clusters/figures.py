@@ -88,7 +88,7 @@ def heads(samples: pd.DataFrame, data: Dataset, kind: str = "kernel", shown: int
     largest = last.assign(size=size).sort_values(["size", "head"], ascending=[False, True]).drop_duplicates("label")
     alone = last[size == 1].sort_values("sample")["sample"].to_numpy()
     fig, axes = plt.subplots(rows + 2, 1, figsize=(0.85 * shown, 1.05 * (rows + 2)))
-    drawn = lambda chosen: data.pixels(data.x_train[np.asarray(chosen)]).numpy()
+    drawn = lambda chosen: data.pixels(data.x_train[list(chosen)]).numpy()
     for ax, head in zip(axes[:rows], largest["head"], strict=False):
         members = last[(last["head"] == head) & (last["sample"] != head)].sort_values("alike", ascending=False)
         places = np.linspace(0, len(members) - 1, min(shown - 1, len(members))).astype(int)

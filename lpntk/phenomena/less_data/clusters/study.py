@@ -1,5 +1,6 @@
 """How do samples fall into clusters, seed by seed and through training? One frame, a row for each sample."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -103,11 +104,12 @@ def shape(found: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for setting, part in found.groupby(SETTING):
         sizes = np.sort(part["size"].to_numpy())
-        tenth = max(1, round(len(sizes) / 10))
+        tenth, of = max(1, round(len(sizes) / 10)), dict(zip(SETTING, setting, strict=True))
+        norm = math.nan if of["kind"] == "pixels" else part["own"].corr(part["size"], method="spearman")
         rows.append({
-            **dict(zip(SETTING, setting, strict=True)), "clusters": len(sizes), "gini": gini(sizes),
+            **of, "clusters": len(sizes), "gini": gini(sizes),
             "largest": part.groupby("label")["share"].max().mean(), "top": sizes[-tenth:].sum() / sizes.sum(),
-            "singletons": (sizes == 1).mean(), "norm": part["own"].corr(part["size"], method="spearman"),
+            "singletons": (sizes == 1).mean(), "norm": norm,
         })  # fmt: skip
     return pd.DataFrame(rows)
 

@@ -21,6 +21,7 @@ TITLES = {
 }
 COLORS = (GREY, BLUE, SKY, ORANGE, VERMILION, GREEN, PURPLE, "black", BLUE)
 CLASSES = (BLUE, ORANGE, GREEN)
+CROWD, ALONE = {"ms": 2.5, "mew": 0}, {"ms": 8, "mew": 1.5, "mec": "white"}  # three points must be seen, too
 RANGE = 2.5  # of the plane that is shown, on either side of 0
 
 
@@ -47,7 +48,7 @@ def accuracy(frame: pd.DataFrame, noise: float) -> Figure:
 def regions(
     shown: Mapping[tuple[float, str], tuple[nn.Module, Tensor, Tensor]], noise: float, points: int = 160
 ) -> Figure:
-    """Draw, for each way, the class that its network gives to every point of the plane, and the points it has learned.
+    """Draw what the network of each way says of every point of the plane (shades), and the points that were kept.
 
     Args:
         shown: of ``study``.
@@ -64,7 +65,7 @@ def regions(
         ax.imshow(said, ListedColormap(CLASSES), vmin=0, vmax=2, alpha=0.25, origin="lower", extent=[-RANGE, RANGE] * 2,
                   interpolation="nearest")  # fmt: skip
         for c, color in enumerate(CLASSES):
-            ax.plot(*x[y == c].T, "o", ms=2.5, mew=0, color=color)
+            ax.plot(*x[y == c].T, "o", color=color, **(ALONE if way == ONE else CROWD))
         ax.set(xlim=(-RANGE, RANGE), ylim=(-RANGE, RANGE), xticks=[-2, 0, 2], yticks=[-2, 0, 2])
         ax.set_title(TITLES[way], fontsize=9)
     return fig

@@ -72,6 +72,6 @@ function view(model, root) {
         companion(j, `κ ${kappa}`.replace("-", "−"), `${angle.toFixed(0)}°`, relation)));
     curve.replaceChildren(plot(state), element("p", { class: "key" }, "dashed: the median of its class"));
     cluster.replaceChildren(companion(state.head, state.head === i ? "its head, itself" : "its head"),
-      ...state.mates.map((j) => companion(j)), element("span", { class: "key" }, `${state.size} in all`));
+      ...state.mates.map((j) => companion(j)), element("span", { class: "key" }, `cluster of ${state.size}`));
   };
 }

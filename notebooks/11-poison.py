@@ -138,7 +138,7 @@ record.update("found", keyed(means, "{threat}.{method}.{column}", ["ap", "auroc"
 # ## Who finds what
 #
 # Average precision: 1 if the bad samples are the most suspicious ones, their share if marks are random. A dot is a repeat, a bar their mean. Blue: by the kernel.
-# Violet: what the authors' code holds. Orange: other methods.
+# Pink: what the authors' code holds. Orange: other methods.
 
 # %%
 record.figure("found", figures.found(frame, shown))

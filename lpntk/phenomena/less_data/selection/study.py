@@ -16,7 +16,8 @@ from lpntk.learn.campaign import Network, train_many
 from lpntk.phenomena.less_data.scores import scores
 from lpntk.phenomena.less_data.selection.arms import ARMS, Asked, node
 
-WHOLE, FEWER, NODE, NODE_RANDOM = "all", "all-fewer", "node", "node-random"
+WHOLE, NODE, NODE_RANDOM = "all", "node", "node-random"
+FEWER = "all-fewer"  # all samples in fewer steps
 
 
 def study(

@@ -122,7 +122,8 @@ def test_verdicts_from_committed_numbers(tmp_path):
     found = planted(tmp_path, {})
     told = {name: claim.verdict for name, claim in found.items()}
     assert told["poison"] == "fails"  # in our reading of the mark
-    assert told["clusters"] == told["bias"] == "holds"
+    assert told["clusters"] == "holds"
+    assert told["bias"] == "holds in part"  # nothing decided on CIFAR-10
     assert told["gaussian"] == "holds in part"
     assert told["difficulty"] == told["company"] == "holds in part"  # nothing of CIFAR-10
     assert told["width-trained"] == "fails"  # 18 and 10 times the error

@@ -136,7 +136,8 @@ def test_verdicts_from_committed_numbers(tmp_path):
     found = planted(tmp_path, {})
     told = {name: claim.verdict for name, claim in found.items()}
     assert told["poison"] == "fails so far"  # in our reading of the mark
-    assert told["clusters"] == told["bias"] == "holds"
+    assert told["clusters"] == "holds"
+    assert told["bias"] == "holds in part"  # undecided on CIFAR-10
     assert told["gaussian"] == "holds in part"
     assert told["difficulty"] == told["company"] == "holds so far"  # nothing of CIFAR-10
     assert told["company-sign"] == "is undecided"

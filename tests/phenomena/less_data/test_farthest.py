@@ -41,6 +41,11 @@ def test_it_is_the_definition_sample_by_sample(n, share, seed):
     assert told(clusters(kappa, torch.zeros(n, dtype=torch.long), share)) == slowly(kappa, max(1, round(share * n)))
 
 
+def test_of_equals_the_first_becomes_a_head_and_the_others_stay_where_they_are():
+    kappa = torch.tensor([[4.0, 0, 0, 1], [0, 3, 0, 1], [0, 0, 3, 1], [1, 1, 1, 2]])
+    assert told(clusters(kappa, torch.zeros(4, dtype=torch.long), 0.5)) == {0: {0, 2, 3}, 1: {1}}
+
+
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 99), cosine=st.booleans())
 def test_the_order_of_the_samples_does_not_matter(seed, cosine):

@@ -24,7 +24,12 @@ COLORS = dict(zip(TITLES, (GREY, ORANGE, BLUE, SKY, GREEN, GREY, GREY), strict=T
 
 
 def looks(data: Dataset, mode: Tensor) -> Figure:
-    """Draw the mean training image of every mode (n,), a column for each class and a row for each mode."""
+    """Draw the mean training image of every mode, a column for each class and a row for each mode.
+
+    Args:
+        data: with images.
+        mode: (n,) of each training sample.
+    """
     count = int(mode.max()) + 1
     fig, axes = grid(count, 1, (0.85 * data.k, 1.1))
     for m, ax in enumerate(axes):
@@ -34,11 +39,11 @@ def looks(data: Dataset, mode: Tensor) -> Figure:
 
 
 def arms(frame: pd.DataFrame, columns: Mapping[str, str], count: str = "epochs") -> Figure:
-    """Draw each column in a panel, a row for each arm and share: a dot for each repeat, a bar for the mean.
+    """Draw what the titles of panels name, a row for each way to keep samples: dots are repeats, bars their means.
 
     Args:
         frame: of ``study``.
-        columns: name of a column -> title of its panel.
+        columns: name of a column, a share -> title of its panel.
         count: ``epochs`` or ``steps``.
     """
     seen = frame[(frame["count"] == count) | frame["arm"].isin([WHOLE, ORACLE, FAIR])]

@@ -14,7 +14,7 @@
 # %% [markdown]
 # # Data-set bias
 #
-# A class can have several looks, and a data set can be full of one of them. Does pruning by clusters of the kernel counter that
+# A class can have several looks, and a data set can be full of one of them. Does pruning by clusters of the kernel spare the rare one
 # ([theory](../book/questions/bias.md))? We plant a bias that we know. k-means cuts the training samples of each class into two modes, by their pixels, by their mean colour or by
 # that of their frame (`by`); a test sample has the nearest mode of its class. Of a random mode of each class all samples can be drawn, of the other one only the share `rare`; the set is then cut to `n` at random.
 #
@@ -27,7 +27,7 @@
 # The last epoch counts.
 #
 # **The rule for the verdict.** Measured are test accuracies: on all samples, on *rare* modes (mean over classes), and on the *worst* mode of a class among those with at least 20
-# test samples. *Pruning by the kernel counters the bias* **holds** at a share if heads by the kernel are better on rare modes than random samples by class, **fails** if they are worse, and
+# test samples. *Pruning by the kernel spares the rare look* **holds** at a share if heads by the kernel are better on rare modes than random samples by class, **fails** if they are worse, and
 # **is undecided** otherwise (paired t tests over repeats at the level 0.05, corrected after Holm over shares and measures, equal epochs). *The kernel deserves the credit* is the same
 # against heads by pixels. Shares are joined: a claim holds or fails if it does at all of them, holds in part if it holds at some, and is undecided otherwise.
 # Neither **can be judged** with fewer than 5 repeats, if a network diverged, if the fair sample gives a test accuracy below `enough`, or if the bias does not hurt: if the

@@ -224,7 +224,7 @@ found = [
 table(found, "best epoch", "{:.2%}")
 
 # %% [markdown]
-# ## [Is poison found?](../book/questions/poison.md)
+# ## [Is poison found, and may marked samples go?](../book/questions/poison.md)
 
 # %% [markdown] tags=["exercise-poison"]
 # ### Is 0.3 good?
@@ -373,7 +373,7 @@ for name, way in ways.items():
 table(found, "kept", "{:.1%}")
 
 # %% [markdown]
-# ## [Does pruning by the kernel counter a bias?](../book/questions/bias.md)
+# ## [Does pruning by the kernel spare a rare look?](../book/questions/bias.md)
 
 # %% [markdown] tags=["exercise-bias"]
 # ### What the oracle pays

@@ -198,3 +198,6 @@ def test_what_decides_an_artefact(tmp_path):
     assert made(x=x + 1) == 2
     assert made(y=(y + 1) % 3) == 2
     assert made(momentum=0.5) == 2
+    assert made(test=(x, y)) == 2
+    assert made(test=(x + 1, y)) == 2
+    assert made(test=(x, (y + 1) % 3)) == 2

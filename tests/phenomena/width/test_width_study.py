@@ -213,6 +213,12 @@ def test_growth_is_compared_within_seeds():
     assert told[["growth", "growth_low", "growth_high"]].to_numpy() == pytest.approx(np.full((1, 3), 1.5))
 
 
+def test_growth_is_a_factor_so_its_mean_is_the_geometric_one():
+    told = after(1.0, 0.05, noise=3.0)  # two of five grow fourfold
+    assert told["growth"].item() == pytest.approx(4**0.4)
+    assert told["features"].item() == pytest.approx(0.2 * 4**0.4)
+
+
 def test_growth_by_the_features_is_that_under_a_fresh_head():
     assert after(3.0, 0.05)["features"].item() == pytest.approx(0.6)
 

@@ -288,3 +288,10 @@ def test_the_command_says_what_is_wrong_in_a_sentence(tmp_path, capsys, monkeypa
         assert said.startswith("python -m lpntk report: ")
         assert "Traceback" not in said
     assert not list(tmp_path.iterdir())
+
+
+def test_one_odd_sample_does_not_move_what_is_usual_in_its_class():
+    cosine, y = np.array([0.9, 0.9, 0.9, -1.0, 0.5, 0.5, 0.5, 0.4]), np.repeat([0, 1], 4)
+    told = joint_rank(cosine, np.ones(8), y)
+    assert np.argsort(-told)[:2].tolist() == [3, 7]
+    assert len({*told[[0, 1, 2, 4, 5, 6]]}) == 1

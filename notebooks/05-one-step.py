@@ -14,7 +14,7 @@
 # %% [markdown]
 # # One step
 #
-# Everything in this book rests on one formula, the paper's equation 1 ([derivation](../book/questions/one-step.md)). A step of
+# Everything in this book rests on one formula, the first-order effect of a step, here called equation 1 ([derivation](../book/questions/one-step.md)). A step of
 # gradient descent on a sample $(x_u, y_u)$ changes the prediction on another input $x_o$ by
 #
 # $$

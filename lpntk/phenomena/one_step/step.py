@@ -1,4 +1,4 @@
-"""What does one SGD step do to the predictions? The first-order formula (the paper's equation 1) and the true step.
+"""What does one SGD step do to the predictions? The first-order formula (here called equation 1) and the true step.
 
     q'(x_o) - q(x_o) = eta A(x_o) Theta(x_o, x_u) (e_{y_u} - q(x_u)) + O(eta^2)      A = diag(q) - q q^T
 

@@ -148,7 +148,8 @@ def test_planted_accuracies_are_judged_by_the_rule(at, sd, word):
 
 
 def test_a_share_is_compared_with_all_samples_and_with_all_in_as_few_steps():
-    frame = planted({("heads", 0.5): -0.02, ("heads", 0.1): -0.2, ("all-fewer", 0.5): -0.03, ("all-fewer", 0.1): -0.1})
+    frame = planted({("heads", 0.5): -0.02, ("heads", 0.1): -0.2, ("node", 0.0): 0.0,
+                     ("all-fewer", 0.5): -0.03, ("all-fewer", 0.1): -0.1})  # fmt: skip
     plain = against_all(frame, RULE).set_index(["arm", "share"])["difference"]
     equal = against_all(frame, RULE, fewer=True).set_index(["arm", "share"])["difference"]
     assert plain["heads", 0.5] == pytest.approx(-0.02, abs=0.002)

@@ -28,7 +28,9 @@ def against_all(frame: pd.DataFrame, rule: Rule, *, fewer: bool = False) -> pd.D
         set, would add), ``word``: ``holds`` if leaving out does not hurt by more than the margin, ``fails`` if it does.
     """
     whole = frame[frame["arm"] == (FEWER if fewer else WHOLE)].set_index(["share", "repeat"])["last"]
-    parts = frame[~frame["arm"].isin([WHOLE, FEWER] if fewer else [WHOLE])]
+    parts = frame[frame["arm"] != WHOLE]
+    if fewer:  # what keeps what it keeps has no share of its own
+        parts = parts[(parts["arm"] != FEWER) & parts["share"].isin(whole.index.levels[0])]
     rows = []
     for (count, arm, share), part in parts.groupby(["count", "arm", "share"], sort=False):
         apart = part.set_index("repeat")["last"] - whole[share if fewer else 1.0]

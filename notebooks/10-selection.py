@@ -131,7 +131,7 @@ record.figure("epochs", figures.accuracy(frame, "epochs"))
 # %% [markdown]
 # ## As many steps
 #
-# For the methods that were given them.
+# For the methods in `by_steps`; without any nothing follows here.
 
 # %%
 if "steps" in set(frame["count"]):
@@ -149,7 +149,7 @@ table.columns = [f"{share:.0%}" for share in shares]
 table.loc[[name for name in ARMS if name in arms]].rename(index={name: told for name, (told, _, _) in ARMS.items()})
 
 # %% [markdown]
-# Half of the largest cluster of each class dropped (*node*, the authors' third way) keeps what it keeps; beside it as many at random:
+# Half of the largest cluster of each class dropped (*node*, the authors' third way) keeps what it keeps; where it is among the arms it is told here, beside as many at random.
 
 # %%
 compared = against_all(frame, RULE)

@@ -148,7 +148,7 @@ PANELS = {"test": "all test samples", "rare": "rare modes", "worst": "worst mode
 record.figure("epochs", figures.arms(frame, PANELS))
 
 # %% [markdown]
-# As many steps, if that was asked:
+# What follows, if `by_steps` is on, is the same for as many steps.
 
 # %%
 if "steps" in set(frame["count"]):

@@ -32,6 +32,7 @@
 # against heads by pixels. Shares are joined: a claim holds or fails if it does at all of them, holds in part if it holds at some, and is undecided otherwise.
 # Neither **can be judged** with fewer than 5 repeats, if a network diverged, if the fair sample gives a test accuracy below `enough`, or if the bias does not hurt: if the
 # fair sample is not better than the biased set on rare modes by more than 1 %. Then there is nothing to counter. With equal steps the same tests are told beside it and decide nothing.
+# Below, *counters the bias* is the word for that: better than random pruning, not better than none.
 
 # %% tags=["parameters"]
 dataset = "digits"  # or "mnist", "cifar10", or the path of your own .npz

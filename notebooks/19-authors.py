@@ -31,8 +31,8 @@
 # 3. The *ratio* **is theirs** if its interval lies from 0.65 to 1.2 (a factor of 1.36 around 0.883), by the same words. More samples are more
 #    rivals, so only a ratio among all training samples is judged: that of the recipe at its last moment, and that of the learned cell with
 #    dropout off, the signs of the label, and the mean negative share nearest to theirs (by its logarithm).
-# 4. The difference is **found** if in one cell both are theirs. If some cell has the one and none has both, it is found in part; if none has
-#    either, what was tried is ruled out as the reason alone. Without a ratio among all training samples it cannot be judged.
+# 4. The difference is **found** if in one cell both are theirs. If some cell has the one and none has both, it is found in part; if every cell is seen
+#    to have neither, what was tried is ruled out as the reason alone; otherwise it is undecided. Without a ratio among all training samples it cannot be judged.
 # 5. Each suspect *moves* the negative share towards theirs or away if the paired difference over networks of the distance between the
 #    logarithms has a 95 % interval on one side of zero; otherwise it is undecided. A training is compared with the recipe after as many epochs,
 #    an earlier moment of the recipe with its last, a way to look with the signs of the label at the same networks. A cell with a network that

@@ -82,6 +82,8 @@ def test_make_hands_on_the_folder_of_the_data_as_it_is(tmp_path, folder):
 
 def test_make_help_lists_every_target():
     targets = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
-    told = subprocess.run(["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     assert {line.split()[0] for line in told.splitlines()} == set(targets)
     assert all(len(line.split()) > 2 for line in told.splitlines())

@@ -184,7 +184,7 @@ record.update("verdict", {"word": title(hurt, deserved).word, "hurts_not": hurt.
                           "margin": RULE["margin"], "least": RULE["least"], "better": counted["holds"],
                           "worse": counted["fails"], "of": len(beaten)})  # fmt: skip
 told = compared[compared["count"] == "epochs"].assign(share=lambda f: (100 * f["share"]).round().astype(int))
-told = told[told["arm"].isin(["heads", "heads-cosine", "balanced", "pixels", "initial", "el2n", "forgetting"])]
+told = told[told["arm"].isin(["heads", "heads-cosine", "balanced", "pixels", "initial", "el2n", "forgetting", FEWER])]
 record.update("at", keyed(told, "{arm}.{share}.{column}", ["last", "difference", "low", "high"]))
 Markdown(
     f"*Leaving out does not hurt* **{hurt}**: {hurt.because}\n\n*The kernel deserves the credit* **{deserved}**: {deserved.because}"
@@ -209,8 +209,6 @@ if fewer:
     record.frame("fewer", equal)
     told = equal[equal["count"] == "epochs"].assign(share=lambda f: (100 * f["share"]).round().astype(int))
     record.update("fewer", keyed(told, "{arm}.{share}.{column}", ["last", "difference", "low", "high"]))
-    few = frame[frame["arm"] == FEWER].groupby("share")["last"].mean()
-    record.update("fewer.all", {f"{share:.0%}".rstrip("%"): value for share, value in few.items()})
     display(told.set_index(["arm", "share"])[["difference", "low", "high"]].map("{:+.2%}".format))
 
 # %% [markdown]

@@ -77,8 +77,8 @@ def link(claim: Claim, words: str, document: str) -> nodes.Node:
     return addnodes.pending_xref("", inner, **where, refexplicit=True, refwarn=True)
 
 
-class Claims(SphinxDirective):
-    """The table of all claims; on a phone each row becomes a card (``book.css``)."""
+class AllClaims(SphinxDirective):
+    """What shows all claims, as its ``shown`` says."""
 
     def run(self):
         try:
@@ -86,6 +86,13 @@ class Claims(SphinxDirective):
         except (OSError, KeyError, ValueError) as error:
             logger.warning("claims cannot be judged: %s", error, location=self.get_location())
             return []
+        return [self.shown(rows)]
+
+
+class Claims(AllClaims):
+    """The table of all claims; on a phone each row becomes a card (``book.css``)."""
+
+    def shown(self, rows: list[Claim]) -> nodes.table:
         group = nodes.tgroup(cols=len(HEADS))
         group += [nodes.colspec(colwidth=width) for width in (25, 13, 46, 16)]
         head, body = nodes.thead(), nodes.tbody()
@@ -99,7 +106,7 @@ class Claims(SphinxDirective):
         group += [head, body]
         table = nodes.table(classes=["claims", "colwidths-given"])
         table += group
-        return [table]
+        return table
 
     @staticmethod
     def row(cells: list[list[nodes.Node]], classes: list[str]) -> nodes.row:
@@ -114,15 +121,10 @@ class Claims(SphinxDirective):
         return row
 
 
-class Summary(SphinxDirective):
+class Summary(AllClaims):
     """One line for each verdict that was given, with the claims it was given to."""
 
-    def run(self):
-        try:
-            rows = list(claims(self.env).values())
-        except (OSError, KeyError, ValueError) as error:
-            logger.warning("claims cannot be judged: %s", error, location=self.get_location())
-            return []
+    def shown(self, rows: list[Claim]) -> nodes.bullet_list:
         lines = nodes.bullet_list(classes=["claims-summary"])
         for verdict in VERDICTS:
             links = [link(claim, claim.short, self.env.docname) for claim in rows if claim.verdict == verdict]
@@ -131,7 +133,7 @@ class Summary(SphinxDirective):
                 for i, one in enumerate(links):
                     text += [nodes.Text(", "), one] if i else [one]
                 lines += nodes.list_item("", text)
-        return [lines]
+        return lines
 
 
 class Verdict(SphinxDirective):

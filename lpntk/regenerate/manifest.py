@@ -96,6 +96,14 @@ def save(folder: Path, manifest: dict[str, object], seconds: float) -> None:
     write_json(folder / "manifest.json", {**manifest, "seconds": round(seconds, 1), "files": files})
 
 
+def trained_on(folder: Path) -> dict[str, object]:
+    """Return on what the frames of studies were computed, in the place of the machine that the notebook ran on."""
+    made_on = [json.loads(path.read_bytes())["made_on"] for path in sorted(folder.glob("frames/*.json"))]
+    if not made_on or all(one == made_on[0] for one in made_on):
+        return made_on[0] if made_on else {}
+    return {key: "; ".join(dict.fromkeys(str(one[key]) for one in made_on)) for key in made_on[0]}
+
+
 def file_hashes(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of every file of a result, so that one that was edited or lost is noticed."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json")

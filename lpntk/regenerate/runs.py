@@ -71,9 +71,9 @@ class Job:
                 os.replace(executed, failed)
                 fault += f" (the notebook up to there: {self.folder.parent.name}/failed/{failed.name})"
             raise RegenerationError(fault)
-        took = manifest.duration(self.partial, seconds)
-        tidy(executed, self.parameters.get("dataset"), manifest.origin(self.made_by, took))
-        manifest.save(self.partial, self.made_by, seconds)
+        took, made_by = manifest.duration(self.partial, seconds), self.made_by | manifest.trained_on(self.partial)
+        tidy(executed, self.parameters.get("dataset"), manifest.origin(made_by, took))
+        manifest.save(self.partial, made_by, seconds)
         replace_folder(self.partial, self.folder)
         failed.unlink(missing_ok=True)
         print(f"{self.line}: done in {seconds:.0f} s", flush=True)

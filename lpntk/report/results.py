@@ -6,13 +6,18 @@ A notebook opens one ``Results``; everything the book later shows comes from it.
 import math
 import os
 import struct
+from collections.abc import Callable
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Image
 from matplotlib.figure import Figure
 
+from lpntk.keep import files
+from lpntk.keep.cache import Cache
 from lpntk.keep.files import as_notebooks_say, replacing, write_json
+from lpntk.keep.frames import kept_frame, told
+from lpntk.keep.keys import computed_key
 
 DPI, SHOWN = 150, 100  # dots per inch of the file, and as shown
 
@@ -51,6 +56,23 @@ class Results:
         path.parent.mkdir(exist_ok=True)
         with replacing(path) as partial:
             frame.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
+
+    def study(
+        self, name: str, study: Callable[..., pd.DataFrame], *args: object, cache: Cache, device: str, **asked: object
+    ) -> pd.DataFrame:
+        """Return the frame of a study, from a result that holds it or made now; it is saved as by ``frame``.
+
+        Args:
+            name: of the frame.
+            study: what makes it; ``cache``, ``device`` and all that follows is handed on.
+            *args: what decides it: networks, data, tensors.
+            cache: keeps what is trained.
+            device: as in ``train``.
+            **asked: what else decides it.
+        """
+        key = computed_key(study, device=device, args=told(args), asked=told(asked))
+        make = lambda: study(*args, cache=cache, device=device, **asked)
+        return kept_frame(self.folder / "frames" / f"{name}.csv", key, cache, make, files.ROOT / "results")
 
     def text(self, key: str, spec: str) -> str:
         """Return a recorded number as a sentence says it, ``undefined`` where it is none (a mean over nothing, say).

@@ -21,7 +21,7 @@ from lpntk.phenomena.less_data.scores import scores
 from lpntk.phenomena.less_data.selection import figures
 from lpntk.phenomena.less_data.selection.arms import ARMS, Asked, counts, members, node
 from lpntk.phenomena.less_data.selection.study import _seeds, study
-from lpntk.phenomena.less_data.selection.verdict import against_all, credit, holm, hurts_not, rivals, title
+from lpntk.phenomena.less_data.selection.verdict import against_all, credit, holm, hurts_not, rivals, superior, title
 from lpntk.report.plots import GREY
 from lpntk.report.verdict import FAILS, HOLDS, UNDECIDED, UNJUDGED, Verdict
 
@@ -166,6 +166,20 @@ def test_nothing_is_judged_of_few_or_bad_networks():
 def test_the_kernel_is_given_credit_only_against_every_rival(rival, word):
     frame = planted({("heads", 0.5): 0.0, ("balanced", 0.5): rival[0], ("pixels", 0.5): rival[1]})
     assert credit(frame, rivals(frame, "heads", ["balanced", "pixels"], RULE), RULE).word == word
+
+
+def test_less_data_is_better_only_where_that_is_shown():
+    frame = planted({("heads", 0.5): 0.004, ("heads", 0.1): -0.2, ("pixels", 0.5): 0.0, ("all-fewer", 0.5): 0.01})
+    found = superior(frame, RULE).set_index(["arm", "share"])
+    assert set(found.index) == {
+        ("heads", 0.5),
+        ("heads", 0.1),
+        ("pixels", 0.5),
+    }  # all samples in fewer steps are no less
+    assert found["word"].to_dict() == {("heads", 0.5): HOLDS, ("heads", 0.1): UNDECIDED, ("pixels", 0.5): UNDECIDED}
+    assert found.loc[("heads", 0.5), "difference"] == pytest.approx(0.004, abs=0.002)
+    alone = superior(frame[frame["arm"].isin(["all", "heads"]) & (frame["share"] != 0.1)], RULE)
+    assert found.loc[("heads", 0.5), "p"] == pytest.approx(3 * float(alone["p"].iloc[0]))  # of three comparisons
 
 
 @each_row(

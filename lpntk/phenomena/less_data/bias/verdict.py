@@ -50,6 +50,21 @@ def costs(frame: pd.DataFrame) -> pd.Series:
     return table[FAIR] - table[WHOLE]
 
 
+def gains(frame: pd.DataFrame, rule: Mapping[str, float]) -> pd.DataFrame:
+    """Compare every arm with all of the biased set on rare modes, with equal epochs.
+
+    Returns:
+        A row for each arm and share: ``difference`` (mean over repeats, positive where the arm is better), ``low`` and
+        ``high`` (its interval at 1 - level, not corrected).
+    """
+    equal, rows = frame[frame["count"] == "epochs"], []
+    whole = equal[equal["arm"] == WHOLE].set_index("repeat")["rare"]
+    for (arm, share), part in equal[equal["arm"] != WHOLE].groupby(["arm", "share"], sort=False):
+        ends = mean_interval((part.set_index("repeat")["rare"] - whole).to_numpy(), 1 - rule["level"])
+        rows.append({"arm": arm, "share": share, **dict(zip(("difference", "low", "high"), ends, strict=True))})
+    return pd.DataFrame(rows)
+
+
 def unjudged(frame: pd.DataFrame, rule: Mapping[str, float]) -> str:
     """Return why nothing can be judged; empty if it can."""
     repeats, fair = frame["repeat"].nunique(), frame.loc[frame["arm"] == FAIR, "test"].mean()

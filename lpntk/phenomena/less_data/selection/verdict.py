@@ -96,6 +96,31 @@ def rivals(
     return found
 
 
+def superior(frame: pd.DataFrame, rule: Rule) -> pd.DataFrame:
+    """Ask of every arm whether it is better than all samples: one-sided paired t tests, corrected after Holm.
+
+    Args:
+        frame: of ``study``.
+        rule: ``level`` of the tests.
+
+    Returns:
+        A row for each arm, share and count: ``difference`` (mean, positive where fewer samples do better), ``p``
+        (corrected over all rows), ``word``: ``holds`` if it is better, else ``is undecided``.
+    """
+    whole = frame[frame["arm"] == WHOLE].set_index("repeat")["last"]
+    rows = []
+    parts = frame[~frame["arm"].isin([WHOLE, FEWER])]
+    for (count, arm, share), part in parts.groupby(["count", "arm", "share"], sort=False):
+        apart = (part.set_index("repeat")["last"] - whole).to_numpy()
+        spread = apart.std() > 0
+        p = float(stats.ttest_1samp(apart, 0, alternative="greater").pvalue) if spread else float(apart.mean() <= 0)
+        rows.append({"count": count, "arm": arm, "share": share, "difference": apart.mean(), "p": p})
+    found = pd.DataFrame(rows)
+    found["p"] = holm(found["p"].to_numpy())
+    found["word"] = np.where(found["p"] < rule["level"], HOLDS, UNDECIDED)
+    return found
+
+
 def credit(frame: pd.DataFrame, found: pd.DataFrame, rule: Rule) -> Verdict:
     """Judge whether the arm is better than every rival: at a share it fails if it is worse than one of them."""
     if reason := unjudged(frame, rule):

@@ -86,9 +86,9 @@ class Cache:
             return self._read(place, key)
         except Damaged as fault:
             warnings.warn(f"{fault}; it is computed again", stacklevel=3)
-            with contextlib.suppress(OSError):  # of two processes one moves it; where none may, it stays
-                with tempfile.TemporaryDirectory(prefix=".partial-", dir=self.folder) as away:
-                    os.rename(place, Path(away) / place.name)
+            stays = contextlib.suppress(OSError)  # where none may move it; of two processes, one does
+            with stays, tempfile.TemporaryDirectory(prefix=".partial-", dir=self.folder) as away:
+                os.rename(place, Path(away) / place.name)
             return None
 
     def _read(self, place: Path, key: dict[str, object]) -> tuple[dict[str, Tensor], float]:

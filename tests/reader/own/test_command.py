@@ -115,7 +115,7 @@ def test_a_place_that_cannot_be_replaced_is_refused_before_anything_is_read(plac
             report("own.npz", out=out)
     (place / "disk").mkdir()
     monkeypatch.setattr(command.os.path, "ismount", lambda path: str(path).endswith("disk"))
-    with pytest.raises(ValueError, match=r"disk: expected a folder that can be replaced; got a disk.*--out .*disk.report"):
+    with pytest.raises(ValueError, match=r"disk: expected a folder that can be replaced; got a disk.*--out .*report"):
         report("own.npz", out=str(place / "disk"))
 
 

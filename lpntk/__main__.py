@@ -49,12 +49,11 @@ def load_weights(model: nn.Module, name: str, file: str) -> None:
     try:
         model.load_state_dict(torch.load(expanded(file), map_location="cpu", weights_only=True))
     except Exception as error:  # of zip, of pickle, of torch
-        got = "a whole model or other objects, which are not unpickled, as that would run what the file says"
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise ValueError(
-            f"{file}: expected a state dict of the network {name}; got "
-            f"{got if isinstance(error, UnpicklingError) else reason}; save it with torch.save(model.state_dict(), file)"
-        ) from error
+        got = " ".join(str(error).split())[:300] or type(error).__name__
+        if isinstance(error, UnpicklingError):
+            got = "a whole model or other objects, which are not unpickled, as that would run what the file says"
+        fix = "save it with torch.save(model.state_dict(), file)"
+        raise ValueError(f"{file}: expected a state dict of the network {name}; got {got}; {fix}") from error
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -6,7 +6,8 @@ Products of float32 numbers are taken in float32 whatever the surroundings ask f
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -140,7 +141,8 @@ def train(
     with progress_bar(len(cuts) * epochs, shown=progress is not None, desc=progress, leave=False) as bar:
         for cut in cuts:
             part = slice(cut, cut + width)
-            parts.append(_train_stack(models[part], x, y, subsets[part], seeds[part], recipe, test, bar))
+            with _single_explained(size, recipe.batch_size):
+                parts.append(_train_stack(models[part], x, y, subsets[part], seeds[part], recipe, test, bar))
     history = History.join(parts)
     if history.diverged.any():
         _report(history, lr, on_divergence, x)
@@ -282,6 +284,20 @@ def _check_labels(model: nn.Module, x: Tensor, y: Tensor) -> None:
     with torch.no_grad():
         k = model.eval()(x[:1].to(next(model.parameters()).device, copy=True)).shape[-1]
     check_labels(y, y, k, "x", "y")
+
+
+@contextmanager
+def _single_explained(size: int, batch_size: int) -> Iterator[None]:
+    """Let batch norm say what to do about a batch of one sample, of which it can take no statistics."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise ValueError(
+            f"batch norm cannot learn from a single sample, and {size} samples in batches of {batch_size} leave one in "
+            "the last; give another batch_size, or leave a sample out"
+        ) from error
 
 
 def _report(history: History, lr: float, on_divergence: str, x: Tensor) -> None:

@@ -515,6 +515,13 @@ def test_options_that_cannot_be_are_refused():
         train([net(0)], x, y, rows[0], **good)
 
 
+def test_a_last_batch_of_one_sample_and_batch_norm_say_what_to_do():
+    x, y = toy(25)
+    normed = nn.Sequential(nn.Flatten(), nn.Linear(8, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
+    with pytest.raises(ValueError, match="25 samples in batches of 8 leave one in the last; give another batch_size"):
+        train([normed], x, y, torch.arange(25)[None], seeds=[0], epochs=1, lr=0.1, batch_size=8, device="cpu")
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_amp_on_cuda_stays_near_full_precision():
     full, half = (trained("stack", device="cuda", amp=amp)[0].loss for amp in (False, True))

@@ -288,7 +288,11 @@ def _check_labels(model: nn.Module, x: Tensor, y: Tensor) -> None:
 
 @contextmanager
 def _single_explained(size: int, batch_size: int) -> Iterator[None]:
-    """Let batch norm say what to do about a batch of one sample, of which it can take no statistics."""
+    """Let batch norm say what to do about a batch of one sample, of which it can take no statistics.
+
+    Raises:
+        ValueError: in words of ours where torch raised one of that.
+    """
     try:
         yield
     except ValueError as error:

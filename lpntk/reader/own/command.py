@@ -158,7 +158,7 @@ def _as_options(text: str) -> dict[str, object]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command; an error is one sentence and the exit status 1."""
+    """Run the command; an error is one sentence and the exit status 1, an interruption 130."""
     about = "Train a network on your data, ask the kernel of each class, and write a page, a table and lists."
     parser = argparse.ArgumentParser(prog="python -m lpntk report", description=about)
     names = ", ".join(("digits (default)", "mnist", "cifar10", *TORCHVISION, f"{HUB}owner/name"))
@@ -183,4 +183,8 @@ def main(arguments: list[str] | None = None) -> None:
         folder = report(given.pop("data"), built_by=given.pop("build"), **given)
     except (OSError, ValueError, FloatingPointError, CacheError, torch.OutOfMemoryError) as error:
         parser.exit(1, f"{parser.prog}: {error}\n")
+    except KeyboardInterrupt:
+        parser.exit(
+            130, f"{parser.prog}: interrupted; what had finished is kept, and the same command goes on from it\n"
+        )
     print(folder / "report.html")

@@ -119,6 +119,17 @@ def test_a_place_that_cannot_be_replaced_is_refused_before_anything_is_read(plac
         report("own.npz", out=str(place / "disk"))
 
 
+def test_an_interruption_is_a_sentence(monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "report", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        command.main(["digits"])
+    assert ended.value.code == 130
+    assert "interrupted; what had finished is kept" in capsys.readouterr().err
+
+
 def test_folders_of_versions_have_reports_of_their_own(place):
     for name in ("cats.v1", "cats.v2"):
         (place / name).mkdir()

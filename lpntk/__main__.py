@@ -5,9 +5,12 @@
 
 import argparse
 import sys
+from math import inf
+from pickle import UnpicklingError
 
 import torch
 import torch.distributed as dist
+from torch import nn
 
 from lpntk.data.dataset import load
 from lpntk.keep.files import expanded
@@ -30,11 +33,27 @@ def amount(text: str) -> float:
     """Return an amount of memory.
 
     Raises:
-        argparse.ArgumentTypeError: if it is not above 0.
+        argparse.ArgumentTypeError: if it is not above 0, or without end.
     """
-    if not (number := float(text)) > 0:
-        raise argparse.ArgumentTypeError(f"more than 0 is needed; got {text}")
+    if not 0 < (number := float(text)) < inf:
+        raise argparse.ArgumentTypeError(f"a finite amount above 0 is needed; got {text}")
     return number
+
+
+def load_weights(model: nn.Module, name: str, file: str) -> None:
+    """Load a state dict into the network of this name.
+
+    Raises:
+        ValueError: if it is none, or of another network.
+    """
+    try:
+        model.load_state_dict(torch.load(expanded(file), map_location="cpu", weights_only=True))
+    except Exception as error:  # of zip, of pickle, of torch
+        got = " ".join(str(error).split())[:300] or type(error).__name__
+        if isinstance(error, UnpicklingError):
+            got = "a whole model or other objects, which are not unpickled, as that would run what the file says"
+        fix = "save it with torch.save(model.state_dict(), file)"
+        raise ValueError(f"{file}: expected a state dict of the network {name}; got {got}; {fix}") from error
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -63,7 +82,7 @@ def main(arguments: list[str] | None = None) -> None:
         source = load(options.dataset, options.data)
         model = build(options.model, source.in_shape, source.k, seed=0).eval()
         if options.weights:
-            model.load_state_dict(torch.load(expanded(options.weights), map_location="cpu", weights_only=True))
+            load_weights(model, options.model, options.weights)
         kernel_matrix(
             model,
             source.x_train[: options.samples],

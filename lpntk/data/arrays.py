@@ -1,5 +1,7 @@
 """Are these arrays a data set? Images (n, c, h, w) in 0..1 and labels 0..k-1, or a message that says what came."""
 
+from collections import Counter
+
 import numpy as np
 
 from lpntk.data.sources import DataError
@@ -60,8 +62,14 @@ def check_labels(
             raise DataError(
                 f"{where}: y_test holds {', '.join(unseen[:10])}, which are not those of y_train; {ONLY_TESTED}"
             )
+        told = [_word(name) for name in names]
+        if twice := [word for word, count in Counter(told).items() if count > 1]:
+            raise DataError(
+                f"{where}: y_train holds names that are no UTF-8 and would all be read as {twice[0]!r}; save numbers, "
+                "or words as np.char.decode(y, 'latin-1') makes them"
+            )
         numbers = (np.searchsorted(names, part) for part in parts.values())
-        return *(part.astype(np.int64) for part in numbers), tuple(_word(name) for name in names)
+        return *(part.astype(np.int64) for part in numbers), tuple(told)
     for key, labels in parts.items():
         if labels.ndim != 1 or labels.dtype.kind not in "ui":
             raise DataError(

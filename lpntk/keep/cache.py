@@ -2,8 +2,8 @@
 
 An artefact is a folder ``<name>-<digest>`` with ``values.pt`` (named tensors) and ``manifest.json`` (what decided it,
 the digest of the values, the seconds it took, and the machine it was made on, which is told and decides nothing). It is
-written under a temporary name and renamed, so a killed run leaves whole artefacts or none. One that is damaged is
-computed again, with a warning; one that was made by another key than its name says is refused.
+written elsewhere and moved, so a killed run leaves whole artefacts or none. One that is damaged is computed again, with
+a warning; one that was made by another key than its name says is refused.
 """
 
 import contextlib
@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import tempfile
 import time
 import warnings
@@ -74,7 +73,8 @@ class Cache:
                 warnings.warn(f"{place.name} could not be kept, the next run computes it again: {error}", stacklevel=2)
                 first = True
             if not first:
-                values, seconds = self._read(place, key)  # another process was faster: all must go on from one
+                with contextlib.suppress(Damaged):  # it could not be moved away
+                    values, seconds = self._read(place, key)  # another process was faster: all must go on from one
         self.seconds += seconds
         return values
 
@@ -85,10 +85,10 @@ class Cache:
         try:
             return self._read(place, key)
         except Damaged as fault:
-            warnings.warn(f"{fault}; it was thrown away and is computed again", stacklevel=3)
-            away = tempfile.TemporaryDirectory(prefix=".partial-", dir=self.folder)
-            with away, contextlib.suppress(FileNotFoundError):  # of two processes, one moves it
-                os.rename(place, Path(away.name) / place.name)
+            warnings.warn(f"{fault}; it is computed again", stacklevel=3)
+            stays = contextlib.suppress(OSError)  # where none may move it; of two processes, one does
+            with stays, tempfile.TemporaryDirectory(prefix=".partial-", dir=self.folder) as away:
+                os.rename(place, Path(away) / place.name)
             return None
 
     def _read(self, place: Path, key: dict[str, object]) -> tuple[dict[str, Tensor], float]:
@@ -115,8 +115,9 @@ class Cache:
             OSError: if it cannot be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=self.folder))
-        try:
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=self.folder, ignore_cleanup_errors=True) as own:
+            partial = Path(own) / place.name
+            partial.mkdir()  # in it, for that one is for no eyes but its owner's
             buffer = io.BytesIO()
             torch.save({k: v.contiguous().clone() for k, v in values.items()}, buffer)
             (partial / "values.pt").write_bytes(buffer.getvalue())
@@ -130,8 +131,6 @@ class Cache:
                     raise
                 return False
             return True
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
 
 
 def digest(content: object) -> str:

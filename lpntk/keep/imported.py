@@ -1,9 +1,14 @@
 """Which modules of this package does a source import, directly or not? One that was edited during a run is noticed."""
 
 import ast
+import sys
+import sysconfig
 from pathlib import Path
 
+from lpntk.keep.cache import digest
 from lpntk.keep.code import PACKAGE, offered
+
+INSTALLED = ("site-packages", "dist-packages")  # folders of libraries
 
 
 def sources(notebook: Path) -> list[Path]:
@@ -27,3 +32,14 @@ def sources(notebook: Path) -> list[Path]:
             candidates = [PACKAGE.joinpath(*parts[1:]) for parts in modules]
             waiting += [c.with_suffix(".py") for c in candidates if c != PACKAGE and c.with_suffix(".py").exists()]
     return sorted(found, key=lambda path: (path.parent.name, path.name))
+
+
+def own_code(module: str) -> str:
+    """Return a digest of code that is somebody's own: of the package of a module, and all imported from no library."""
+    package, library, found = module.partition(".")[0], sysconfig.get_path("stdlib"), {}
+    for name, loaded in [*sys.modules.items()]:
+        file = Path(getattr(loaded, "__dict__", {}).get("__file__") or "")
+        foreign = file.is_relative_to(library) or file.is_relative_to(PACKAGE) or {*INSTALLED} & {*file.parts}
+        if file.is_file() and (name.partition(".")[0] == package or not (foreign or name == "__main__")):
+            found[name] = file.read_bytes().hex()
+    return digest(found)

@@ -53,6 +53,11 @@ class OneByOne:
         begun = time.perf_counter()
         rows = self.features(x, y)
         seconds = (time.perf_counter() - begun) / len(x)
+        if not rows.isfinite().all():
+            raise ValueError(
+                "a sample's gradient is NaN or infinite, though its logits are not; look for what has no slope at a "
+                "point, such as a root or a norm at 0 (torch.where after it hides the value and not the gradient)"
+            )
         got, loose = e.to(rows) @ rows, tolerance(model, x.device)
         if not (got - want).norm() <= loose * rows.norm(dim=1).sum():
             raise ValueError(

@@ -16,7 +16,13 @@ from lpntk.machine.device import seeded
 
 
 def mlp(in_shape: Sequence[int], k: int, hidden: Sequence[int] = (128, 128)) -> nn.Module:
-    """Fully connected ReLU network: ``in_shape`` flattened, ``hidden`` widths, ``k`` logits."""
+    """Fully connected ReLU network: ``in_shape`` flattened, ``hidden`` widths, ``k`` logits.
+
+    Raises:
+        ValueError: if a width is below 1: what is behind would learn of no input.
+    """
+    if narrow := [width for width in hidden if width < 1]:
+        raise ValueError(f"hidden must hold widths of at least 1; got {narrow[0]}")
     widths = [prod(in_shape), *hidden]
     layers: list[nn.Module] = [nn.Flatten()]
     for d_in, d_out in pairwise(widths):
@@ -114,10 +120,12 @@ def build(name: str, in_shape: Sequence[int], k: int, *, seed: int, **options: o
         **options: passed to the architecture, e.g. ``hidden=(64,)`` or ``width=16``.
 
     Raises:
-        ValueError: if the name is unknown, or the images are too small for the architecture.
+        ValueError: if the name is unknown, there is no class, or the images are too small for the architecture.
     """
     if name not in MODELS:
         raise ValueError(f"model must be one of {', '.join(MODELS)}; got {name!r}")
+    if k < 1:
+        raise ValueError(f"k must be a number of classes, at least 1; got {k}")
     with seeded(seed):
         return MODELS[name](in_shape, k, **options)
 

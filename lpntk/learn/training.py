@@ -6,8 +6,10 @@ Products of float32 numbers are taken in float32 whatever the surroundings ask f
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -139,10 +141,11 @@ def train(
     with progress_bar(len(cuts) * epochs, shown=progress is not None, desc=progress, leave=False) as bar:
         for cut in cuts:
             part = slice(cut, cut + width)
-            parts.append(_train_stack(models[part], x, y, subsets[part], seeds[part], recipe, test, bar))
+            with _single_explained(size, recipe.batch_size):
+                parts.append(_train_stack(models[part], x, y, subsets[part], seeds[part], recipe, test, bar))
     history = History.join(parts)
     if history.diverged.any():
-        _report(history, lr, on_divergence)
+        _report(history, lr, on_divergence, x)
     return history
 
 
@@ -240,6 +243,11 @@ def _check(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[int], 
     Raises:
         ValueError: the message says which option, and what it must be.
     """
+    for name, value in (("x", x), ("y", y), ("subsets", subsets)):
+        if not isinstance(value, Tensor):
+            raise ValueError(f"{name} must be a torch.Tensor; got {type(value).__name__}: use torch.as_tensor")
+    if subsets.dtype == torch.bool or subsets.is_floating_point():
+        raise ValueError(f"subsets must hold numbers of samples, not {subsets.dtype}: use nonzero() or long()")
     if subsets.ndim != 2 or not subsets.numel():
         raise ValueError(f"subsets must be (m, size), one row of samples per model; got {tuple(subsets.shape)}")
     if not len(models) == len(seeds) == len(subsets):
@@ -254,6 +262,8 @@ def _check(models, x: Tensor, y: Tensor, subsets: Tensor, seeds: Sequence[int], 
     if low < 0 or high >= len(x):
         raise ValueError(f"subsets must name samples 0..{len(x) - 1}; got {low if low < 0 else high}")
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+        if not isinstance(value, Integral):
+            raise ValueError(f"{name} must be a whole number; got {value!r}")
         if value < 1:
             raise ValueError(f"{name} must be at least 1; got {value}")
     if outside := [epoch for epoch in checkpoints if not 0 <= epoch <= epochs]:
@@ -276,14 +286,33 @@ def _check_labels(model: nn.Module, x: Tensor, y: Tensor) -> None:
     check_labels(y, y, k, "x", "y")
 
 
-def _report(history: History, lr: float, on_divergence: str) -> None:
+@contextmanager
+def _single_explained(size: int, batch_size: int) -> Iterator[None]:
+    """Let batch norm say what to do about a batch of one sample, of which it can take no statistics.
+
+    Raises:
+        ValueError: in words of ours where torch raised one of that.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise ValueError(
+            f"batch norm cannot learn from a single sample, and {size} samples in batches of {batch_size} leave one in "
+            "the last; give another batch_size, or leave a sample out"
+        ) from error
+
+
+def _report(history: History, lr: float, on_divergence: str, x: Tensor) -> None:
     lost, when = history.diverged, ""
     if history.loss is not None:
         finite, last = history.loss.isfinite().all(dim=2)[lost].sum(dim=1), history.loss.shape[1]  # (lost,) epochs
         when = f" in epoch {min(int(finite.min()) + 1, last)} of {last} or later"
     words = (
         f"{int(lost.sum())} of {len(lost)} models diverged{when} (the loss or a parameter is NaN or infinite, first in "
-        f"model {int(lost.nonzero()[0])}); lower lr, now {lr}"
+        f"model {int(lost.nonzero()[0])}); "
+        + (f"lower lr, now {lr}" if x.isfinite().all() else "x holds NaN or infinity: clean the data first")
     )
     if lost.all() and on_divergence == "raise":
         raise FloatingPointError(words)

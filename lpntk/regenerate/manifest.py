@@ -81,6 +81,13 @@ def is_undamaged(folder: Path) -> bool:
     return "files" in (made := read_manifest(folder)) and made["files"] == file_hashes(folder)
 
 
+def is_edited(folder: Path) -> bool:
+    """Return whether ``folder`` holds a file that no run has written, or not so."""
+    made = read_manifest(folder).get("files")
+    made = made if isinstance(made, dict) else {}
+    return any(made.get(name) != content for name, content in file_hashes(folder).items())
+
+
 def read_manifest(folder: Path) -> dict[str, object]:
     """Return the manifest in a folder, empty if there is none or it is damaged."""
     try:

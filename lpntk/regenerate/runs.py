@@ -1,6 +1,7 @@
 """How do many notebooks run? Each in a process of its own, into a folder of its own, and only a whole result counts."""
 
 import fcntl
+import itertools
 import os
 import platform
 import shutil
@@ -176,6 +177,8 @@ def recover(folder: Path, partials: Path) -> None:
                 os.replace(result, place)
             elif not result.name.endswith(OLD) and result.is_dir() and manifest.is_undamaged(result):
                 replace_folder(result, place)
+            elif result.name.endswith(OLD):
+                put_away(result, place)
         shutil.rmtree(left, ignore_errors=True)
 
 
@@ -183,9 +186,20 @@ OLD = ".old"
 
 
 def replace_folder(new: Path, place: Path) -> None:
-    """Put ``new`` in the place of an earlier result, which is removed only once the new one stands."""
+    """Put ``new`` in the place of an earlier result, which is removed once the new one stands, or kept if edited."""
     old = new.with_name(new.name + OLD)
     if place.exists():
         os.replace(place, old)
     os.replace(new, place)
+    put_away(old, place)
+
+
+def put_away(old: Path, place: Path) -> None:
+    """Remove the earlier result of a place; one that holds what no run has written is kept in ``edited`` beside it."""
+    if old.is_dir() and manifest.is_edited(old):
+        tails = itertools.chain([""], (f"-{i}" for i in itertools.count(2)))
+        kept = next(p for t in tails if not (p := place.parent / "edited" / f"{place.name}{t}").exists())
+        kept.parent.mkdir(exist_ok=True)
+        os.replace(old, kept)
+        print(f"{place.name} held what no run has written; it is kept in {place.parent.name}/edited/{kept.name}")
     shutil.rmtree(old, ignore_errors=True)

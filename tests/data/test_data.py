@@ -268,6 +268,10 @@ def test_words_as_labels_become_the_names_of_the_classes(tmp_path, dtype):
     [
         ({"y_test": np.array(["a", "d"] * 5)}, r"y_test holds d, which are not those of y_train; .*leave it out"),
         ({"y_test": np.arange(10) % 2}, r"y_train must hold integer class numbers"),
+        (
+            {"y_train": np.array([b"\xe4", b"\xf6"] * 10), "y_test": np.array([b"\xe4"] * 10)},
+            "no UTF-8 and would all be",
+        ),
         ({"y_train": np.array(["a", "b"] * 10, dtype=object)}, r"y_train holds Python objects.*astype\(str\)"),
         (
             {"y_train": np.arange(20) % 3, "y_test": np.arange(10)},

@@ -1,5 +1,6 @@
 import functools
 import json
+import os
 
 import pytest
 import torch
@@ -97,6 +98,31 @@ def test_what_cannot_be_kept_is_handed_out_with_a_warning(tmp_path):
     (tmp_path / "file").touch()
     with pytest.warns(UserWarning, match="could not be kept, the next run computes it again"):
         assert Cache(tmp_path / "file").artefact("x", {"n": 1}, lambda: {"a": torch.ones(1)})["a"] == 1
+
+
+@each_row("refused", ["rename", "mkdir"])
+def test_a_damaged_artefact_that_cannot_be_moved_stops_nothing(tmp_path, monkeypatch, refused):
+    cache, make = Cache(tmp_path / refused), lambda: {"a": torch.arange(3)}
+    cache.artefact("x", {"n": 1}, make)
+    (kept,) = cache.folder.glob("x-*/values.pt")
+    kept.write_bytes(b"half")
+
+    def refuse(*_):
+        raise PermissionError(30, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, refused, refuse)
+        with pytest.warns(UserWarning, match="is computed again"):
+            again = cache.artefact("x", {"n": 1}, make)
+    assert torch.equal(again["a"], torch.arange(3))
+    assert [path.name for path in cache.folder.iterdir()] == [kept.parent.name]
+
+
+def test_others_may_read_an_artefact_as_they_may_any_file(tmp_path):
+    Cache(tmp_path).artefact("x", {"n": 1}, lambda: {"a": torch.arange(3)})
+    (tmp_path / "plain").mkdir()
+    (folder,) = tmp_path.glob("x-*")
+    assert folder.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_of_two_that_compute_the_same_the_first_decides(tmp_path):

@@ -515,6 +515,10 @@ def with_logits(z):
         (lambda: (hooked(), *data(6)), r"'0\.weight' has a gradient hook"),
         (lambda: (nn.Linear(6, 3, dtype=torch.cfloat), data(6)[0].to(torch.cfloat), data(6)[1]), "is complex"),
         (lambda: (locked(), *data(6)), r"cannot be copied.*load_state_dict"),
+        (
+            lambda: (Returning(lambda z: torch.where(z > 0, z, (z * 0).sqrt())), *data(6)),
+            "gradient is NaN or inf.*root",
+        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")

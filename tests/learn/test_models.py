@@ -27,6 +27,10 @@ def test_impossible_networks_say_so():
         build("vgg", (1, 8, 8), 10, seed=0)
     with pytest.raises(ValueError, match=r"lenet5 cannot take images of shape \(1, 8, 8\).*mlp"):
         build("lenet5", (1, 8, 8), 10, seed=0)
+    with pytest.raises(ValueError, match="k must be a number of classes, at least 1; got 0"):
+        build("mlp", (1, 8, 8), 0, seed=0)
+    with pytest.raises(ValueError, match="hidden must hold widths of at least 1; got 0"):
+        build("mlp", (1, 8, 8), 10, seed=0, hidden=(16, 0))
 
 
 def test_a_resnet_without_norm_begins_as_its_shortcuts():

@@ -485,6 +485,8 @@ def test_options_that_cannot_be_are_refused():
     for wrong, words in (
         ({"on_divergence": "ignore"}, "on_divergence must be 'raise' or 'mark'; got 'ignore'"),
         ({"epochs": 0}, "epochs must be at least 1; got 0"),
+        ({"epochs": 2.5}, "epochs must be a whole number; got 2.5"),
+        ({"batch_size": 4.0}, "batch_size must be a whole number; got 4.0"),
         ({"batch_size": 0}, "batch_size must be at least 1; got 0"),
         ({"checkpoints": (0, 3)}, r"numbers of finished epochs, 0\.\.2; got 3"),
         ({"test": (x, y[:5])}, "every input needs its label; got 24 inputs and 5 labels"),
@@ -502,8 +504,22 @@ def test_options_that_cannot_be_are_refused():
     for subset, found in ((rows + 1, 24), (rows - 1, -1)):
         with pytest.raises(ValueError, match=rf"subsets must name samples 0\.\.23; got {found}"):
             train([net(0)], x, y, subset, **good)
+    for subset in (torch.ones(1, 24, dtype=torch.bool), rows.float()):
+        with pytest.raises(ValueError, match="subsets must hold numbers of samples, not torch"):
+            train([net(0)], x, y, subset, **good)
+    with pytest.raises(ValueError, match=r"x must be a torch\.Tensor; got ndarray: use torch.as_tensor"):
+        train([net(0)], x.numpy(), y, rows, **good)
+    with pytest.raises(FloatingPointError, match="x holds NaN or infinity: clean the data"):
+        train([net(0)], x / 0, y, rows, **good)
     with pytest.raises(ValueError, match=r"one row of samples per model; got \(24,\)"):
         train([net(0)], x, y, rows[0], **good)
+
+
+def test_a_last_batch_of_one_sample_and_batch_norm_say_what_to_do():
+    x, y = toy(25)
+    normed = nn.Sequential(nn.Flatten(), nn.Linear(8, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
+    with pytest.raises(ValueError, match="25 samples in batches of 8 leave one in the last; give another batch_size"):
+        train([normed], x, y, torch.arange(25)[None], seeds=[0], epochs=1, lr=0.1, batch_size=8, device="cpu")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -237,6 +237,25 @@ LOOKS = (
 )
 
 
+def test_what_somebody_wrote_into_a_result_is_kept_beside_it(project, capsys):
+    project.write("01-a")
+    (folder,) = project.run()
+    (folder / "notes.txt").write_text("mine")
+    project.run()
+    assert not (folder / "notes.txt").exists()
+    (folder / "numbers.json").write_text("mine, too")
+    project.run()
+    assert json.loads((folder / "numbers.json").read_text())["value"] == 2
+    kept = folder.parent / "edited"
+    assert (kept / "01-a" / "notes.txt").read_text() == "mine"
+    assert (kept / "01-a-2" / "numbers.json").read_text() == "mine, too"
+    assert "01-a held what no run has written; it is kept in tiny/edited/01-a-2" in capsys.readouterr().out
+    (folder / "numbers.json").unlink()
+    project.run()
+    project.run(force=True)
+    assert len(list(kept.iterdir())) == 2
+
+
 def test_a_users_settings_reach_no_cell(project, monkeypatch, tmp_path):
     monkeypatch.setattr(runs, "start", execute.start)
     home = tmp_path / "home"

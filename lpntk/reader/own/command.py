@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from importlib import metadata
 from math import inf
 from pathlib import Path
@@ -14,6 +15,8 @@ import torch
 
 from lpntk.keep.cache import Cache, CacheError
 from lpntk.keep.files import expanded, unkept, write_json
+from lpntk.keep.imported import own_code
+from lpntk.kernel.model.attributes import attributes
 from lpntk.learn.models import MODELS
 from lpntk.machine.description import describe_machine
 from lpntk.machine.device import resolve_device
@@ -74,6 +77,9 @@ def report(
         print(fault, file=sys.stderr)
     given = read_own(data, root=root, size=size, label=label, seed=seed)
     by = learner(given.data, model=model, options=options or {}, built_by=built_by, checkpoint=checkpoint, seed=seed)
+    if built_by:  # its code and what it has read besides decide as much as its parameters
+        behind = {"own_code": own_code(built_by.partition(":")[0]), "attributes": attributes(by.make(seed))}
+        by = replace(by, decides=by.decides | behind)
     found = asked(given, by, epochs=epochs, budget=int(budget * 2**30), device=device, seed=seed, cache=cache)
     machine = describe_machine(device)
     parameters = {"data": printable(data), "model": model, "options": options, "checkpoint": checkpoint,
@@ -101,13 +107,18 @@ def report(
 
 
 def _check_folder(folder: Path) -> None:
-    """Refuse a place that holds what is not an older report, or that cannot be written.
+    """Refuse a place that holds what is not an older report, or that cannot be replaced or written.
 
     Raises:
         ValueError: if it does.
         OSError: if it cannot be written.
     """
     fix = "name another folder with --out, or move it away"
+    if folder.resolve() in (here := Path.cwd(), *here.parents):
+        raise ValueError(f"{folder}: expected another folder than the one that you are in; name one with --out")
+    if os.path.ismount(folder):
+        got = f"a disk of its own, which stays; name a folder on it, such as --out {folder / 'report'}"
+        raise ValueError(f"{folder}: expected a folder that can be replaced; got {got}")
     if folder.is_dir():
         holds = {p.name for p in folder.iterdir()}
         if (folder / "manifest.json").is_file():  # it may be a report, so every file of it is looked at
@@ -130,7 +141,9 @@ def _check_folder(folder: Path) -> None:
 
 def _stem(data: str) -> str:
     """Return the name of the data for a folder: without what a file system might take for more than a name."""
-    name = data.removeprefix(HUB).replace("/", "-") if data.startswith(HUB) else Path(data).resolve().stem
+    path = expanded(data).resolve()
+    name = path.name if path.is_dir() else path.stem  # a folder's name has no ending
+    name = data.removeprefix(HUB).replace("/", "-") if data.startswith(HUB) else name
     return printable(name).strip(".") or "data"
 
 
@@ -145,7 +158,7 @@ def _as_options(text: str) -> dict[str, object]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command; an error is one sentence and the exit status 1."""
+    """Run the command; an error is one sentence and the exit status 1, an interruption 130."""
     about = "Train a network on your data, ask the kernel of each class, and write a page, a table and lists."
     parser = argparse.ArgumentParser(prog="python -m lpntk report", description=about)
     names = ", ".join(("digits (default)", "mnist", "cifar10", *TORCHVISION, f"{HUB}owner/name"))
@@ -170,4 +183,8 @@ def main(arguments: list[str] | None = None) -> None:
         folder = report(given.pop("data"), built_by=given.pop("build"), **given)
     except (OSError, ValueError, FloatingPointError, CacheError, torch.OutOfMemoryError) as error:
         parser.exit(1, f"{parser.prog}: {error}\n")
+    except KeyboardInterrupt:
+        parser.exit(
+            130, f"{parser.prog}: interrupted; what had finished is kept, and the same command goes on from it\n"
+        )
     print(folder / "report.html")

@@ -106,6 +106,38 @@ def test_folders_of_others_are_neither_searched_nor_replaced(place, monkeypatch)
         report("own.npz", out="new", **told)
 
 
+def test_a_place_that_cannot_be_replaced_is_refused_before_anything_is_read(place, monkeypatch):
+    monkeypatch.setattr(command, "read_own", lambda *args, **options: pytest.fail("it read"))
+    (place / "here" / "below").mkdir(parents=True)
+    monkeypatch.chdir(place / "here" / "below")
+    for out in (".", "..", "../below"):
+        with pytest.raises(ValueError, match=r"another folder than the one that you are in.*--out"):
+            report("own.npz", out=out)
+    (place / "disk").mkdir()
+    monkeypatch.setattr(command.os.path, "ismount", lambda path: str(path).endswith("disk"))
+    with pytest.raises(ValueError, match=r"disk: expected a folder that can be replaced; got a disk.*--out .*report"):
+        report("own.npz", out=str(place / "disk"))
+
+
+def test_an_interruption_is_a_sentence(monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "report", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        command.main(["digits"])
+    assert ended.value.code == 130
+    assert "interrupted; what had finished is kept" in capsys.readouterr().err
+
+
+def test_folders_of_versions_have_reports_of_their_own(place):
+    for name in ("cats.v1", "cats.v2"):
+        (place / name).mkdir()
+    assert command._stem("cats.v1") == "cats.v1"
+    assert command._stem(f"{place}/cats.v2/") == "cats.v2"
+    assert command._stem("own.npz") == "own"
+
+
 def test_a_text_that_a_spreadsheet_would_run_is_marked(place):
     y = np.repeat(["=1+1", "-1", "@cmd|' /c calc'!A0", "b=c"], 30)
     draw = np.random.default_rng(0)

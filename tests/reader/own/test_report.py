@@ -1,7 +1,10 @@
 """Does a report stand alone, rank what was planted, and go on after a kill; is nobody's folder overwritten?"""
 
+import importlib
 import json
 import re
+import shutil
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -230,6 +233,17 @@ def test_only_an_older_report_is_replaced(tmp_path, cache):
         report(data, out=data, cache=cache, **QUICK)
 
 
+BEHIND = """
+import torch
+from pathlib import Path
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.slope = float(Path("slope.txt").read_text())
+        self.inner, self.last = torch.nn.Linear(6, 7), torch.nn.Linear(7, 2)
+    def forward(self, x):
+        return self.last(torch.relu(self.slope * self.inner(x.flatten(1))))
+"""
 BUILDS = """
 import torch
 def small(in_shape, k):
@@ -269,6 +283,29 @@ def test_ones_own_network_is_asked(tmp_path, cache, monkeypatch):
         with pytest.raises(ValueError, match=words):
             report(data, out="bad", **told | options)
     assert not (tmp_path / "bad").exists()
+
+
+@each_row(("changed", "after"), [("nets.py", BEHIND.replace("relu", "sin")), ("slope.txt", "0.25")])
+def test_a_network_of_changed_code_is_asked_anew(tmp_path, monkeypatch, changed, after):
+    place, cache = tmp_path / changed, Cache(tmp_path / changed / "cache")
+    place.mkdir()
+    data, told = own(place / "own.npz", np.repeat([0, 1], 30)), {"built_by": "mine:make", "epochs": 2, "device": "cpu"}
+    texts = {"mine.py": "import nets\ndef make(): return nets.Net()\n", "nets.py": BEHIND, "slope.txt": "1"}
+    found, hits = [], []
+    for files in (texts, texts | {changed: after}, texts | {changed: after}):
+        for name, text in files.items():
+            (place / name).write_text(text)
+        for name in ("mine", "nets"):  # as a new process knows none
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        shutil.rmtree(place / "__pycache__", ignore_errors=True)
+        importlib.invalidate_caches()
+        with monkeypatch.context() as there:
+            there.chdir(place)
+            found.append(pd.read_csv(report(data, cache=cache, **told) / "samples.csv")["difficulty"])
+        hits.append(cache.hits)
+    assert hits == [0, 0, 3]
+    assert not np.allclose(found[0], found[1], rtol=1e-3)
+    assert np.array_equal(found[1], found[2])
 
 
 def test_the_network_fits_the_shape():

@@ -15,10 +15,16 @@ def table_features(frame: pd.DataFrame, train: np.ndarray, where: str) -> tuple[
     """Return the features (n, d) as numbers, sentences on what was done, and n names of rows.
 
     Raises:
-        DataError: if no column is of use, or one holds infinity.
+        DataError: if no column is of use, one holds infinity, or two would have one name.
     """
     kept, notes, names = {}, [], [f"row {i}" for i in range(len(frame))]
     told: dict[str, list[str]] = {}
+
+    def add(name: str, values: pd.Series) -> None:
+        if name in kept:
+            raise DataError(f"{where}: expected a name of its own for each feature; got two of {name!r}; rename one")
+        kept[name] = values
+
     for name, column in frame.items():
         if (numbers := _mostly_numbers(column)) is not None:
             odd = column[numbers.isna() & column.notna()].astype(str).str.strip().unique()
@@ -39,14 +45,16 @@ def table_features(frame: pd.DataFrame, train: np.ndarray, where: str) -> tuple[
             told.setdefault(words, []).append(name)
         elif numeric:
             values = column.astype(float)
-            kept[name] = values.fillna(values[train].median())
+            add(name, values.fillna(values[train].median()))
             if gaps.any():
-                kept[f"{name} is missing"] = gaps.astype(float)
+                add(f"{name} is missing", gaps.astype(float))
                 told.setdefault("had gaps, filled by the median of the training part, with a column that tells where",
                                 []).append(f"{name} ({int(gaps.sum())})")  # fmt: skip
         else:
-            kept |= {f"{name} = {value}": (column == value).astype(float) for value in sorted(column.dropna().unique())}
-            kept |= {f"{name} is missing": gaps.astype(float)} if gaps.any() else {}
+            for value in sorted(column.dropna().unique()):
+                add(f"{name} = {value}", (column == value).astype(float))
+            if gaps.any():
+                add(f"{name} is missing", gaps.astype(float))
             told.setdefault("hold words and became a column of 0 and 1 for each value", []).append(name)
     notes = [f"Columns that {words}: {', '.join(which)}." for words, which in told.items()]
     if not kept:

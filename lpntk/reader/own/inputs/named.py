@@ -106,8 +106,11 @@ def read_hub(name: str, size: int | None, label: str | None, seed: int) -> Given
     with TemporaryDirectory() as folder:
         if not pictures:
             table = Path(folder, f"{name.rpartition('/')[2]}.csv")
-            frame = train.to_pandas()
-            frame[labels[0]] = [train.features[labels[0]].names[c] for c in frame[labels[0]]]
+            frame, words = train.to_pandas(), dict(enumerate(train.features[labels[0]].names))
+            if not (known := frame[labels[0]].isin(words)).all():
+                row = int(known.to_numpy().argmin())
+                raise DataError(f"{name}: expected a class in every row; row {row} of train has none")
+            frame[labels[0]] = [words[c] for c in frame[labels[0]]]
             frame.to_csv(table, index=False)
             given = read_table(table, labels[0], seed)
             unread = [part for part in parts if part != "train"]

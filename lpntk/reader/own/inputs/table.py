@@ -1,5 +1,6 @@
 """A CSV of features with a label: numbers scaled, words as columns of 0 and 1, gaps filled and said so."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from lpntk.reader.own.inputs.given import Given, few_of, parted, printable, told
 ENDINGS = (".csv", ".tsv", ".txt")
 LABEL_NAMES = ("label", "target", "class", "y")
 MARKS = ",;\t|"  # what may separate columns
+CONSTANT = 4 * np.finfo(np.float64).eps  # deviation of a column that is constant up to rounding, of its largest value
+QUOTED = re.compile(r'"[^"]*"')
 
 
 def read_table(path: Path, label: str | None, seed: int) -> Given:
@@ -39,9 +42,10 @@ def read_table(path: Path, label: str | None, seed: int) -> Given:
     features, notes, names = table_features(frame, ~test, where)
     y_train, y_test, classes = check_labels(y[~test], y[test], where, words=True)
     x = features.to_numpy(np.float64)
-    x = x / 2.0 ** np.ceil(np.log2(np.abs(x).max(axis=0).clip(1)))  # exact, and squares do not overflow
+    x = np.ldexp(x, -np.ceil(np.log2(np.abs(x).max(axis=0).clip(1))).astype(int))  # exact, and no square overflows
     mean, std = x[~test].mean(axis=0), x[~test].std(axis=0)
-    x = ((x - mean) / np.where(std > 0, std, 1)).astype(np.float32)[:, None, None, :]
+    rounding = CONSTANT * np.abs(x[~test]).max(axis=0)  # divided by it, one odd row of the test part would be 1e15
+    x = ((x - mean) / np.where(std > rounding, std, 1)).astype(np.float32)[:, None, None, :]
     check_together(x[~test], y_train, x[test], y_test, where, None)
     x_train, x_test, y_train, y_test = map(torch.from_numpy, (x[~test], x[test], y_train, y_test))
     known = digest([digest(t) for t in (x_train, x_test, y_train, y_test)] + list(classes))
@@ -63,7 +67,7 @@ def _read_frame(path: Path, where: str) -> tuple[pd.DataFrame, Callable[[str], p
     try:
         with path.open(encoding="utf-8-sig") as file:
             first = file.readline()
-        mark = max(MARKS, key=first.count)
+        mark = max(MARKS, key=QUOTED.sub("", first).count)  # what stands inside a name separates nothing
         read = lambda **how: pd.read_csv(path, sep=mark, encoding="utf-8-sig", skipinitialspace=True, **how)
         names = [str(name).strip() for name in read(header=None, nrows=1, dtype=str).iloc[0]]
         frame, notes = read(), []
@@ -137,6 +141,9 @@ def _classes(column: pd.Series, label: str, where: str) -> np.ndarray:
             "rename a class of such a name"
         )
     texts = column.str.strip()
+    if (texts == "").any():
+        row = int((texts == "").to_numpy().argmax())
+        raise DataError(f"{where}: expected a class in every row of {label!r}; got spaces in row {row}; fill them in")
     numbers = pd.to_numeric(texts, errors="coerce")
     different, fractions = texts.nunique(), numbers.notna().all() and (numbers % 1 != 0).any()
     if fractions or (different > 2 and different > len(texts) / 2):

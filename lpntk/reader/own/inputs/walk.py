@@ -42,6 +42,9 @@ def _train_and_test(path: Path) -> tuple[dict[str, Path], list[str]]:
     train = folders.get("train")
     if train is None or not _folders(train):  # it may be a class of railways
         return {"train": path}, []
+    if len(folders) < len(alike := _folders(path)):
+        got = few_of(_names(alike, path))
+        raise DataError(f"{printable(path)}: expected parts whose names differ by more than case; got {got}; join them")
     test = next((folders[name] for name in TEST_PARTS if name in folders), None)
     unread = [folder for folder in folders.values() if folder not in (train, test)]
     told = [f"Not read: {few_of(_names(unread, path))}."] if unread else []
@@ -77,6 +80,12 @@ def _labelled(root: Path, hidden: list[Path], others: list[Path]) -> Labelled:
         raise DataError(
             f"{printable(root)}: {expected}; got folders of such folders ({few_of(_names(deep, root))}); give one of "
             "them, or name them train and test"
+        )
+    told = [printable(folder.name) for folder in found]
+    if twice := [name for name in {*told} if told.count(name) > 1]:
+        raise DataError(
+            f"{printable(root)}: expected folders whose names are UTF-8; got several that would be read as one class, "
+            f"{twice[0]!r}; rename them"
         )
     return [(file, printable(folder.name)) for folder, files in found.items() for file in files]
 

@@ -117,6 +117,12 @@ def test_tables_of_the_hub_are_read_as_any_other(hub):
 def test_what_the_hub_does_not_give_is_said(hub, monkeypatch):
     unknown = Rows([{"image": None, "label": -1}], {"image": Picture(), "label": ClassLabel()})
     two = Rows([], {"image": Picture(), "fine": ClassLabel(), "coarse": ClassLabel()})
+    tables = {f"table/{c}": {"train": Rows([{"a": i, "label": (0, c)[i == 5]} for i in range(20)],
+                                           {"a": Value(), "label": ClassLabel()})} for c in (-1, None, 9)}  # fmt: skip
+    hub |= tables
+    for name in tables:
+        with pytest.raises(DataError, match="row 5 of train has none"):
+            read_own(f"hf:{name}")
     hub |= {"no/labels": {"train": unknown}, "two/labels": {"train": two}, "no/train": {"all": two}}
     for name, words in (("no/labels", "row 0 of train has none"), ("two/labels", "fine .* coarse .*--label"),
                         ("no/train", "a part `train`; got all"), ("not/there", "couldn't reach the hub")):  # fmt: skip

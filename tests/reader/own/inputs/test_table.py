@@ -93,3 +93,41 @@ def test_quotes_line_ends_and_marks_of_a_file_are_no_values(tmp_path):
     given = read_own(str(tmp_path / "own.csv"))
     assert list(given.columns) == ["a", 'b, "b"']
     assert given.data.classes[0] == 'x, "first"'
+
+
+@each_row(
+    ("header", "columns", "words"),
+    [
+        ("a,a ,label", {}, "two of 'a'; rename one"),
+        ("a,word = u,word,label", {"word": ["u", "v", "w"] * 20}, "two of 'word = u'"),
+        ("a,c,label", {"label": [" ", "x", "y"] * 20}, "got spaces in row 0"),
+    ],
+)
+def test_what_would_be_lost_without_a_word_is_refused(tmp_path, header, columns, words):
+    n = 60
+    frame = pd.DataFrame({f"{i}": RNG.normal(size=n) for i in range(2)})
+    frame = frame.assign(**{"label": ["x", "y"] * 30}).assign(**columns)
+    frame = frame[["0", "1", *columns] if "word" in columns else [*frame]]
+    if "word" in columns:
+        frame["label"] = ["x", "y"] * 30
+    rows = frame.to_csv(index=False, header=False, quoting=2)
+    (tmp_path / "own.csv").write_text(f"{header}\n{rows}")
+    with pytest.raises(DataError, match=words):
+        read_own(str(tmp_path / "own.csv"))
+
+
+def test_a_column_that_is_constant_in_the_training_part_stays_small(tmp_path):
+    path = tmp_path / "own.csv"
+    test = sorted(set(range(60)) - set(read_own(table(path, c=[0.1, 0.2] * 30)).index.tolist()))
+    c = np.full(60, 0.1)
+    c[test[0]] = 0.2
+    data = read_own(table(path, c=c)).data
+    assert data.x_test.abs().max() < 10
+    huge = read_own(table(path, c=np.where(np.arange(60) % 3, 1.7e308, -1.7e308))).data
+    assert huge.x_train[:, 0, 0, 2].std() == pytest.approx(1, abs=0.1)
+
+
+def test_marks_inside_a_quoted_name_separate_nothing(tmp_path):
+    rows = "".join(f"{i * i % 7}\t{'xy'[i % 2]}\n" for i in range(40))
+    (tmp_path / "own.tsv").write_text(f'"income, yearly, net"\tlabel\n{rows}')
+    assert list(read_own(str(tmp_path / "own.tsv")).columns) == ["income, yearly, net"]

@@ -145,3 +145,14 @@ def test_turned_and_moving_pictures_count_as_they_are_shown(tmp_path):
     assert given.data.in_shape == (3, 12, 20)
     assert "1 of them are animations" in " ".join(given.notes)
     assert "another size" not in " ".join(given.notes)
+
+
+def test_folders_that_would_be_read_as_one_are_refused(pets, tmp_path):
+    for name in (b"\xe4", b"\xf6"):
+        picture(pets / os.fsdecode(name) / "1.png")
+    with pytest.raises(DataError, match="several that would be read as one class"):
+        labelled_files(pets)
+    for part in ("train", "Train", "test"):
+        picture(tmp_path / "parts" / part / "cat" / "1.png")
+    with pytest.raises(DataError, match="differ by more than case; got Train, test, train; join them"):
+        labelled_files(tmp_path / "parts")

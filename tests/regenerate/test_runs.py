@@ -401,3 +401,13 @@ def test_all_failures_are_an_exit_status(project, monkeypatch):
     assert told.count("\n") == 4
     assert "02-second.py, cell 3: IndexError" in told
     assert "03-third.py, cell 3: ValueError: gr\\xf6\\xdfer" in told
+
+
+def test_a_result_names_the_machine_that_its_frames_were_computed_on(tmp_path):
+    assert manifest.trained_on(tmp_path) == {}
+    (tmp_path / "frames").mkdir()
+    for name, device in (("a", "CPU one"), ("b", "CPU one")):
+        (tmp_path / "frames" / f"{name}.json").write_text(json.dumps({"made_on": {"device": device, "threads": 1}}))
+    assert manifest.trained_on(tmp_path) == {"device": "CPU one", "threads": 1}
+    (tmp_path / "frames" / "c.json").write_text(json.dumps({"made_on": {"device": "GPU two", "threads": 1}}))
+    assert manifest.trained_on(tmp_path) == {"device": "CPU one; GPU two", "threads": "1"}

@@ -127,12 +127,12 @@ setting = Setting(
     patch=patch,
     device=device,
 )
-frame = detection(setting, rates, repeats)
-record.frame("detection", frame)
+frame = record.study("detection", detection, setting, rates, repeats, cache=cache, device=device)
 at_shown = frame[frame["rate"] == frame["threat"].map(shown)]
 record.update("rate", shown | ({CLEAN: removed[CLEAN]} if CLEAN in removed else {}))
-means = at_shown.groupby(["threat", "method"], sort=False)[["ap", "auroc"]].mean()
-record.update("found", keyed(means, "{threat}.{method}.{column}", ["ap", "auroc"]))
+found = at_shown.groupby(["threat", "method"], sort=False)
+means = found[["ap", "auroc"]].mean().join(found["ap"].std().rename("ap_sd"))
+record.update("found", keyed(means, "{threat}.{method}.{column}", ["ap", "auroc", "ap_sd"]))
 
 # %% [markdown]
 # ## Who finds what
@@ -170,8 +170,7 @@ record.figure("rates", figures.rates(frame))
 # As many are removed as are bad. Of clean samples nothing is bad, and as many are removed all the same.
 
 # %%
-outcome = removal(setting, removed, repeats, budgets)
-record.frame("removal", outcome)
+outcome = record.study("removal", removal, setting, removed, repeats, budgets, cache=cache, device=device)
 record.update("scale", {"n": n, "repeats": repeats, "networks": len(outcome), "seconds": cache.seconds})
 record.figure("removed", figures.removed(outcome))
 

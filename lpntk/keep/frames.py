@@ -39,7 +39,7 @@ def kept_frame(
         cache.seconds += made["seconds"]
     else:
         before, frame = cache.seconds, make()
-        table = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
+        table = frame.to_csv(index=False, lineterminator="\n").encode()  # all digits: 1/3 stays 1/3
         made = {"key": key, "frame": hashlib.sha256(table).hexdigest(), "seconds": cache.seconds - before,
                 "made_on": describe_machine(str(key["device"]))}  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,6 +74,8 @@ def told(value: object) -> object:
         if isinstance(own := getattr(value, "digest", None), str):
             return own
         return {field.name: told(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Cache):
+        return None
     if isinstance(value, dict):
         return {name: told(part) for name, part in value.items()}
     return [told(part) for part in value] if isinstance(value, list | tuple) else value

@@ -3,6 +3,7 @@
 A notebook opens one ``Results``; everything the book later shows comes from it.
 """
 
+import inspect
 import math
 import os
 import struct
@@ -64,14 +65,16 @@ class Results:
 
         Args:
             name: of the frame.
-            study: what makes it; ``cache``, ``device`` and all that follows is handed on.
+            study: what makes it; ``cache`` and ``device`` are handed on if it asks for them, all that follows always.
             *args: what decides it: networks, data, tensors.
             cache: keeps what is trained.
             device: as in ``train``.
             **asked: what else decides it.
         """
         key = computed_key(study, device=device, args=told(args), asked=told(asked))
-        make = lambda: study(*args, cache=cache, device=device, **asked)
+        known = inspect.signature(study).parameters
+        on = {name: value for name, value in (("cache", cache), ("device", device)) if name in known}
+        make = lambda: study(*args, **on, **asked)
         return kept_frame(self.folder / "frames" / f"{name}.csv", key, cache, make, files.ROOT / "results")
 
     def text(self, key: str, spec: str) -> str:

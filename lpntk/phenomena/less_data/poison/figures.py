@@ -67,6 +67,6 @@ def removed(frame: pd.DataFrame, budget: float = 1.0) -> Figure:
         name = "nothing planted" if threat == CLEAN else THREATS[threat]
         ax.set(title=name, xlabel="test accuracy" if column == "last" else "the backdoor's success")
         ax.set_yticks(range(len(arms)), list(arms.values()), fontsize=8)
-        ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        ax.xaxis.set_major_formatter(PercentFormatter(1))  # as many decimals as its range needs
     axes[0].invert_yaxis()
     return fig

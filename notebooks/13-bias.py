@@ -70,7 +70,7 @@ from lpntk.learn.campaign import Network
 from lpntk.phenomena.less_data.bias import figures
 from lpntk.phenomena.less_data.bias.modes import modes
 from lpntk.phenomena.less_data.bias.study import study
-from lpntk.phenomena.less_data.bias.verdict import MEASURES, balance, costs, gains, judge, versus
+from lpntk.phenomena.less_data.bias.verdict import MEASURES, against_biased, balance, costs, judge, versus
 from lpntk.phenomena.less_data.selection.verdict import rivals
 from lpntk.report import plots
 from lpntk.report.results import Results
@@ -202,7 +202,7 @@ Markdown(
 # No verdict: on rare modes each arm less all of the biased set, and what the fair sample is ahead of that, which the bias costs. Intervals are of 95 % and not corrected.
 
 # %%
-gained = percent(gains(frame, RULE))
+gained = percent(against_biased(frame, RULE))
 record.frame("gains", gained)
 record.update("gain", keyed(gained, "{arm}.{share}.{column}", ["difference", "low", "high"]))
 told = gained.assign(arm=gained["arm"].map(figures.TITLES)).set_index(["share", "arm"])
@@ -237,4 +237,4 @@ table.style.format(form).format_index("{:.0%}", level="share")
 # | bias, reweighting | `biased`, `reweighted` | `test_the_bias_is_as_asked`, `test_the_oracle_lets_modes_weigh_alike` |
 # | what each arm keeps | `picked` | `test_every_arm_keeps_what_it_says` |
 # | predictions, accuracies | `bias.study:predictions`, `bias.study:accuracies` | `test_predictions_agree_with_a_plain_evaluation`, `test_accuracies_are_those_of_groups` |
-# | comparisons, verdict | `versus`, `rivals`, `gains`, `bias.verdict:judge` | `test_gains_are_paired_differences_to_the_whole_biased_set`, `test_a_planted_gain_on_rare_modes_is_judged_by_the_rule`, `test_nothing_is_judged_where_nothing_can_be_countered` |
+# | comparisons, verdict | `versus`, `rivals`, `against_biased`, `bias.verdict:judge` | `test_gains_are_paired_differences_to_the_whole_biased_set`, `test_a_planted_gain_on_rare_modes_is_judged_by_the_rule`, `test_nothing_is_judged_where_nothing_can_be_countered` |

@@ -14,7 +14,7 @@ from lpntk.learn.campaign import Network
 from lpntk.learn.training import accuracy, train
 from lpntk.phenomena.less_data.bias.modes import background, biased, colour, modes, reweighted
 from lpntk.phenomena.less_data.bias.study import FAIR, ORACLE, PRUNED, WHOLE, accuracies, picked, predictions, study
-from lpntk.phenomena.less_data.bias.verdict import balance, costs, gains, judge, versus
+from lpntk.phenomena.less_data.bias.verdict import against_biased, balance, costs, judge, versus
 from lpntk.report.verdict import FAILS, HOLDS, IN_PART, UNDECIDED, UNJUDGED
 
 RULE = {"level": 0.05, "repeats": 5, "test": 0.9, "hurts": 0.01}
@@ -262,7 +262,7 @@ def test_what_the_bias_costs_and_what_is_kept_are_told():
 
 
 def test_gains_are_paired_differences_to_the_whole_biased_set():
-    found = gains(planted({0.5: 0.7}, cost=0.1), RULE).set_index(["arm", "share"])
+    found = against_biased(planted({0.5: 0.7}, cost=0.1), RULE).set_index(["arm", "share"])
     assert set(found.index) == {("fair", 1.0), ("balanced", 0.5), ("heads", 0.5)}
     assert found["difference"].tolist() == pytest.approx([0.1, -0.1, -0.1], abs=0.005)
     assert ((found["high"] - found["low"]) < 0.02).all()  # what the repeats share is no spread

@@ -50,7 +50,7 @@ def costs(frame: pd.DataFrame) -> pd.Series:
     return table[FAIR] - table[WHOLE]
 
 
-def gains(frame: pd.DataFrame, rule: Mapping[str, float]) -> pd.DataFrame:
+def against_biased(frame: pd.DataFrame, rule: Mapping[str, float]) -> pd.DataFrame:
     """Compare every arm with all of the biased set on rare modes, with equal epochs.
 
     Returns:

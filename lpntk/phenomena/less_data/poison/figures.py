@@ -2,7 +2,7 @@
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lpntk.phenomena.less_data.poison.detectors import MAIN, METHODS, SHOWN
 from lpntk.phenomena.less_data.poison.study import ORACLE, REMOVED
@@ -67,6 +67,7 @@ def removed(frame: pd.DataFrame, budget: float = 1.0) -> Figure:
         name = "nothing planted" if threat == CLEAN else THREATS[threat]
         ax.set(title=name, xlabel="test accuracy" if column == "last" else "the backdoor's success")
         ax.set_yticks(range(len(arms)), list(arms.values()), fontsize=8)
-        ax.xaxis.set_major_formatter(PercentFormatter(1))  # as many decimals as its range needs
+        ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+        ax.xaxis.set_major_locator(MaxNLocator(4))
     axes[0].invert_yaxis()
     return fig

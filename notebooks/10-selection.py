@@ -118,7 +118,16 @@ frame = record.study(
     augment=augment,
 )
 whole = frame[frame["arm"] == "all"]["last"]
-record.update("scale", {"n": n, "repeats": repeats, "networks": len(frame), "training_seconds": cache.seconds})
+record.update(
+    "scale",
+    {
+        "n": n,
+        "test": len(samples.y_test),
+        "repeats": repeats,
+        "networks": len(frame),
+        "training_seconds": cache.seconds,
+    },
+)
 record.update("all", {"mean": whole.mean(), "sd": whole.std()})
 
 # %% [markdown]

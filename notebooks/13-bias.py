@@ -119,7 +119,15 @@ frame = record.study(
     augment=augment,
 )
 record.update(
-    "scale", {"n": n, "rare": rare, "repeats": repeats, "networks": len(frame), "training_seconds": cache.seconds}
+    "scale",
+    {
+        "n": n,
+        "rare": rare,
+        "repeats": repeats,
+        "test": len(samples.y_test),
+        "networks": len(frame),
+        "training_seconds": cache.seconds,
+    },
 )
 
 # %% [markdown]

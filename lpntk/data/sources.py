@@ -64,10 +64,10 @@ def read_arrays(name: str, root: Path, *, download: bool = True) -> tuple[dict[s
     if name in TRAIN_TEST:
         packed = root / f"{name}.npz"
         if packed.exists():
-            return _npz(packed), packed.name
+            return read_npz(packed), packed.name
         return _torchvision(name, root, download), f"{name} ({Path(FILES[name][0]).parent} in {root.name or root})"
     if own := own_file(name):
-        return _npz(own), own.name
+        return read_npz(own), own.name
     here = expanded(name)
     got = "a folder" if here.is_dir() else "a file of another kind" if here.is_file() else "no such name"
     raise DataError(
@@ -83,7 +83,7 @@ def _digits() -> dict[str, np.ndarray]:
     """
     kept = cache_folder() / f"digits-{metadata.version('scikit-learn')}.npz"
     with contextlib.suppress(DataError):  # there is none yet, or it is damaged
-        return _npz(kept)
+        return read_npz(kept)
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -99,21 +99,12 @@ def _digits() -> dict[str, np.ndarray]:
     return {key: arrays[key] for key in KEYS}
 
 
-def read_npz(path: Path, keys: Sequence[str], optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
-    """Return arrays of an ``.npz`` by name.
-
-    Args:
-        path: of the file.
-        keys: arrays that it must hold.
-        optional: arrays that are read if it holds them.
+def read_npz(path: Path, keys: Sequence[str] = KEYS, optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    """Return arrays of an ``.npz`` by name: all of ``keys``, and those of ``optional`` that it holds.
 
     Raises:
         DataError: if it is missing, damaged, lacks an array or holds Python objects.
-    """
-    return _npz(path, keys, optional)
-
-
-def _npz(path: Path, keys: Sequence[str] = KEYS, optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    """  # noqa: DOC501 (TypeError is caught here)
     if not path.is_file():
         got = "it is a folder" if path.is_dir() else "no such file"
         raise DataError(f"{path}: {got}; expected an .npz with {', '.join(keys)}; check the path")

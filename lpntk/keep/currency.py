@@ -20,23 +20,18 @@ def _today(notebook: Path) -> dict[str, str]:
     return definitions(notebook)
 
 
-def changed(folder: Path, notebooks: Path = NOTEBOOKS) -> list[str]:
-    """Return the definitions that changed since a result was made; none if it is current.
-
-    Args:
-        folder: of the result, with its ``manifest.json``.
-        notebooks: folder of the notebooks' sources.
-    """
+def changed(folder: Path) -> list[str]:
+    """Return the definitions that changed since the result in a folder was made; none if it is current."""
     made_by = json.loads((folder / "manifest.json").read_text())
     if "code" not in made_by:
         return [UNKNOWN]
-    code, today = made_by["code"], _today(notebooks / made_by["notebook"])
+    code, today = made_by["code"], _today(NOTEBOOKS / made_by["notebook"])
     moved = lambda name: PARTLY.get((name, code.get(name), today.get(name)), lambda _: True)
     return [name for name in differing(code, today) if moved(name)(made_by["parameters"])]
 
 
-def stale(results: Path, notebooks: Path = NOTEBOOKS) -> dict[str, list[str]]:
+def stale(results: Path) -> dict[str, list[str]]:
     """Return what changed, by ``profile/notebook``, for every result that is not current."""
     folders = [path.parent for path in sorted(results.glob("*/*/manifest.json"))]
-    found = {f"{folder.parent.name}/{folder.name}": changed(folder, notebooks) for folder in folders}
+    found = {f"{folder.parent.name}/{folder.name}": changed(folder) for folder in folders}
     return {name: names for name, names in found.items() if names}

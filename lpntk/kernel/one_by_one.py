@@ -106,11 +106,6 @@ class OneByOne:
     def check(self, a: Tensor, x: Tensor, y: Tensor) -> None:
         """Compare the logits of a few samples, which were alone, with those that they have in their batch.
 
-        Args:
-            a: gradients of the samples; not looked at.
-            x: (n, ...) the samples.
-            y: (n,) their labels; not looked at.
-
         Raises:
             ValueError: if they differ: the model mixes samples in larger batches.
         """

@@ -112,10 +112,6 @@ class SketchedGram:
     def features(self, x: Tensor, y: Tensor) -> Tensor:
         """Return S phi of a block of samples, (n, width).
 
-        Args:
-            x: (n, ...) inputs.
-            y: (n,) labels.
-
         Raises:
             ValueError: if the model takes another path than for the samples first tried.
             RuntimeError: if a layer's input is changed in place after it was read.
@@ -146,11 +142,6 @@ class SketchedGram:
         """Compare the logits of one sample of a block, the middle one, with those of this sample alone.
 
         The sketch of one sample would tell more, but draws all its random numbers again.
-
-        Args:
-            a: features of the samples.
-            x: (n, ...) the samples.
-            y: (n,) their labels.
 
         Raises:
             UnexplainedError: if they differ: the model treats larger batches otherwise than the samples first tried.

@@ -122,15 +122,7 @@ def train_together(
 ) -> tuple[list[Moments], Tensor]:
     """Train some networks on the same samples, as one stack, and keep their states and what they lost on each sample.
 
-    Args:
-        network: what to build from each seed.
-        x: (n, ...) inputs.
-        y: (n,) labels.
-        seeds: m of them.
-        moments: numbers of finished epochs; the largest is where training ends.
-        cache: keeps the networks.
-        device: as in ``train``.
-        **training: passed to ``lpntk.learn.training.train``: lr, batch_size, ...
+    All else is as in ``train_moments``.
 
     Returns:
         The m networks, without accuracies, and (m, epochs, n) losses at every presentation.

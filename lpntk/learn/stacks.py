@@ -66,11 +66,7 @@ class Stack:
 
     @contextmanager
     def drawing(self, seeds: Sequence[int]) -> Iterator[None]:
-        """Let the dropout of each model draw from a stream of its own within: its numbers do not tell who stood beside.
-
-        Args:
-            seeds: m seeds.
-        """
+        """Let the dropout of each model draw from a stream of its own within; its numbers tell not who stood beside."""
         device = next(iter(self.params.values())).device
         streams = [int(np.random.SeedSequence([seed % 2**64]).generate_state(1)[0]) for seed in seeds]
         if self.single:

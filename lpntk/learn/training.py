@@ -26,7 +26,6 @@ from lpntk.machine.precision import exact
 from lpntk.machine.progress import progress_bar
 
 VERSION = 2  # raised when the numbers change (tests/kernel/test_golden.py); results made by another are stale
-__all__ = ["DivergenceWarning", "History", "accuracy", "train"]
 
 
 class DivergenceWarning(RuntimeWarning):

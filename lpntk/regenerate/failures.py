@@ -18,12 +18,7 @@ class Failures:
 
     @contextmanager
     def of(self, name: str, line: str) -> Iterator[None]:
-        """Note whatever error leaves this block as the reason of a notebook, tell it, and go on behind the block.
-
-        Args:
-            name: of the notebook's source.
-            line: what its progress is told by.
-        """
+        """Note whatever error leaves this block as the reason of a notebook, tell it, and go on behind the block."""
         try:
             yield
         except Exception as error:  # a mistake of ours, too, is no reason to lose the other notebooks
@@ -33,9 +28,6 @@ class Failures:
 
     def tell(self, total: int) -> None:
         """Raise what was noted, if anything was.
-
-        Args:
-            total: notebooks that were asked for.
 
         Raises:
             RegenerationError: with the reason of every notebook that failed, a line each.

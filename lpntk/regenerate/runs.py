@@ -1,18 +1,17 @@
 """How do many notebooks run? Each in a process of its own, into a folder of its own, and only a whole result counts."""
 
-import fcntl
 import itertools
 import os
-import platform
 import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
+from lpntk.kernel.tiles.lock import locked
 from lpntk.regenerate import manifest
 from lpntk.regenerate.execute import start
 from lpntk.regenerate.failures import Failures, RegenerationError
@@ -154,16 +153,11 @@ def alone(folder: Path) -> Iterator[Path]:
     """
     partials = folder / ".partial"
     partials.mkdir(parents=True, exist_ok=True)
-    with (partials / "lock").open("a+") as lock:
+    with ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            holder = lock.read() or "another process"
-            raise RegenerationError(f"{holder} regenerates {folder} now; wait until it ends, or end it") from None
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {platform.node()}")
-        lock.flush()
+            held.enter_context(locked(partials / "lock", str(folder)))
+        except BlockingIOError as error:
+            raise RegenerationError(error.strerror) from None
         recover(folder, partials)
         yield partials
 

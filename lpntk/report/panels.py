@@ -31,16 +31,7 @@ def bars(ax: Axes, x: Sequence[float], values: pd.DataFrame, **look: object) -> 
 
 
 def band(ax: Axes, x: Sequence[float], low: np.ndarray, middle: np.ndarray, high: np.ndarray, **look: object) -> None:
-    """Draw a line with the range around it, shaded in its colour; what is NaN is left out.
-
-    Args:
-        ax: where.
-        x: (t,) places.
-        low: (t,) lower end.
-        middle: (t,) the line.
-        high: (t,) upper end.
-        **look: of the line, as ``Axes.plot`` takes it: colour, label, style.
-    """
+    """Draw a line with the range around it, shaded in its colour, all (t,); what is NaN is left out."""
     (line,) = ax.plot(x, middle, **look)
     ax.fill_between(x, low, high, color=line.get_color(), alpha=0.15, lw=0)
 

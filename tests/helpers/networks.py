@@ -7,6 +7,11 @@ from torch import nn
 HEAD = lambda c: (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(c, 3))
 
 
+def mlp():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3)).eval()
+
+
 def conv_net(**options):
     return lambda: nn.Sequential(nn.Conv2d(2, 4, 3, **options), nn.Tanh(), *HEAD(4))
 

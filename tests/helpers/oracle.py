@@ -67,6 +67,12 @@ def alone(model, x, y):
     return torch.stack(rows) @ torch.stack(rows).T
 
 
+def loss_norm(model, x, y, i):
+    """How long is the loss gradient of the i-th sample?"""
+    loss = F.cross_entropy(model(x[i : i + 1]), y[i : i + 1])
+    return torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.parameters()))]).norm()
+
+
 def relative_error(got, want):
     """Relative Frobenius error of a matrix against the oracle's."""
     return float((got.double() - want).norm() / want.norm())

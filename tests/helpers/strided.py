@@ -12,6 +12,7 @@ from collections import defaultdict
 
 import torch
 import torch.nn.functional as F
+from oracle import relative_error
 from torch import nn
 
 from lpntk.kernel.layerwise.gradients import per_sample_gradients
@@ -122,11 +123,7 @@ def bare(c, batch, size):
     y = F.conv2d(x, weight.requires_grad_(), stride=2)
     grad = torch.randn_like(y)
     got = torch.autograd.grad(y, weight, grad)[0].flatten(1)
-    return error(got, torch.einsum("bohw,bihw->oi", grad.double(), x[..., ::2, ::2].double()))
-
-
-def error(got, want):
-    return float((got.double() - want).norm() / want.norm())
+    return relative_error(got, torch.einsum("bohw,bihw->oi", grad.double(), x[..., ::2, ::2].double()))
 
 
 def largest_errors(widths, counts):
@@ -141,7 +138,7 @@ def largest_errors(widths, counts):
         want = {path: run(double, x.double(), y) for path, run in PATHS.items()}
         for threads in counts:
             torch.set_num_threads(threads)
-            found = {path: error(run(model, x, y), want[path]) for path, run in PATHS.items()}
+            found = {path: relative_error(run(model, x, y), want[path]) for path, run in PATHS.items()}
             found |= {f"bare {shape}": bare(c, *shape) for shape in ((128, 28), (2, 64))}
             for path, value in found.items():
                 worst[threads][path] = max(worst[threads][path], value)

@@ -56,5 +56,6 @@ def test_a_notebook_that_only_fell_behind_is_not_kept(source):
     source.write_text(TEXT + "\n# %%\n2\n")
     assert write_pair(source) is None
     source.with_suffix(".ipynb").unlink()
+    assert disagreement(source) == "01-first.ipynb is missing"
     assert write_pair(source) is None
     assert [p.name for p in source.parent.glob("*.ipynb")] == ["01-first.ipynb"]

@@ -1,7 +1,5 @@
 import json
 import os
-import re
-import shutil
 
 import nbformat
 import numpy as np
@@ -238,15 +236,3 @@ def test_each_profile_fits_its_notebooks(name):
     assert set(settings) <= {p.stem for p in NOTEBOOKS.glob("*.py")}
     for notebook, given in settings.items():
         check_parameters(NOTEBOOKS / f"{notebook}.py", given)
-
-
-def test_disagreement_is_described(project):
-    source = project / "notebooks" / "01-first.py"
-    pair = source.with_suffix(".ipynb")
-    notebook = nbformat.read(pair, as_version=4)
-    notebook.cells[1].source += "\n# edited"
-    nbformat.write(notebook, pair)
-    assert re.fullmatch(r"cell 1 of 01-first\.ipynb differs from 01-first\.py", disagreement(source))
-    pair.unlink()
-    assert disagreement(source) == "01-first.ipynb is missing"
-    shutil.rmtree(project / "notebooks")

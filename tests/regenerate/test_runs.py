@@ -12,6 +12,7 @@ import nbformat
 import pytest
 import warm
 import yaml
+from forks import alive
 from rows import each_row
 
 from lpntk.keep.code import definitions
@@ -87,13 +88,6 @@ def within(seconds, true):
         time.sleep(0.05)
 
 
-def alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="the system kills a child with its parent on Linux only")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_all_ends_with_the_runner_whatever_the_notebooks_do(project, number):
@@ -131,24 +125,13 @@ def test_a_second_regeneration_is_told_who_runs_and_a_killed_one_is_no_obstacle(
     _, told = second.communicate(timeout=60)
     assert second.returncode == 1
     assert f"process {first.pid} on " in told
-    assert "wait until it ends, or end it" in told
+    assert "wait for it, end it" in told
     assert first.poll() is None
     first.kill()
     first.wait()
     project.write("01-sleeps", value=3)
     (folder,) = project.run()
     assert json.loads((folder / "numbers.json").read_text()) == {"value": 3}
-
-
-def test_two_regenerations_of_a_folder_in_one_process_exclude_each_other(tmp_path):
-    with (
-        runs.alone(tmp_path),
-        pytest.raises(RegenerationError, match=f"process {os.getpid()} on"),
-        runs.alone(tmp_path),
-    ):
-        pass
-    with runs.alone(tmp_path):
-        pass
 
 
 @pytest.mark.parametrize("put_back", [True, False])

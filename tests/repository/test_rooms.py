@@ -19,7 +19,7 @@ MODULES = {
 }
 # names that stand at the top of two modules: what every module has of its own, units, and what decides results, so that
 # another name would make them stale
-TWICE = {"__all__", "main", "log", "VERSION", "GIB", "MIB", "ELEMENTWISE", "HOOKS", "ON_CPU", "Pairs", "check_labels",
+TWICE = {"main", "log", "VERSION", "GIB", "MIB", "ELEMENTWISE", "HOOKS", "ON_CPU", "Pairs", "check_labels",
          "combined", "part", "shares", "_digest", "_pairs", "_parts", "_plain", "_report"}  # fmt: skip
 
 

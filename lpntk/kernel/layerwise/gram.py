@@ -126,10 +126,6 @@ class LayerwiseGram:
     def features(self, x: Tensor, y: Tensor) -> Features:
         """Return what the Gram matrix needs of a block of samples.
 
-        Args:
-            x: (n, ...) inputs.
-            y: (n,) labels.
-
         Raises:
             ValueError: if the model takes another path or other shapes than for the samples first tried.
             RuntimeError: if a layer's input is changed in place after it was read.
@@ -143,11 +139,6 @@ class LayerwiseGram:
 
     def gram(self, a: Features, b: Features, out: Tensor | None = None) -> Tensor:
         """Return the inner products of two blocks, (n_a, n_b); one triangle is computed where ``a is b``.
-
-        Args:
-            a: features of the rows.
-            b: features of the columns.
-            out: (n_a, n_b) tensor to write to.
 
         Returns:
             The block; where ``a is b`` it equals its transpose to the last bit.
@@ -168,11 +159,6 @@ class LayerwiseGram:
 
     def check(self, a: Features, x: Tensor, y: Tensor) -> None:
         """Compare some gradients of a block, one in ``CHECKED``, combined at random, with autograd's of these alone.
-
-        Args:
-            a: features of the samples.
-            x: (n, ...) the samples.
-            y: (n,) their labels.
 
         Raises:
             UnexplainedError: if they differ: the model treats larger batches otherwise than the few samples first

@@ -18,12 +18,11 @@ class Outflow:
 
     Args:
         put: takes whatever belongs to a block (its place) and the block on the CPU; called in another thread, in order.
-        ahead: blocks that may wait.
     """
 
-    def __init__(self, put: Callable[[object, Tensor], None], ahead: int = AHEAD):
+    def __init__(self, put: Callable[[object, Tensor], None]):
         self._write, self._error = put, None
-        self._waiting: queue.Queue[tuple | None] = queue.Queue(ahead)
+        self._waiting: queue.Queue[tuple | None] = queue.Queue(AHEAD)
         self._thread = threading.Thread(target=self._run, name="outflow", daemon=True)
 
     def __enter__(self) -> "Outflow":

@@ -64,13 +64,7 @@ def check_rows(
 
 
 def check_company(model: nn.Module, x: Tensor, logits: Tensor, because: str) -> None:
-    """Check that samples have the same logits in other batches, of ``PARTS`` each has a part.
-
-    Args:
-        model: network.
-        x: (n, ...) samples.
-        logits: (n, k) of them in one batch.
-        because: the operation that calls for it, for the message.
+    """Check that samples have the same logits in other batches, of ``PARTS`` each has a part; say ``because`` of what.
 
     Raises:
         UnexplainedError: if they differ.

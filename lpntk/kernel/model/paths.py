@@ -10,12 +10,7 @@ from torch.autograd.graph import Node
 
 
 def path(graph: list[Node], names: dict[int, str]) -> int:
-    """Return a number that tells the graphs of two passes apart, within one process.
-
-    Args:
-        graph: nodes of the pass.
-        names: of the parameters, by their ``id``.
-    """
+    """Return a number that tells the graphs of two passes apart, within one process."""
     seen = {node: i for i, node in enumerate(graph)}
     return hash(
         tuple(

@@ -167,12 +167,6 @@ def check_fixed(
 def check_settled(model: nn.Module, x: Tensor, before: Tensor, tolerance: float) -> None:
     """Check that a model gives the logits that it gave before the kernel was computed.
 
-    Args:
-        model: network.
-        x: (n, ...) samples.
-        before: (n, k) their logits then.
-        tolerance: relative difference that rounding explains.
-
     Raises:
         ValueError: if it does not: something in it counts or remembers its calls.
     """

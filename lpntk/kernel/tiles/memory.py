@@ -23,10 +23,7 @@ def default_budget(device: torch.device, processes: int = 1) -> int:
     """Return the bytes that a kernel takes by default: 2 GiB; on CUDA up to three quarters of what is free there.
 
     A power of two, so that a run that goes on later, with a little more or less free, finds its tiles cut alike.
-
-    Args:
-        device: where it is computed.
-        processes: that share the device.
+    Processes that share a device share it.
     """
     if device.type != "cuda":
         return ON_CPU

@@ -83,12 +83,6 @@ def share(tiles: list[Tile], rank: int, size: int, row_block: Callable[[Tile], H
     """Return this process's tiles: whole row blocks, the largest first, each to who has least to do.
 
     Every process must call it with the same tiles.
-
-    Args:
-        tiles: of all processes.
-        rank: of this process.
-        size: number of processes.
-        row_block: tells by a tile which row block it is of.
     """
     if size == 1:
         return tiles

@@ -21,10 +21,6 @@ NUMPY = {torch.float32: np.dtype("float32"), torch.float64: np.dtype("float64")}
 class Memory:
     """A result in memory: nothing outlives the process.
 
-    Args:
-        plan: how it is cut.
-        dtype: of the numbers.
-
     Attributes:
         missing: the tiles that have to be computed.
     """

@@ -17,15 +17,6 @@ def reference_kernel(
 ) -> tuple[Tensor, float]:
     """Train one network on the whole training set and return its kernel over some of it, and its test accuracy.
 
-    Args:
-        network: what to build.
-        data: where it is trained and tested.
-        rows: (n,) training samples of the kernel.
-        seed: of initialisation and order.
-        cache: keeps both.
-        device: as in ``train``.
-        **training: passed to ``lpntk.learn.training.train``.
-
     Returns:
         (n, n) kernel, and the share of the test set that the network gets right.
     """

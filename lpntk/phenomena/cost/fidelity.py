@@ -38,17 +38,7 @@ def fidelity(estimate: Tensor, exact: Tensor) -> dict[str, float]:
 def sweep(
     model: nn.Module, x: Tensor, y: Tensor, exact: Tensor, kinds: Sequence[Kind], sizes: Sequence[int], seeds: int
 ) -> pd.DataFrame:
-    """Estimate the kernel with every kind, size and seed: a row for each, with its ``fidelity`` and its seconds.
-
-    Args:
-        model: network in evaluation mode.
-        x: (n, ...) inputs.
-        y: (n,) labels.
-        exact: (n, n) exact kernel, on the CPU.
-        kinds: see ``Sketch``.
-        sizes: numbers per sample.
-        seeds: how many of each.
-    """
+    """Estimate the kernel with every kind, size and seed: a row for each, with its ``fidelity`` and its seconds."""
     rows = []
     for seed in range(seeds):
         for size in sizes:

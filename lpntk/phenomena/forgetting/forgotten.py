@@ -97,15 +97,7 @@ def counts(told: Mapping[str, Tensor], most: int = 6) -> Figure:
 
 
 def gallery(data: Dataset, x: Tensor, y: Tensor, told: Forgetting, count: int = 10) -> Figure:
-    """Draw the most forgotten samples above those learned first and never forgotten, means over runs.
-
-    Args:
-        data: for pixels and names.
-        x: (n, ...) the samples followed.
-        y: (n,) labels.
-        told: of runs, (runs, n).
-        count: samples in each row.
-    """
+    """Draw the most forgotten samples above those learned first and never forgotten, means over runs."""
     often = told.counts.float().mean(dim=0)  # (n,)
     kept, first = told.never_forgotten.float().mean(dim=0), told.first_learned.float().mean(dim=0)
     easiest = np.lexsort((first.numpy(), -kept.numpy()))  # by the share of runs that keep it, then by the update

@@ -20,15 +20,7 @@ def out_of_sample(
     """Return (n, k) probabilities of classes, each sample's by a network that has not learned it.
 
     The networks of all folds learn equally many samples: of a longer rest the last, at most one a class, are left out.
-
-    Args:
-        make: seed -> a network.
-        x: (n, ...) samples.
-        y: (n,) labels as given, by which the folds are stratified.
-        k: classes.
-        seed: of folds, initialisations and orders.
-        device: as in ``train``.
-        **training: passed to ``train``: epochs, lr, batch_size, ...
+    Folds are stratified by the labels as given.
     """
     from sklearn.model_selection import StratifiedKFold  # slow to import
 
@@ -59,10 +51,6 @@ def logits(network: nn.Module, x: Tensor, device: str) -> Tensor:
 
 def label_quality(y: np.ndarray, chances: np.ndarray) -> np.ndarray:
     """Return (n,) label quality scores of cleanlab, small if a label is suspicious.
-
-    Args:
-        y: (n,) labels as given.
-        chances: (n, k) probabilities out of sample.
 
     Raises:
         ModuleNotFoundError: if it is not installed; it is an optional dependency.

@@ -22,13 +22,8 @@ def as_one_label(model: nn.Module, x: Tensor, y: Tensor, **options: object) -> T
     """Return the kernel (n, n) that each pair would have if both samples carried one label.
 
     Entry (i, j) is the mean of the kernels with the label of i on both and with the label of j on both; for a pair of
-    one label it is the kernel itself. As many kernels are computed as there are labels in ``y``.
-
-    Args:
-        model: as in ``kernel_matrix``.
-        x: (n, ...) inputs.
-        y: (n,) labels.
-        **options: passed to ``kernel_matrix``.
+    one label it is the kernel itself. As many kernels are computed as there are labels in ``y``, with the options of
+    ``kernel_matrix``.
     """
     total = torch.zeros(len(y), len(y), dtype=next(model.parameters()).dtype)
     for label in y.unique():

@@ -45,14 +45,6 @@ def draw(
 ) -> Weights:
     """Draw a network at its initialisation: Gaussian weights, biases zero.
 
-    Args:
-        d_in: numbers of one input.
-        width: of every hidden layer.
-        depth: hidden layers.
-        k: logits.
-        seed: of the draw, or several words of one.
-        dtype: of the weights.
-
     Returns:
         Weights of variance 2 / d_in in the hidden layers and 1 / width in the head.
     """

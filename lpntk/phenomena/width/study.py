@@ -41,14 +41,6 @@ def measure(
 ) -> dict[str, Tensor]:
     """Read one network: its own head, and a fresh one drawn independently of everything else.
 
-    Args:
-        weights: the network, with at least max(ks) rows in its head.
-        x: (n, ...) inputs.
-        y: (n,) labels.
-        ks: numbers of classes.
-        parametrisations: of the gradient.
-        seed: words of the seed of the fresh head.
-
     Returns:
         ``<parametrisation>/<K>/<quantity>`` -> number. Errors are root mean squares over pairs of different samples.
     """
@@ -111,16 +103,6 @@ def initial(
     cache: Cache,
 ) -> pd.DataFrame:
     """Measure networks at their initialisation, ``seeds`` of every width and depth, each on inputs of its own.
-
-    Args:
-        data: whose training samples are the inputs.
-        depths: numbers of hidden layers.
-        widths: of every hidden layer.
-        ks: numbers of classes, at most the data's.
-        seeds: networks per width and depth.
-        seed: the first of them.
-        per_class: inputs of each class.
-        cache: keeps what was measured.
 
     Returns:
         One row per network, parametrisation and K, with a column per quantity of ``summary``.

@@ -32,13 +32,7 @@ def companions(cosines: Tensor, i: int, count: int) -> dict[str, list[int]]:
 
 
 def sample_and_company(watched: Watched, *, ratio: float = 0.1, count: int = 5) -> Explorer:
-    """Return the explorer of a sample and its company, at the end of training.
-
-    Args:
-        watched: the network and the samples.
-        ratio: clusters per sample.
-        count: companions of each kind.
-    """
+    """Return the explorer of a sample and its company, at the end of training."""
     epoch, y, m = watched.run.epochs[-1], watched.y, len(watched.rows)
     kappa = watched.kernel(epoch)
     cosines = cosine(kappa)

@@ -88,14 +88,6 @@ def compare(
 ) -> pd.DataFrame:
     """Plant, train, rank by every method, and count.
 
-    Args:
-        cases: name -> what is planted into what.
-        repeats: of samples, flips, networks and folds.
-        seed: of all draws.
-        budget: bytes for a kernel, as in ``asked``.
-        device: as in ``train``.
-        cache: keeps what takes long.
-
     Returns:
         A row for each case, repeat and method: ``found``, the share of planted samples among the ``first``; ``ap``,
         the average precision of the whole order; ``planted`` and ``n``, numbers of samples; ``accuracy`` on the test
@@ -133,14 +125,7 @@ def compare(
 
 
 def ranked(given: Given, found: object, chances: Tensor, device: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Return the samples (n,) by each of ``METHODS``, the most suspicious first, and those that cleanlab lists.
-
-    Args:
-        given: the planted set.
-        found: of ``asked``.
-        chances: (n, k) probabilities out of sample.
-        device: as in ``train``.
-    """
+    """Return the samples (n,) by each of ``METHODS``, the most suspicious first, and those that cleanlab lists."""
     frame, y = found.samples, given.data.y_train
     cosine, difficulty = frame["mean_cosine"].to_numpy(), frame["difficulty"].to_numpy()
     usual = pd.Series(cosine).groupby(y.numpy()).transform("median").to_numpy()
@@ -161,16 +146,7 @@ def ranked(given: Given, found: object, chances: Tensor, device: str) -> tuple[d
 def held_out(
     given: Given, by: Learner, training: Mapping[str, object], seed: int, *, device: str, cache: Cache
 ) -> Tensor:
-    """Return (n, k) probabilities of classes, each sample's by a network that has not learned it.
-
-    Args:
-        given: the samples.
-        by: what learns them.
-        training: ``epochs``, ``rate`` and ``batch``, as ``asked`` trained.
-        seed: of folds, initialisations and orders.
-        device: as in ``train``.
-        cache: keeps the probabilities.
-    """
+    """Return (n, k) probabilities of classes, each sample's by a network that has not learned it."""
     data = given.data
 
     def make() -> dict[str, Tensor]:

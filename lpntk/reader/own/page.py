@@ -29,15 +29,7 @@ def write_report(
 ) -> list[str]:  # fmt: skip
     """Write page, table, lists and figures into a folder that is empty, and return the names of the files.
 
-    Args:
-        folder: that exists.
-        given: the data.
-        by: the network.
-        found: what it says.
-        source: what the data are called on the page.
-        told: ``version``, ``device`` in words, ``seconds``.
-        seed: of the draw of samples that suspects are compared with.
-        device: where this is computed.
+    ``told`` holds ``version``, ``device`` in words and ``seconds``; ``seed`` draws whom suspects are compared with.
     """
     frame = found.samples
     drawings = {"clusters": drawn_sizes(frame)}

@@ -106,13 +106,6 @@ def asked(
 def labels_near(found: Found, data: Dataset, rows: np.ndarray, device: str, seed: int) -> list[dict[str, int]]:
     """Return what the most similar training samples of some are labelled, by a kernel that knows no labels.
 
-    Args:
-        found: whose network is asked.
-        data: the samples.
-        rows: (m,) training samples.
-        device: as in ``kernel_matrix``.
-        seed: of the draw of samples that are compared with.
-
     Returns:
         m dictionaries: class -> how many of the ten nearest have it, the most frequent first.
     """

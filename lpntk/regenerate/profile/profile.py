@@ -82,10 +82,6 @@ def choose_notebooks(settings: dict[str, object], only: list[str] | None) -> lis
 def check_parameters(source: Path, given: dict[str, object]) -> dict[str, object]:
     """Return the notebook's parameters with the profile's values; papermill itself would let mistakes pass.
 
-    Args:
-        source: the notebook's ``.py``.
-        given: its parameters in the profile.
-
     Raises:
         RegenerationError: if notebook, parameters and data do not fit together.
     """

@@ -13,9 +13,5 @@ def find() -> str | None:
 
 
 def launch(playwright):
-    """Start the browser that ``find`` finds, and return it.
-
-    Args:
-        playwright: what ``sync_playwright`` gave.
-    """
+    """Start the browser that ``find`` finds, and return it."""
     return playwright.chromium.launch(executable_path=find(), args=["--no-sandbox"])  # CI often runs as root

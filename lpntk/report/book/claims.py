@@ -75,11 +75,7 @@ class Claim:
 
 
 def read_numbers(source: str, results: Path) -> dict[str, object]:
-    """Return the numbers of a source under dotted keys, and the parameters of its run under ``@name``.
-
-    Args:
-        source: folder or JSON file below ``results``.
-        results: folder of all results.
+    """Return the numbers of a folder or JSON file below ``results`` under dotted keys, its parameters under ``@name``.
 
     Raises:
         FileNotFoundError: if it was not run.

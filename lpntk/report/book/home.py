@@ -25,11 +25,7 @@ def branch() -> str:
 
 
 def launchers(notebook: str) -> dict[str, str]:
-    """Return, by the name of a service that runs notebooks, where it opens one.
-
-    Args:
-        notebook: its path in the repository.
-    """
+    """Return, by the name of a service that runs notebooks, where it opens one."""
     home, at = address(), branch()
     if not home:
         return {}

@@ -30,7 +30,7 @@ def test_every_block_is_written_in_order_by_another_thread():
 
 def test_who_computes_waits_while_too_much_is_underway():
     begun, go = [], threading.Event()
-    with Outflow(lambda place, _: begun.append(place) or go.wait(10), ahead=2) as out:
+    with Outflow(lambda place, _: begun.append(place) or go.wait(10)) as out:
         for i in range(3):  # one is being written, two wait
             out.put(i, BLOCKS[i])
         more = threading.Thread(target=out.put, args=(3, BLOCKS[3]))

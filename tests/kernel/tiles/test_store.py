@@ -319,13 +319,6 @@ def test_a_second_job_is_told_who_writes(tmp_path):
     kernel_matrix(MODEL, X, Y, out=path)
 
 
-def test_a_call_that_fails_leaves_no_lock(tmp_path, monkeypatch):
-    call = partial(kernel_matrix, MODEL, X, Y, memory_budget=SMALL, out=tmp_path / "kappa.npy")
-    for _ in range(2):  # pytest holds the traceback of the first, as a notebook does
-        killed(monkeypatch, 1, call)
-    call()
-
-
 def test_the_lock_is_held_as_long_as_any_process_of_the_job(tmp_path):
     with ExitStack() as others:
         with locked(tmp_path / "lock", "it"):

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from oracle import loss_norm
 from rows import each_row
 
 from lpntk.data.dataset import load
@@ -197,13 +198,9 @@ def test_suspicion_is_what_its_definitions_say():
     close(s["el2n"], sum(e.norm(dim=1) for e in errors(1)))
     close(s["el2n-late"], sum(e.norm(dim=1) for e in errors(4)))
 
-    def of_loss(model, i):
-        loss = F.cross_entropy(model(x[i : i + 1]), y[i : i + 1])
-        return torch.cat([g.flatten() for g in torch.autograd.grad(loss, model.parameters())]).norm()
-
-    squares = [sum(of_loss(m, i) ** 2 for epoch in (1, 2, 4) for m in networks(epoch)) for i in range(4)]
+    squares = [sum(loss_norm(m, x, y, i) ** 2 for epoch in (1, 2, 4) for m in networks(epoch)) for i in range(4)]
     close(s["tracin"][:4], 0.1 * torch.stack(squares))
-    close(s["grand"][:4], torch.stack([sum(of_loss(m, i) for m in networks(1)) for i in range(4)]))
+    close(s["grand"][:4], torch.stack([sum(loss_norm(m, x, y, i) for m in networks(1)) for i in range(4)]))
 
 
 def test_peers_are_what_their_definitions_say():

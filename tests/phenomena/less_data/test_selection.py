@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from oracle import loss_norm
 from rows import each_row
 
 from lpntk.data.dataset import load
@@ -56,22 +57,7 @@ def test_scores_are_what_their_definitions_say(asked):
     close(whole(s.blind), same * sum(kernel_matrix(run.model(4), x, y, signs="ones", device="cpu") for run in runs))
     errors = [(F.one_hot(y, 10) - run.model(1)(x).softmax(1)).norm(dim=1).detach() for run in runs]
     close(s.el2n, sum(errors))
-    own = []
-    for run in runs:
-        model = run.model(1)
-        own.append(
-            [
-                torch.cat(
-                    [
-                        g.flatten()
-                        for g in torch.autograd.grad(
-                            F.cross_entropy(model(x[i : i + 1]), y[i : i + 1]), model.parameters()
-                        )
-                    ]
-                ).norm()
-                for i in range(5)
-            ]
-        )
+    own = [[loss_norm(run.model(1), x, y, i) for i in range(5)] for run in runs]
     close(s.grand[:5], torch.tensor(own).sum(dim=0))
     assert s.features.shape == (90, 16)
     assert s.forgetting.min() >= 0

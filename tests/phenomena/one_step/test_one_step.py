@@ -139,14 +139,6 @@ def split(q, y):
     return r / (1 - q[y])
 
 
-def test_the_softmax_bends_as_the_page_says():
-    z, v = torch.randn(2, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    q, h = z.softmax(0), 1e-4
-    second = ((z + h * v).softmax(0) - 2 * q + (z - h * v).softmax(0)) / h**2
-    deviation = (v - q @ v).square()
-    torch.testing.assert_close(q * (deviation - q @ deviation), second, rtol=1e-5, atol=1e-7)
-
-
 def test_the_angle_between_error_and_centred_signs_depends_on_the_rivals_alone():
     q = torch.tensor([0.1, 0.6, 0.05, 0.25], dtype=torch.float64)
     for y in range(4):

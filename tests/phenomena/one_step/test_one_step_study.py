@@ -260,13 +260,13 @@ def test_the_verdict_looks_at_the_worst_epoch(cosine, rank, word):
     assert [least["cosine"], least["rank"]] == pytest.approx([cosine, rank], nan_ok=True)
 
 
-@pytest.fixture
-def study(tmp_path):
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
     digits = load("digits")
     small = dataclasses.replace(digits, x_train=digits.x_train[:120], y_train=digits.y_train[:120])
     training = {"epochs": 2, "lr": 0.1, "batch_size": 32, "checkpoints": [0, 2]}
     network = Network("mlp", small.in_shape, small.k, {"hidden": [8]})
-    return Study(network, small, 25, Cache(tmp_path), "cpu", training)
+    return Study(network, small, 25, Cache(tmp_path_factory.mktemp("cache")), "cpu", training)
 
 
 KINDS = [Kind("single", 1, 0.01), Kind("batch", 16, 0.1)]

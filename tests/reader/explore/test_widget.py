@@ -100,13 +100,17 @@ def test_a_fragment_is_shown_by_today_s_script(watched, monkeypatch, tmp_path):
         fragment.renewed("<p>another thing</p>")
 
 
+def sprite_of(x):
+    y = np.arange(len(x)) % 2
+    data = assembled({"x_train": x, "x_test": x, "y_train": y, "y_test": y}, "own", "own")
+    return images.sprite(data, data.x_train)
+
+
 def test_a_sprite_has_every_sample_at_its_place(pixels):
     rng = np.random.default_rng(0)
     grey, colour = rng.integers(0, 256, (5, 8, 6), np.uint8), rng.integers(0, 256, (5, 4, 4, 3), np.uint8)
     for shown in (grey, colour):
-        data = assembled({"x_train": shown, "x_test": shown, "y_train": np.arange(5) % 2, "y_test": np.arange(5) % 2},
-                         "own", "own")  # fmt: skip
-        sprite = images.sprite(data, data.x_train)
+        sprite = sprite_of(shown)
         assert (sprite["height"], sprite["width"], sprite["columns"], sprite["n"]) == (*shown.shape[1:3], 3, 5)
         sheet = pixels(sprite["png"])
         for i, image in enumerate(shown):
@@ -118,9 +122,7 @@ def test_a_sprite_has_every_sample_at_its_place(pixels):
 
 def test_rows_of_numbers_are_drawn_as_bars_and_large_images_smaller(pixels):
     rows = np.array([[0.0, 1.0, 0.5], [1.0, 0.0, 0.25]], np.float32)
-    y = np.arange(2)
-    data = assembled({"x_train": rows, "x_test": rows, "y_train": y, "y_test": y}, "own", "own")
-    sprite = images.sprite(data, data.x_train)
+    sprite = sprite_of(rows)
     dark = pixels(sprite["png"])[:, :, 0] < 128
     wide = sprite["width"] // 3
     heights = [
@@ -129,16 +131,14 @@ def test_rows_of_numbers_are_drawn_as_bars_and_large_images_smaller(pixels):
     assert heights == [[0, 24, 12], [24, 0, 6]]
     big = np.zeros((2, 64, 128), np.uint8)
     big[:, 10] = 255
-    data = assembled({"x_train": big, "x_test": big, "y_train": y, "y_test": y}, "own", "own")
-    sprite = images.sprite(data, data.x_train)
+    sprite = sprite_of(big)
     assert (sprite["width"], sprite["height"]) == (32, 16)
 
 
 def test_long_rows_are_drawn_by_means(pixels):
-    rows, y = np.zeros((2, 320), np.float32), np.arange(2)
+    rows = np.zeros((2, 320), np.float32)
     rows[0, :10] = 1  # the first of 32 bars
-    data = assembled({"x_train": rows, "x_test": rows, "y_train": y, "y_test": y}, "own", "own")
-    sprite = images.sprite(data, data.x_train)
+    sprite = sprite_of(rows)
     dark = pixels(sprite["png"])[:, :, 0] < 128
     assert sprite["width"] == 32
     assert dark.sum(axis=0).tolist() == [24] + [0] * 63

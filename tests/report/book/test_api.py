@@ -14,12 +14,6 @@ PAGE = Path(__file__).parents[3].joinpath("book", "api.md").read_text()
 ENTRIES = dict.fromkeys(re.findall(r"^\.\. auto(?:function|class|exception):: (lpntk[.\w]+)$", PAGE, re.MULTILINE))
 
 
-def found(entry):
-    """What an entry names: a class or function."""
-    module, _, name = entry.rpartition(".")
-    return getattr(importlib.import_module(module), name)
-
-
 def told(thing):
     """The parameters and errors that a docstring tells of."""
     fields = str(GoogleDocstring(inspect.getdoc(thing)))
@@ -42,8 +36,9 @@ def test_a_public_name_tells_every_parameter_and_its_errors(name):
 
 @each_row("entry", ENTRIES)
 def test_an_entry_is_there_and_told(entry):
-    thing = found(entry)
-    assert not entry.rpartition(".")[2].startswith("_")
+    module, _, name = entry.rpartition(".")
+    thing = getattr(importlib.import_module(module), name)
+    assert not name.startswith("_")
     assert inspect.getdoc(thing)
     if parameters := told(thing)[0]:
         assert parameters == inspect.signature(thing).parameters.keys()

@@ -83,10 +83,6 @@ def check_apart(model: nn.Module, x: Tensor) -> None:
 def check_own(model: nn.Module, graph: Iterable[Node]) -> None:
     """Check that the graph of a pass begins with no parameter but the model's own.
 
-    Args:
-        model: that was run.
-        graph: its nodes, see ``paths.nodes``.
-
     Raises:
         ValueError: if it does not; the message says what it reads instead.
     """

@@ -24,12 +24,7 @@ COLORS = dict(zip(TITLES, (GREY, ORANGE, BLUE, SKY, GREEN, GREY, GREY), strict=T
 
 
 def looks(data: Dataset, mode: Tensor) -> Figure:
-    """Draw the mean training image of every mode, a column for each class and a row for each mode.
-
-    Args:
-        data: with images.
-        mode: (n,) of each training sample.
-    """
+    """Draw the mean training image of every mode, a column for each class and a row for each mode."""
     count = int(mode.max()) + 1
     fig, axes = grid(count, 1, (0.85 * data.k, 1.1))
     for m, ax in enumerate(axes):

@@ -101,11 +101,6 @@ def biased(y: Tensor, mode: Tensor, *, rare: float, n: int, seed: int) -> tuple[
 def reweighted(y: Tensor, mode: Tensor, draw: torch.Generator) -> Tensor:
     """Draw as many samples with replacement, so that all modes of a class weigh alike and classes as they did.
 
-    Args:
-        y: (n,) labels.
-        mode: (n,) modes.
-        draw: stream of random numbers.
-
     Returns:
         (n,) samples in order; one can stand there more than once.
     """

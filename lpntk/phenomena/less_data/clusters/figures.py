@@ -73,15 +73,7 @@ def norms(found: pd.DataFrame) -> Figure:
 
 
 def heads(samples: pd.DataFrame, data: Dataset, kind: str = "kernel", shown: int = 8, rows: int = 4) -> Figure:
-    """Draw large clusters, the head first and its least similar member last, and heads that stand alone.
-
-    Args:
-        samples: of ``study``.
-        data: that it was run on.
-        kind: of clustering.
-        shown: images of a row.
-        rows: clusters, of as many classes.
-    """
+    """Draw large clusters, the head first and its least similar member last, and heads that stand alone."""
     last = samples[(samples["kind"] == kind) & (samples["epoch"] == samples["epoch"].max())]
     last = last[last["seed"] == last["seed"].min()]
     size = last.groupby("head")["sample"].transform("size")

@@ -22,13 +22,6 @@ def self_influence(models: Sequence[nn.Module], x: Tensor, y: Tensor, *, seed: i
     g is the projected gradient of a sample's margin log p / (1 - p), G (n, d) has those of all samples in its rows, and
     p is the probability of the label. The library scales (G'G)^-1 to a mean magnitude of 1.
 
-    Args:
-        models: trained networks of one architecture.
-        x: (n, ...) samples that they learned.
-        y: (n,) labels as given.
-        seed: of the projections.
-        device: as in ``train``.
-
     Raises:
         ModuleNotFoundError: if traker is not installed.
         ValueError: if there are too few samples for one projected dimension.

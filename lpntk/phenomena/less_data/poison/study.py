@@ -70,14 +70,7 @@ class Setting:
 
 
 def scored(setting: Setting, threat: str, rate: float, repeat: int) -> dict[str, Tensor]:
-    """Return the scores (n,) of all ``METHODS``, kept in the cache: all that is expensive before samples are removed.
-
-    Args:
-        setting: of the study.
-        threat: as in ``poison``.
-        rate: share of bad samples; of ``clean`` samples it changes nothing.
-        repeat: number of the repeat.
-    """
+    """Return the scores (n,) of all ``METHODS``, kept in the cache: all that is slow before samples are removed."""
     data, (_, _, _, drawn, *scoring) = setting.poisoned(threat, rate, repeat), setting.seeds(repeat)
     asked = {"epochs": setting.epochs, "early": setting.early, **setting.training}
     key = computed_key(suspicion, device=setting.device, network=asdict(setting.network), seeds=scoring, drawn=drawn,
@@ -92,12 +85,7 @@ def scored(setting: Setting, threat: str, rate: float, repeat: int) -> dict[str,
 
 
 def detection(setting: Setting, rates: Mapping[str, Sequence[float]], repeats: int) -> pd.DataFrame:
-    """Return how well the bad samples are found.
-
-    Args:
-        setting: of the study.
-        rates: threat -> shares of bad samples.
-        repeats: of everything.
+    """Return how well the bad samples are found, of which ``rates`` tells the shares by threat.
 
     Returns:
         A row for each repeat, threat, rate and method: ``ap``, the average precision, and ``auroc``, the chance that a

@@ -125,11 +125,6 @@ def _label_column(frame: pd.DataFrame, asked: str | None, where: str) -> tuple[s
 def _classes(column: pd.Series, label: str, where: str) -> np.ndarray:
     """Return (n,) words: numbers as whole numbers where they are, and nothing that is written in two ways.
 
-    Args:
-        column: (n,) texts as the file has them.
-        label: its name.
-        where: words for the file.
-
     Raises:
         DataError: if some are missing, or these are no classes.
     """

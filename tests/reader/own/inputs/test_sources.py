@@ -108,12 +108,6 @@ def test_a_table_becomes_numbers_and_says_how(tmp_path):
     assert (x.std(dim=0, correction=0) - 1).abs().max() < 1e-4
 
 
-def test_a_table_of_a_spreadsheet_with_commas_for_points(tmp_path):
-    frame = pd.read_csv(table(tmp_path / "own.csv"))
-    frame.to_csv(tmp_path / "other.csv", sep=";", decimal=",", index=False)
-    assert read_own(str(tmp_path / "other.csv")).data.digest == read_own(str(tmp_path / "own.csv")).data.digest
-
-
 @each_row(
     ("columns", "label", "words"),
     [

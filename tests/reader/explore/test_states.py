@@ -102,7 +102,10 @@ def test_every_epoch_has_its_own_spectrum_and_relations(watched, pixels):
     explorer, seen = training.through_training(watched), set()
     last, y = cosine(watched.kernel(MOMENTS[-1])).tolist(), watched.y.tolist()
     near = [sum(c for c, other in zip(row, y, strict=True) if other == own) for row, own in zip(last, y, strict=True)]
-    order = sorted(range(SHOWN), key=lambda i: (y[i], -near[i]))  # one order for all epochs
+    order = training.by_class(watched.y, cosine(watched.kernel(MOMENTS[-1]))).tolist()  # one for all epochs
+    assert sorted(order) == [*range(SHOWN)]
+    for a, b in itertools.pairwise(order):  # by label, then by what it has in common with its class
+        assert (y[a], -near[a]) <= (y[b], -near[b] + 1e-4)
     assert explorer.choice == {"epoch": 0}
     for epoch in MOMENTS:
         explorer.choice = {"epoch": epoch}

@@ -3,7 +3,7 @@
 What was trained (``cache.py``) is large and stays where it was trained. The frame of a study is small. While code,
 parameters, data, torch and the kind of device are those that made it, what is said of it can be made anew anywhere,
 without training again. A frame is always read back from its file: made now or long ago, it is the same to the last
-digit.
+digit. (Frames of before 27 November 2026 have six digits.)
 """
 
 import hashlib
@@ -51,7 +51,8 @@ def kept_frame(
 
 def _made(results: Path, name: str, key: dict[str, object]) -> Iterator[tuple[bytes, dict[str, object]]]:
     """Yield the CSV, and what stands beside it, of each result that holds this frame; warn of one that is damaged."""
-    for path in sorted(results.glob(f"*/*/frames/{name}.json")):
+    found = results.glob(f"*/*/frames/{name}.json")
+    for path in sorted(found, key=lambda path: ("interactive" in path.parts, path)):  # what is committed comes first
         try:
             made, table = json.loads(path.read_bytes()), path.with_suffix(".csv").read_bytes()
             if made["key"] != key:

@@ -28,6 +28,7 @@ def edit(source, line="# edited"):
 def test_what_was_edited_in_the_notebook_alone_is_kept_each_time(source, capsys, monkeypatch):
     monkeypatch.setattr(pairing, "NOTEBOOKS", source.parent)
     first = edit(source)
+    assert disagreement(source) == "cell 1 of 01-first.ipynb differs from 01-first.py"
     assert pairing.main(["--check"]) == 1
     words = capsys.readouterr().err
     assert "if the .py is right, run `make pair`" in words

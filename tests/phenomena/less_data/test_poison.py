@@ -19,7 +19,11 @@ from lpntk.learn.moments import Moments
 from lpntk.learn.training import train
 from lpntk.phenomena.less_data.held_out import out_of_sample
 from lpntk.phenomena.less_data.poison import detectors, influence, study
+from lpntk.phenomena.less_data.poison.authors import MARKS, RANDOM, against_chance, dropped
 from lpntk.phenomena.less_data.poison.detectors import (
+    AVERAGED,
+    INITIAL,
+    KERNEL,
     MAIN,
     METHODS,
     SHOWN,
@@ -33,6 +37,7 @@ from lpntk.phenomena.less_data.poison.detectors import (
 )
 from lpntk.phenomena.less_data.poison.influence import self_influence
 from lpntk.phenomena.less_data.poison.peers import peers
+from lpntk.phenomena.less_data.poison.pilot import ANY, KINDS, by_choice, choose, halves
 from lpntk.phenomena.less_data.poison.study import (
     ORACLE,
     REMOVED,
@@ -170,7 +175,7 @@ def test_suspicion_is_what_its_definitions_say():
     s = suspicion(NETWORK, data, seeds=[3, 4], epochs=4, early=1, draw=torch.Generator().manual_seed(0), **options)
     models = [NETWORK(seed) for seed in (3, 4)]
     history = train(models, x, y, torch.arange(120).expand(2, -1).contiguous(), seeds=[3, 4], epochs=4,
-                    checkpoints=[0, 1, 2, 4], **options)  # fmt: skip
+                    checkpoints=range(5), **options)  # fmt: skip
     close = lambda a, b: torch.testing.assert_close(a, b.to(a.dtype), rtol=1e-3, atol=1e-4)
 
     def networks(epoch):
@@ -181,18 +186,25 @@ def test_suspicion_is_what_its_definitions_say():
     assert list(s) == [method for method in METHODS if method not in PEERS]
     assert all(score.shape == (120,) and score.isfinite().all() for score in s.values())
     same, alone = y[:, None] == y, torch.eye(120, dtype=torch.bool)
-    for name, epoch in ((MAIN, 4), ("initial", 0)):
+    others, means = same & ~alone, {name: torch.zeros(120) for name in (MAIN, "mean-kernel", "negative", "neighbours")}
+    for epoch in range(5):
         kappa = sum(kernel_matrix(model, x, y, device="cpu") for model in networks(epoch))
         cosine = kappa / torch.outer(kappa.diagonal().sqrt(), kappa.diagonal().sqrt())
-        others = same & ~alone
-        close(s[name], -(cosine * others).sum(dim=1) / others.sum(dim=1))
-        if epoch:
-            close(s["mean-kernel"], -(kappa * others).sum(dim=1) / others.sum(dim=1))
-            close(s["negative"], (same & (kappa < 0)).sum(dim=1) / same.sum(dim=1))
-            close(s["contradictory"], -kappa.masked_fill(~same, torch.inf).amin(dim=1))
-            close(s["selfmax"], kappa.masked_fill(~others, -torch.inf).amax(dim=1) - kappa.diagonal())
-            near = cosine.masked_fill(alone, -torch.inf).topk(10).indices
-            close(s["neighbours"], (y[near] != y[:, None]).float().mean(dim=1))
+        near = cosine.masked_fill(alone, -torch.inf).topk(10).indices
+        told = {
+            MAIN: -(cosine * others).sum(dim=1) / others.sum(dim=1),
+            "mean-kernel": -(kappa * others).sum(dim=1) / others.sum(dim=1),
+            "negative": (same & (kappa < 0)).sum(dim=1) / same.sum(dim=1),
+            "neighbours": (y[near] != y[:, None]).float().mean(dim=1),
+        }
+        for name, score in told.items():
+            means[name] += score / 4 if epoch else 0
+            if epoch in (0, 4):
+                close(s[name + (INITIAL if epoch == 0 else "")], score)
+    for name, score in means.items():
+        close(s[name + AVERAGED], score)
+    close(s["contradictory"], -kappa.masked_fill(~same, torch.inf).amin(dim=1))
+    close(s["selfmax"], kappa.masked_fill(~others, -torch.inf).amax(dim=1) - kappa.diagonal())
     close(s["loss"], history.loss.sum(dim=(0, 1)))
     errors = lambda epoch: [F.one_hot(y, 10) - m(x).softmax(1).detach() for m in networks(epoch)]
     close(s["el2n"], sum(e.norm(dim=1) for e in errors(1)))
@@ -228,11 +240,11 @@ def test_peers_are_what_their_definitions_say():
 def test_scores_of_suspicion_do_not_depend_on_peers(setting):
     both, data = scored(setting, "pairwise", 0.2, 0), setting.poisoned("pairwise", 0.2, 0)
     *_, drawn, scoring, other = setting.seeds(0)
-    alone = suspicion(NETWORK, data, seeds=[scoring, other], epochs=4, early=1, draw=study._stream(drawn),
+    alone = suspicion(NETWORK, data, seeds=[scoring, other], epochs=4, early=1, draw=study.stream_of(drawn),
                       device="cpu", **SGD)  # fmt: skip
-    assert set(both) == set(METHODS) == set(SHOWN)
+    assert set(both) == set(METHODS) > set(SHOWN)
     assert all(torch.equal(both[method], score) for method, score in alone.items())
-    assert list(METHODS).index("random") == 17  # its place draws: results that are committed rest on it
+    assert set(METHODS) - set(SHOWN) == {name + end for name in KERNEL if name != MAIN for end in (INITIAL, AVERAGED)}
     assert SHOWN[-1] == "random"
 
 
@@ -424,3 +436,86 @@ def test_images_are_not_changed_in_place():
     x = torch.zeros(2, 3, 4, 4)
     assert patched(x, 2, torch.tensor([1.0, 2.0, 3.0]))[:, :, 2:, 2:].sum() == 2 * 4 * 6
     assert not x.any()
+
+
+@each_row("early", [0, 5])
+def test_early_must_be_an_epoch(early):
+    with pytest.raises(ValueError, match=r"early must lie in 1\.\.4"):
+        suspicion(NETWORK, planted("uniform", 0.2)[0], seeds=[0], epochs=4, early=early, draw=torch.Generator(), **SGD)
+
+
+def test_the_pilot_shares_no_sample():
+    first, second = halves(DIGITS, 3)
+    assert len(first.y_train) + len(second.y_train) == len(DIGITS.y_train)
+    rows = lambda data: {row.numpy().tobytes() for row in data.x_train}
+    assert rows(first) | rows(second) == rows(DIGITS)
+    assert len(rows(first) & rows(second)) < 5  # equal images, if any
+    assert first.digest != second.digest
+    assert torch.equal(first.x_test, DIGITS.x_test)
+
+
+def test_the_pilot_chooses_the_most_precise_of_each_kind():
+    best = {("a", MAIN): 0.9, ("b", MAIN): 0.5, ("a", "tail-averaged"): 0.8, ("b", "tail-averaged"): 0.7,
+            ("a", "trusted-initial"): 1.0, ("b", "random"): 1.0, ("a", "loss"): 0.3, ("b", "aum"): 0.4}  # fmt: skip
+    rows = [{"threat": threat, "rate": rate, "repeat": repeat, "method": method,
+             "ap": best.get((threat, method), 0.1) + rate + repeat / 100}
+            for threat in "ab" for rate in (0.01, 0.02) for repeat in (0, 1) for method in METHODS]  # fmt: skip
+    frame = pd.DataFrame(rows)
+    choice = choose(frame).set_index(["threat", "kind"])["method"]
+    ours, theirs = KINDS["kernel"], KINDS["usual"]
+    assert choice.to_dict() == {("a", ours): MAIN, ("b", ours): "tail-averaged", (ANY, ours): "tail-averaged",
+                                ("a", theirs): "loss", ("b", theirs): "aum", (ANY, theirs): "aum"}  # fmt: skip
+    for known, method in ((True, {"a": MAIN, "b": "tail-averaged"}), (False, dict.fromkeys("ab", "tail-averaged"))):
+        taken = by_choice(frame, choose(frame), known=known)
+        assert len(taken) == 2 * 2 * 2 * 2
+        for threat, part in taken[taken["method"] == ours].groupby("threat"):
+            want = frame[(frame["threat"] == threat) & (frame["method"] == method[threat])]
+            assert part["ap"].tolist() == want["ap"].tolist()
+
+
+def test_all_that_is_marked_goes_and_as_many_at_random(setting):
+    frame = dropped(setting, {"backdoor": 0.1, CLEAN: 0.1}, repeats=2)
+    assert set(frame["arm"]) == {"all", *MARKS, *(mark + RANDOM for mark in MARKS)}
+    for (repeat, threat), part in frame.groupby(["repeat", "threat"]):
+        arms, data = part.set_index("arm"), setting.poisoned(threat, 0.1, repeat)
+        assert arms.loc["all", "kept"] == 150
+        for mark in MARKS:
+            bad = scored(setting, threat, 0.1, repeat)[mark] > 0
+            assert arms.loc[mark, "kept"] == arms.loc[mark + RANDOM, "kept"] == int((~bad).sum())
+            if data.bad.any():
+                assert arms.loc[mark, "of_bad"] == pytest.approx(float(bad[data.bad].float().mean()), abs=1e-6)
+    clean = frame[frame["threat"] == CLEAN]
+    assert clean["of_bad"].isna().all()
+    assert (clean.loc[clean["arm"] == "selfmax", "kept"] < 150).all()  # so that the arms above are not all equal
+    mark = frame[(frame["repeat"] == 1) & (frame["threat"] == CLEAN) & (frame["arm"] == "selfmax")].iloc[0]
+    data, judged = setting.poisoned(CLEAN, 0.1, 1), setting.seeds(1)[2]
+    left = (scored(setting, CLEAN, 0.1, 1)["selfmax"] <= 0).nonzero()[:, 0]
+    model = NETWORK(judged)
+    train([model], data.x, data.y, left[None], seeds=[judged], epochs=4, device="cpu", **SGD)
+    hits = float((model(DIGITS.x_test).argmax(1) == DIGITS.y_test).float().mean())
+    assert mark["last"] == pytest.approx(hits, abs=0.01)  # a stack rounds otherwise
+
+
+def test_a_mark_that_would_leave_a_class_without_samples_is_not_tried(setting, monkeypatch):
+    scores = {"selfmax": torch.ones(150), "contradictory": torch.zeros(150)}
+    monkeypatch.setattr("lpntk.phenomena.less_data.poison.authors.scored", lambda *_: scores)
+    frame = dropped(setting, {CLEAN: 0.1}, repeats=1)
+    assert set(frame["arm"]) == {"all", "contradictory", "contradictory" + RANDOM}
+
+
+def test_marks_are_judged_against_all_and_against_chance():
+    rng = np.random.default_rng(0)
+    reached = {"all": 0.95, "selfmax": 0.951, "selfmax" + RANDOM: 0.93, "contradictory": 0.9,
+               "contradictory" + RANDOM: 0.94}  # fmt: skip
+    rows = [{"repeat": repeat, "threat": CLEAN, "arm": arm, "share": 1.0 if arm == "all" else 0.8, "of_bad": np.nan,
+             "success": np.nan, "last": last + rng.normal(0, 0.001)}
+            for repeat in range(6) for arm, last in reached.items()]  # fmt: skip
+    rule = {"level": 0.05, "margin": 0.01}
+    found = against_chance(pd.DataFrame(rows), rule, "").set_index("mark")
+    assert found["hurts_not"].to_dict() == {"selfmax": HOLDS, "contradictory": FAILS}
+    assert found["word"].to_dict() == {"selfmax": HOLDS, "contradictory": FAILS}
+    assert found["dropped"].tolist() == pytest.approx([0.2, 0.2])
+    assert found.loc["selfmax", "apart"] == pytest.approx(0.021, abs=0.002)
+    assert set(against_chance(pd.DataFrame(rows), rule, "too few")["word"]) == {UNJUDGED}
+    nothing = [row | {"share": 1.0} for row in rows]
+    assert set(against_chance(pd.DataFrame(nothing), rule, "")["hurts_not"]) == {UNJUDGED}

@@ -23,15 +23,16 @@ NEIGHBOURS, REFERENCES = 10, 1000  # nearest samples that are asked, among so ma
 TRUSTED = 10  # samples of each label that are known to be good, at most
 RATIO = 0.1  # clusters per sample
 MAIN = "mean-cosine"  # which of the kernel's methods is judged
-# name -> (words, group)
-METHODS: dict[str, tuple[str, str]] = {
-    MAIN: ("small mean cosine to its label", "kernel"),
-    "initial": ("the same before training", "kernel"),
-    "mean-kernel": ("small mean kernel to its label", "kernel"),
-    "negative": ("many negative kernels", "kernel"),
-    "neighbours": ("neighbours by cosine", "kernel"),
-    "trusted": ("small cosine to trusted samples", "kernel"),
-    "tail": ("small cluster", "kernel"),
+KERNEL = {
+    MAIN: "small mean cosine to its label",
+    "mean-kernel": "small mean kernel to its label",
+    "negative": "many negative kernels",
+    "neighbours": "neighbours by cosine",
+    "trusted": "small cosine to trusted samples",
+    "tail": "small cluster",
+}
+INITIAL, AVERAGED = "-initial", "-averaged"  # ends of names: before training; the mean of the scores after each epoch
+OTHERS = {
     "selfmax": ("another is more similar", "authors"),
     "contradictory": ("most negative pair", "authors"),
     "loss": ("loss over training", "usual"),
@@ -42,13 +43,19 @@ METHODS: dict[str, tuple[str, str]] = {
     "tracin": ("TracIn self-influence", "usual"),
     "features": ("neighbours by features", "usual"),
     "pixels": ("neighbours by pixels", "usual"),
-    "random": ("random", "chance"),
-    # those of ``peers.py``; they stand last, as a place decides how ties are broken
-    "aum": ("area under the margin", "usual"),
+    "aum": ("area under the margin", "usual"),  # this and the next two are those of ``peers.py``
     "quality": ("cleanlab, label quality", "usual"),
     "trak": ("TRAK self-influence", "usual"),
+    "random": ("random", "chance"),
 }
-SHOWN = sorted(METHODS, key=lambda name: METHODS[name][1] == "chance")  # chance comes last
+# name -> (words, group)
+METHODS: dict[str, tuple[str, str]] = {
+    **{name: (told, "kernel") for name, told in KERNEL.items()},
+    **{name + INITIAL: (f"{told}, before training", "kernel") for name, told in KERNEL.items()},
+    **{name + AVERAGED: (f"{told}, averaged", "kernel") for name, told in KERNEL.items()},
+    **OTHERS,
+}
+SHOWN = [*KERNEL, MAIN + INITIAL, MAIN + AVERAGED, *OTHERS]  # chance comes last
 
 
 def suspicion(
@@ -68,7 +75,7 @@ def suspicion(
         **training: passed to ``train``: lr, batch_size, ...
 
     Raises:
-        ValueError: if there are too few samples, or too few good ones of a label.
+        ValueError: if there are too few samples, or too few good ones of a label, or ``early`` is no epoch.
         FloatingPointError: if a network diverged.
     """
     x, y, n = data.x, data.y, len(data.y)
@@ -78,34 +85,33 @@ def suspicion(
     if n <= NEIGHBOURS or min(map(len, trusted)) < 2:
         raise ValueError(f"{n} samples are too few: more than {NEIGHBOURS}, and two good ones of each label, are asked")
     known = torch.cat(trusted)
-    models, moments = [network(seed) for seed in seeds], sorted({0, early, epochs // 2, epochs})
+    if not 1 <= early <= epochs:
+        raise ValueError(f"early must lie in 1..{epochs}, the epochs of the training; got {early}")
+    models, moments = [network(seed) for seed in seeds], sorted({early, epochs // 2, epochs} - {0})
     everything = torch.arange(n).expand(len(models), -1).contiguous()
-    history = train(models, x, y, everything, seeds=seeds, epochs=epochs, checkpoints=moments, device=device,
-                    progress="networks that score", **training)  # fmt: skip
+    history = train(models, x, y, everything, seeds=seeds, epochs=epochs, checkpoints=range(epochs + 1),
+                    device=device, progress="networks that score", **training)  # fmt: skip
     if history.diverged.any():
         raise FloatingPointError("a network that scores diverged: lower lr")
     runs = [Moments(network, seed, {epoch: states[i] for epoch, states in history.checkpoints.items()}, {}, {}, False,
                     device) for i, seed in enumerate(seeds)]  # fmt: skip
-    kernel, across = kernels(runs, epochs, x, y, torch.cat([asked, known]))
-    initial, _ = kernels(runs, 0, x, y, known[:1])
+    ask = lambda epoch: kernels(runs, epoch, x, y, torch.cat([asked, known]))
+    told = [of_kernel(*ask(epoch), y, asked, known) for epoch in range(epochs)]
+    kernel, across = ask(epochs)
+    told.append(of_kernel(kernel, across, y, asked, known))
 
-    seen = {epoch: [_asked(run.model(epoch), x, y, device) for run in runs] for epoch in moments[1:]}
+    seen = {epoch: [_asked(run.model(epoch), x, y, device) for run in runs] for epoch in moments}
     errors = {epoch: [error for _, error in each] for epoch, each in seen.items()}
     norms = {epoch: [_gradients(run.model(epoch), x, error, device) for run, error in zip(runs, each, strict=True)]
              for epoch, each in errors.items()}  # fmt: skip
     steps = {epoch: rate(training.get("schedule", "constant"), training["lr"], epoch - 1, epochs) for epoch in norms}
     right, features = history.correct, torch.cat([features for features, _ in seen[epochs]], dim=1)
-    groups = clusters(kernel, y, RATIO)
     among = lambda similarity: of_another_label(similarity, y, asked)
     total = lambda values: torch.stack(list(values)).sum(dim=0)
     return {
-        MAIN: -each_class(kernel, mean_cosine),
-        "initial": -each_class(initial, mean_cosine),
-        "mean-kernel": -each_class(kernel, to_others),
-        "negative": each_class(kernel, lambda block: (block < 0).float().mean(dim=1)),
-        "neighbours": among(across[:, : len(asked)]),
-        "trusted": -to_trusted(across[:, len(asked) :], y, known),
-        "tail": -groups.sizes[groups.of].float(),
+        **told[-1],
+        **{name + INITIAL: told[0][name] for name in KERNEL},
+        **{name + AVERAGED: torch.stack([each[name] for each in told[1:]]).mean(dim=0) for name in KERNEL},
         "selfmax": each_class(kernel, excess),
         "contradictory": -each_class(kernel, lambda block: block.amin(dim=1)),
         "loss": history.loss.sum(dim=(0, 1)),
@@ -132,6 +138,19 @@ def kernels(runs: Sequence[Moments], epoch: int, x: Tensor, y: Tensor, columns: 
     for part, block in zip(rows, blocks, strict=True):
         own[part] = block.diagonal()
     return Within(rows, blocks.__getitem__), across * own.rsqrt()[:, None] * own[columns].rsqrt()
+
+
+def of_kernel(kernel: Within, across: Tensor, y: Tensor, references: Tensor, trusted: Tensor) -> dict[str, Tensor]:
+    """Return the scores (n,) of ``KERNEL``, of a kernel and its cosines (n, r + t) with references and trusted ones."""
+    groups = clusters(kernel, y, RATIO)
+    return {
+        MAIN: -each_class(kernel, mean_cosine),
+        "mean-kernel": -each_class(kernel, to_others),
+        "negative": each_class(kernel, lambda block: (block < 0).float().mean(dim=1)),
+        "neighbours": of_another_label(across[:, : len(references)], y, references),
+        "trusted": -to_trusted(across[:, len(references) :], y, trusted),
+        "tail": -groups.sizes[groups.of].float(),
+    }
 
 
 def each_class(kernel: Within, score: Callable[[Tensor], Tensor]) -> Tensor:

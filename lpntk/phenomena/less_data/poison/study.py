@@ -19,13 +19,14 @@ from lpntk.keep.keys import computed_key
 from lpntk.learn.campaign import Network
 from lpntk.learn.models import build
 from lpntk.learn.training import accuracy, train
-from lpntk.phenomena.less_data.poison.detectors import MAIN, METHODS, suspicion
+from lpntk.phenomena.less_data.poison.detectors import MAIN, suspicion
 from lpntk.phenomena.less_data.poison.peers import peers
 from lpntk.phenomena.less_data.poison.threats import CLEAN, Poisoned, poison
 from lpntk.phenomena.less_data.selection.study import WHOLE
 
 ORACLE = "oracle"
-REMOVED = ("random", MAIN, "tail", "loss", "el2n", "features")  # whose marks are removed, fixed before any result
+# whose marks are removed at a budget
+REMOVED = ("random", MAIN, "tail", "selfmax", "contradictory", "loss", "el2n", "features", "aum")
 BLOCK = 64  # networks whose results are kept together
 
 
@@ -75,7 +76,9 @@ def scored(setting: Setting, threat: str, rate: float, repeat: int) -> dict[str,
     asked = {"epochs": setting.epochs, "early": setting.early, **setting.training}
     key = computed_key(suspicion, device=setting.device, network=asdict(setting.network), seeds=scoring, drawn=drawn,
                        data=[digest(t) for t in (data.x, data.y, data.bad)], asked=asked)  # fmt: skip
-    make = lambda: suspicion(setting.network, data, seeds=scoring, draw=_stream(drawn), device=setting.device, **asked)
+    make = lambda: suspicion(
+        setting.network, data, seeds=scoring, draw=stream_of(drawn), device=setting.device, **asked
+    )
     found = setting.cache.artefact("suspicion", key, make)
     recipe = {"epochs": setting.epochs, **setting.training}
     key = computed_key(peers, train, build, device=setting.device, network=asdict(setting.network), seeds=scoring,
@@ -129,31 +132,50 @@ def removal(
 
 def _judged(setting: Setting, threat: str, rate: float, repeats: Sequence[int], budgets: Sequence[float]) -> list[dict]:
     """Return the rows of ``removal`` for one threat; networks of all repeats share stacks."""
-    n, samples, kept = setting.n, [], []  # kept: what a training is of, its samples, its seed
-    for place, repeat in enumerate(repeats):
+    n, samples, kept = setting.n, [], []
+    for repeat in repeats:
         data, scores = setting.poisoned(threat, rate, repeat), scored(setting, threat, rate, repeat)
-        _, _, judged, drawn, *_ = setting.seeds(repeat)
-        count = int(data.bad.sum()) or round(rate * n)
+        drawn, count = setting.seeds(repeat)[3], int(data.bad.sum()) or round(rate * n)
         arms = {(WHOLE, 0.0): torch.arange(n)}
         if data.bad.any():
             arms[ORACLE, 1.0] = (~data.bad).nonzero()[:, 0]
         for arm in REMOVED:
-            stream = _stream(drawn, list(METHODS).index(arm))
+            stream = stream_of(drawn, arm)
             arms |= {(arm, b): without(scores[arm], round(b * count), stream) for b in budgets}
-        for (arm, budget), rows in arms.items():
-            of = {"repeat": repeat, "threat": threat, "rate": rate, "arm": arm, "budget": budget, "kept": len(rows)}
-            kept.append((of | {"share": len(rows) / n}, rows + place * n, judged))
+        of = {"repeat": repeat, "threat": threat, "rate": rate}
+        kept += [(of | {"arm": arm, "budget": budget}, rows) for (arm, budget), rows in arms.items()]
         samples.append(data)
+    return taught(setting, samples, kept)
+
+
+def taught(
+    setting: Setting, samples: Sequence[Poisoned], kept: Sequence[tuple[dict[str, object], Tensor]]
+) -> list[dict[str, object]]:
+    """Train a network on each of some parts of the poisoned samples and test it; equal sizes share stacks.
+
+    Args:
+        setting: of the study.
+        samples: of each repeat, in order of the repeats.
+        kept: what a training is of, its ``repeat`` among it, and which samples of that repeat it learns.
+
+    Returns:
+        What each training is of, in an order of its own, and ``kept`` and ``share``, how many samples it learned, and
+        ``last``, ``best``, ``success``, ``diverged`` as ``removal`` says.
+    """
+    n = setting.n
+    places = {repeat: place for place, repeat in enumerate(dict.fromkeys(of["repeat"] for of, _ in kept))}
     pool = Poisoned(*(torch.cat([getattr(data, name) for data in samples]) for name in ("x", "y", "bad")),
                     samples[0].attack)  # fmt: skip
     told = []
-    for size in sorted({len(rows) for _, rows, _ in kept}):
+    for size in sorted({len(rows) for _, rows in kept}):
         group = [one for one in kept if len(one[1]) == size]
         for start in range(0, len(group), BLOCK):
             block = group[start : start + BLOCK]
-            found = _reached(setting, pool, torch.stack([rows for _, rows, _ in block]), [s for *_, s in block])
-            for (of, _, _), *values in zip(block, *found.values(), strict=True):
-                told.append(of | dict(zip(found, map(Tensor.item, values), strict=True)))
+            subsets = torch.stack([rows + places[of["repeat"]] * n for of, rows in block])
+            found = _reached(setting, pool, subsets, [setting.seeds(of["repeat"])[2] for of, _ in block])
+            for (of, _), *values in zip(block, *found.values(), strict=True):
+                told.append(of | {"kept": size, "share": size / n}
+                            | dict(zip(found, map(Tensor.item, values), strict=True)))  # fmt: skip
     return told
 
 
@@ -190,5 +212,6 @@ def without(score: Tensor, count: int, draw: torch.Generator) -> Tensor:
     return order[score[order].argsort(descending=True, stable=True)[count:]].sort().values
 
 
-def _stream(seed: int, of: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(int(np.random.SeedSequence([seed, of]).generate_state(1)[0]))
+def stream_of(seed: int, of: str = "") -> torch.Generator:
+    """Return the draws of one method, of a repeat's seed."""
+    return torch.Generator().manual_seed(int(np.random.SeedSequence([seed, *of.encode()]).generate_state(1)[0]))

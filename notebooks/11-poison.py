@@ -147,8 +147,8 @@ setting = Setting(
 frame = record.study("detection", detection, setting, rates, repeats, cache=cache, device=device)
 at_shown = frame[frame["rate"] == frame["threat"].map(shown)]
 record.update("rate", shown | ({CLEAN: removed[CLEAN]} if CLEAN in removed else {}))
-found = at_shown.groupby(["threat", "method"], sort=False)
-means = found[["ap", "auroc"]].mean().join(found["ap"].std().rename("ap_sd"))
+groups = at_shown.groupby(["threat", "method"], sort=False)
+means = groups[["ap", "auroc"]].mean().join(groups["ap"].std().rename("ap_sd"))
 record.update("found", keyed(means, "{threat}.{method}.{column}", ["ap", "auroc", "ap_sd"]))
 
 # %% [markdown]

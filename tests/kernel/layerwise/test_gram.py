@@ -15,6 +15,7 @@ from lpntk.kernel.layerwise.forms.pairs import Pairs
 from lpntk.kernel.layerwise.gradients import PerSampleGradients
 from lpntk.kernel.layerwise.gram import LayerwiseGram
 from lpntk.kernel.layerwise.plan import choose
+from lpntk.kernel.model.ownership import UnexplainedError
 from lpntk.kernel.signs import sign_vectors
 from lpntk.learn.models import build
 
@@ -173,6 +174,19 @@ def test_a_last_strip_of_one_row_does_not_make_all_tiles_thin(monkeypatch):
     monkeypatch.setattr(Pairs, "_products", lambda *args: tiles.append(1) or products(*args))
     assert_close_to_oracle(engine.gram(a, a), oracle_kernel(model, x, y))
     assert len(tiles) == 2 * 15  # two layers, five strips of 64 rows and the tiles from the diagonal on
+
+
+@pytest.mark.parametrize("form", ["gradient", "inner"])
+def test_a_block_whose_samples_were_mixed_up_is_refused(form):
+    model = build("mlp", (4,), 3, hidden=(5,), seed=0)
+    x, y = torch.randn(200, 4), torch.randint(3, (200,))
+    engine = LayerwiseGram(model, sign_vectors, x, y, form=form)
+    a = engine.features(x, y)
+    engine.check(a, x, y)
+    for kept in [*a.rows, *(t for pair in a.packed for t in pair)]:
+        kept.copy_(kept.roll(1, 0))  # as where a layer does not see the rows in order
+    with pytest.raises(UnexplainedError):
+        engine.check(a, x, y)
 
 
 def test_one_sample_is_enough_to_try_a_model():

@@ -37,7 +37,7 @@ from lpntk.phenomena.less_data.poison.detectors import (
 )
 from lpntk.phenomena.less_data.poison.influence import self_influence
 from lpntk.phenomena.less_data.poison.peers import peers
-from lpntk.phenomena.less_data.poison.pilot import ANY, KINDS, by_choice, choose, halves
+from lpntk.phenomena.less_data.poison.pilot import KINDS, WAYS, by_choice, choose, halves
 from lpntk.phenomena.less_data.poison.study import (
     ORACLE,
     REMOVED,
@@ -55,6 +55,7 @@ from lpntk.report.verdict import FAILS, HOLDS, IN_PART, UNDECIDED, UNJUDGED
 DIGITS = load("digits")
 NETWORK, SGD = Network("mlp", (1, 8, 8), 10, {"hidden": [8]}), {"lr": 0.1, "batch_size": 32}
 RULE = {"level": 0.05, "close": 0.05}
+DROPS = {"level": 0.05, "margin": 0.01, "drops": 0.01}
 PEERS = ["aum", "quality", "trak"]
 
 
@@ -456,31 +457,43 @@ def test_the_pilot_shares_no_sample():
 
 def test_the_pilot_chooses_the_most_precise_of_each_kind():
     best = {("a", MAIN): 0.9, ("b", MAIN): 0.5, ("a", "tail-averaged"): 0.8, ("b", "tail-averaged"): 0.7,
-            ("a", "trusted-initial"): 1.0, ("b", "random"): 1.0, ("a", "loss"): 0.3, ("b", "aum"): 0.4}  # fmt: skip
+            ("c", "negative"): 0.6, ("a", "trusted-initial"): 1.0, ("b", "random"): 1.0, ("a", "selfmax"): 1.0,
+            ("a", "loss"): 0.4, ("b", "aum"): 0.5, ("c", "loss"): 0.3}  # fmt: skip
     rows = [{"threat": threat, "rate": rate, "repeat": repeat, "method": method,
              "ap": best.get((threat, method), 0.1) + rate + repeat / 100}
-            for threat in "ab" for rate in (0.01, 0.02) for repeat in (0, 1) for method in METHODS]  # fmt: skip
-    frame = pd.DataFrame(rows)
-    choice = choose(frame).set_index(["threat", "kind"])["method"]
-    ours, theirs = KINDS["kernel"], KINDS["usual"]
-    assert choice.to_dict() == {("a", ours): MAIN, ("b", ours): "tail-averaged", (ANY, ours): "tail-averaged",
-                                ("a", theirs): "loss", ("b", theirs): "aum", (ANY, theirs): "aum"}  # fmt: skip
-    for known, method in ((True, {"a": MAIN, "b": "tail-averaged"}), (False, dict.fromkeys("ab", "tail-averaged"))):
-        taken = by_choice(frame, choose(frame), known=known)
-        assert len(taken) == 2 * 2 * 2 * 2
+            for threat in "abc" for rate in (0.01, 0.02) for repeat in (0, 1) for method in METHODS]  # fmt: skip
+    frame, ours, theirs = pd.DataFrame(rows), KINDS["kernel"], KINDS["usual"]
+    choice = choose(frame).set_index(["way", "kind", "threat"])
+    told = choice["method"].unstack("threat")
+    assert told.loc["known", ours].to_dict() == {"a": MAIN, "b": "tail-averaged", "c": "negative"}
+    assert told.loc["known", theirs].to_dict() == {"a": "loss", "b": "aum", "c": "loss"}
+    # means of the others: for c of a and b, tail-averaged .75 and the mean cosine .7, and so on
+    assert told.loc["unknown", ours].to_dict() == {"a": "tail-averaged", "b": MAIN, "c": "tail-averaged"}
+    assert told.loc["unknown", theirs].to_dict() == {"a": "aum", "b": "loss", "c": "aum"}
+    row = choice.loc["unknown", ours, "c"]
+    assert (row["ap"], row["second"], row["lead"]) == (pytest.approx(0.77), MAIN, pytest.approx(0.05))
+    for way in WAYS:
+        taken = by_choice(frame, choose(frame), way)
+        assert len(taken) == 3 * 2 * 2 * 2
         for threat, part in taken[taken["method"] == ours].groupby("threat"):
-            want = frame[(frame["threat"] == threat) & (frame["method"] == method[threat])]
+            want = frame[(frame["threat"] == threat) & (frame["method"] == told.loc[way, ours][threat])]
             assert part["ap"].tolist() == want["ap"].tolist()
+    with pytest.raises(ValueError, match="needs two"):
+        choose(frame[frame["threat"] == "a"])
 
 
 def test_all_that_is_marked_goes_and_as_many_at_random(setting):
     frame = dropped(setting, {"backdoor": 0.1, CLEAN: 0.1}, repeats=2)
-    assert set(frame["arm"]) == {"all", *MARKS, *(mark + RANDOM for mark in MARKS)}
+    assert {"all", "selfmax", "selfmax" + RANDOM} <= set(frame["arm"])
     for (repeat, threat), part in frame.groupby(["repeat", "threat"]):
         arms, data = part.set_index("arm"), setting.poisoned(threat, 0.1, repeat)
         assert arms.loc["all", "kept"] == 150
         for mark in MARKS:
             bad = scored(setting, threat, 0.1, repeat)[mark] > 0
+            if not bad.any():
+                assert mark not in arms.index
+                assert mark + RANDOM not in arms.index
+                continue
             assert arms.loc[mark, "kept"] == arms.loc[mark + RANDOM, "kept"] == int((~bad).sum())
             if data.bad.any():
                 assert arms.loc[mark, "of_bad"] == pytest.approx(float(bad[data.bad].float().mean()), abs=1e-6)
@@ -496,26 +509,40 @@ def test_all_that_is_marked_goes_and_as_many_at_random(setting):
     assert mark["last"] == pytest.approx(hits, abs=0.01)  # a stack rounds otherwise
 
 
-def test_a_mark_that_would_leave_a_class_without_samples_is_not_tried(setting, monkeypatch):
-    scores = {"selfmax": torch.ones(150), "contradictory": torch.zeros(150)}
+def test_a_mark_that_drops_nothing_or_a_whole_class_is_not_tried(setting, monkeypatch):
+    y = setting.poisoned(CLEAN, 0.1, 0).y
+    scores = {"selfmax": (y == 3).float(), "contradictory": torch.zeros(150)}
     monkeypatch.setattr("lpntk.phenomena.less_data.poison.authors.scored", lambda *_: scores)
     frame = dropped(setting, {CLEAN: 0.1}, repeats=1)
-    assert set(frame["arm"]) == {"all", "contradictory", "contradictory" + RANDOM}
+    assert list(frame["arm"]) == ["all"]
+    found = against_chance(frame, DROPS, "")
+    assert (found["repeats"] == 0).all()
+    assert found[["dropped", "apart", "gain", "p"]].isna().all(axis=None)
+    assert (found[["word", "hurts_not"]] == UNJUDGED).all(axis=None)
 
 
 def test_marks_are_judged_against_all_and_against_chance():
     rng = np.random.default_rng(0)
     reached = {"all": 0.95, "selfmax": 0.951, "selfmax" + RANDOM: 0.93, "contradictory": 0.9,
                "contradictory" + RANDOM: 0.94}  # fmt: skip
-    rows = [{"repeat": repeat, "threat": CLEAN, "arm": arm, "share": 1.0 if arm == "all" else 0.8, "of_bad": np.nan,
+    rows = [{"repeat": repeat, "threat": threat, "arm": arm, "share": 1.0 if arm == "all" else 0.8, "of_bad": np.nan,
              "success": np.nan, "last": last + rng.normal(0, 0.001)}
-            for repeat in range(6) for arm, last in reached.items()]  # fmt: skip
-    rule = {"level": 0.05, "margin": 0.01}
-    found = against_chance(pd.DataFrame(rows), rule, "").set_index("mark")
-    assert found["hurts_not"].to_dict() == {"selfmax": HOLDS, "contradictory": FAILS}
-    assert found["word"].to_dict() == {"selfmax": HOLDS, "contradictory": FAILS}
-    assert found["dropped"].tolist() == pytest.approx([0.2, 0.2])
-    assert found.loc["selfmax", "apart"] == pytest.approx(0.021, abs=0.002)
-    assert set(against_chance(pd.DataFrame(rows), rule, "too few")["word"]) == {UNJUDGED}
-    nothing = [row | {"share": 1.0} for row in rows]
-    assert set(against_chance(pd.DataFrame(nothing), rule, "")["hurts_not"]) == {UNJUDGED}
+            for threat in (CLEAN, "uniform") for repeat in range(6) for arm, last in reached.items()]  # fmt: skip
+    frame = pd.DataFrame(rows)
+    found = against_chance(frame, DROPS, "").set_index(["threat", "mark"])
+    assert found.loc[CLEAN, "hurts_not"].to_dict() == {"selfmax": HOLDS, "contradictory": FAILS}
+    assert set(found.loc["uniform", "hurts_not"]) == {UNJUDGED}
+    assert found["word"].tolist() == ["better", "worse"] * 2
+    assert found["dropped"].tolist() == pytest.approx([0.2] * 4)
+    assert found["apart"].tolist() == pytest.approx([0.021, -0.04] * 2, abs=0.002)
+    assert found["gain"].tolist() == pytest.approx([0.001, -0.05] * 2, abs=0.002)
+    assert set(against_chance(frame, DROPS, "too few")["word"]) == {UNJUDGED}
+    frame.loc[(frame["arm"] == "selfmax") & (frame["repeat"] == 3), "share"] = 0.995  # too few in one repeat
+    fewer = against_chance(frame, DROPS, "").set_index(["threat", "mark"])
+    assert set(fewer.xs("selfmax", level="mark")["word"]) == {UNJUDGED}
+    judged = fewer.xs("contradictory", level="mark")
+    assert set(judged["word"]) == {"worse"}
+    assert (judged["p"] < found.xs("contradictory", level="mark")["p"]).all()  # corrected over what is judged
+    missing = frame[~((frame["arm"] == "contradictory") & (frame["repeat"] == 5) & (frame["threat"] == CLEAN))]
+    told = against_chance(missing, DROPS, "").set_index(["threat", "mark"]).loc[(CLEAN, "contradictory")]
+    assert (told["repeats"], told["word"]) == (5, UNJUDGED)

@@ -37,15 +37,19 @@ def against(frame: pd.DataFrame, others: list[str], rule: Mapping[str, float], m
             own = table[threat, rate, method]
             apart = (own - table[threat, rate, other]).to_numpy()
             mean, low, high = mean_interval(apart, 1 - 2 * rule["level"])
-            p = float(stats.ttest_1samp(apart, 0).pvalue) if apart.std() > 0 else float(mean == 0)
             told.append({"threat": threat, "rate": rate, "other": other, "ap": own.mean(), "difference": mean,
-                         "low": low, "high": high, "p": p})  # fmt: skip
+                         "low": low, "high": high, "p": paired(apart)})  # fmt: skip
     found = pd.DataFrame(told)
     found["p"] = holm(found["p"].to_numpy())
     small = (found["low"] > -rule["close"]) & (found["high"] < rule["close"])
     told_apart = np.where(found["difference"] > 0, BETTER, WORSE)
     found["word"] = np.where(found["p"] < rule["level"], told_apart, np.where(small, EQUAL, OPEN))
     return found
+
+
+def paired(apart: np.ndarray) -> float:
+    """Return the p value of a t test that differences (repeats,) are 0 in the mean; 0 or 1 if all are equal."""
+    return float(stats.ttest_1samp(apart, 0).pvalue) if apart.std() > 0 else float(apart.mean() == 0)
 
 
 def judge(found: pd.DataFrame, other: str, reason: str, *, equal: str) -> Verdict:

@@ -234,7 +234,9 @@ drops = against_chance(
     marked, RULE, reason or (f"{diverged['dropped']} networks diverged." if diverged["dropped"] else "")
 )
 record.frame("drops", drops)
-record.update("dropped", keyed(drops, "{threat}.{mark}.{column}", ["repeats", "dropped", "of_bad", "success", "chance_success", "apart", "apart_low", "apart_high", "word", "gain", "low", "high", "hurts_not"]))  # fmt: skip
+tried = drops[drops["repeats"] > 0]  # of a mark that drops nothing there are no numbers
+record.update("dropped", keyed(drops, "{threat}.{mark}.{column}", ["repeats", "word", "hurts_not"]))
+record.update("dropped", keyed(tried, "{threat}.{mark}.{column}", ["dropped", "of_bad", "success", "chance_success", "apart", "apart_low", "apart_high", "gain", "low", "high"]))  # fmt: skip
 judged = len(outcome) + int((marked["arm"] != "all").sum())  # ``removal`` has those of all samples, too
 record.update("scale", {"n": n, "repeats": repeats, "pilot": pilot, "networks": judged, "seconds": cache.seconds})
 look = {column: "{:.1%}" for column in ("dropped", "of_bad", "last", "success", "chance_success")}

@@ -103,6 +103,7 @@ from lpntk.data import dataset as data
 from lpntk.keep.cache import Cache
 from lpntk.learn.campaign import Network
 from lpntk.phenomena.less_data.poison import figures
+from lpntk.phenomena.less_data.poison.asked import check_asked
 from lpntk.phenomena.less_data.poison.authors import against_chance, dropped
 from lpntk.phenomena.less_data.poison.detectors import AVERAGED, INITIAL, MAIN, METHODS, SHOWN
 from lpntk.phenomena.less_data.poison.pilot import KINDS, WAYS, by_choice, choose, halves
@@ -146,9 +147,12 @@ setting = Setting(
     patch=patch,
     device=device,
 )
+other = replace(setting, data=first, seed=seed + 1)  # of the pilot
+asked = {"rates": rates, "removed": removed, "shown": shown, "budgets": budgets, "repeats": repeats, "pilot": pilot}
+check_asked(setting, other, **asked)
 frame = record.study("detection", detection, setting, rates, repeats, cache=cache, device=device)
 at_shown = frame[frame["rate"] == frame["threat"].map(shown)]
-record.update("rate", shown | ({CLEAN: removed[CLEAN]} if CLEAN in removed else {}))
+record.update("rate", shown | {CLEAN: removed[CLEAN]})
 groups = at_shown.groupby(["threat", "method"], sort=False)
 means = groups[["ap", "auroc"]].mean().join(groups["ap"].std().rename("ap_sd"))
 record.update("found", keyed(means, "{threat}.{method}.{column}", ["ap", "auroc", "ap_sd"]))
@@ -189,7 +193,6 @@ record.figure("rates", figures.rates(frame))
 # Which score of each kind was most precise on the pilot's half, and by how much (*lead*). A small lead is a choice by chance.
 
 # %%
-other = replace(setting, data=first, seed=seed + 1)
 piloted = record.study("pilot", detection, other, rates, pilot, cache=cache, device=device)
 choice = choose(piloted)
 record.frame("choice", choice)
@@ -292,6 +295,7 @@ pd.concat([found, beside, averaged, *told]).set_index("threat").style.format(loo
 #
 # | quantity | function, in lpntk/ | test, in tests/ |
 # |---|---|---|
+# | what is refused before anything is trained | `poison.asked:check_asked` | `test_what_cannot_be_done_is_refused_before_anything_is_trained` |
 # | planted samples | `poison.threats:poison`, `patched` | `test_flips_are_as_many_as_asked_and_of_the_kind_asked`, `test_a_backdoor_is_a_bright_corner_and_one_label`, `test_copies_are_near_one_sample_of_their_class` |
 # | scores | `poison.detectors:suspicion`, `kernels` | `test_suspicion_is_what_its_definitions_say`, `test_scores_of_hand_made_kernels` |
 # | margins, label quality, TRAK | `poison.peers:peers`, `held_out:out_of_sample`, `poison.influence:self_influence` | `test_peers_are_what_their_definitions_say`, `test_self_influence_is_its_formula` |

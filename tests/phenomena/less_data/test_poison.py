@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from oracle import loss_norm
 from rows import each_row
+from sklearn.metrics import average_precision_score
 
 from lpntk.data.dataset import load
 from lpntk.data.tasks import restrict
@@ -19,6 +20,7 @@ from lpntk.learn.moments import Moments
 from lpntk.learn.training import train
 from lpntk.phenomena.less_data.held_out import out_of_sample
 from lpntk.phenomena.less_data.poison import detectors, influence, study
+from lpntk.phenomena.less_data.poison.asked import check_asked
 from lpntk.phenomena.less_data.poison.authors import MARKS, RANDOM, against_chance, dropped
 from lpntk.phenomena.less_data.poison.detectors import (
     AVERAGED,
@@ -48,7 +50,7 @@ from lpntk.phenomena.less_data.poison.study import (
     without,
 )
 from lpntk.phenomena.less_data.poison.threats import CLEAN, NOISE, TARGET, THREATS, patched, poison
-from lpntk.phenomena.less_data.poison.verdict import against, judge, restored
+from lpntk.phenomena.less_data.poison.verdict import against, judge, paired, restored
 from lpntk.phenomena.less_data.within import Within, rows_of
 from lpntk.report.verdict import FAILS, HOLDS, IN_PART, UNDECIDED, UNJUDGED
 
@@ -546,3 +548,83 @@ def test_marks_are_judged_against_all_and_against_chance():
     missing = frame[~((frame["arm"] == "contradictory") & (frame["repeat"] == 5) & (frame["threat"] == CLEAN))]
     told = against_chance(missing, DROPS, "").set_index(["threat", "mark"]).loc[(CLEAN, "contradictory")]
     assert (told["repeats"], told["word"]) == (5, UNJUDGED)
+
+
+ASKED = {"rates": {"uniform": [0.1, 0.2], "backdoor": [0.05]}, "removed": {"uniform": 0.2, CLEAN: 0.05},
+         "shown": {"uniform": 0.2}, "budgets": [1.0, 1.5], "repeats": 2, "pilot": 1}  # fmt: skip
+
+
+def pair(setting, data=DIGITS, **changes):
+    first, second = halves(data, 0)
+    one = replace(setting, data=second, network="not to be trained", **changes)
+    return one, replace(one, data=first, seed=1)
+
+
+def test_what_can_be_done_is_not_refused(setting):
+    check_asked(*pair(setting), **ASKED)
+    check_asked(*pair(setting, n=len(DIGITS.y_train) // 2), **ASKED)
+
+
+@each_row(
+    ("changed", "message"),
+    [
+        ({"rates": '{"uniform": [0.2]}'}, "rates must be a mapping .* papermill"),
+        ({"repeats": 0}, "repeats must be at least 1; got 0"),
+        ({"pilot": 0}, "pilot must be at least 1; got 0"),
+        ({"rates": {**ASKED["rates"], CLEAN: [0.05]}}, "got clean"),
+        ({"rates": {"uniform": [0.2]}}, "needs two of them; got uniform"),
+        ({"rates": {"uniform": [0.2, 0.2], "backdoor": [0.05]}}, "none twice"),
+        ({"rates": {"uniform": [0.2], "backdoor": []}}, "at least one rate"),
+        ({"shown": {}}, "shown must name at least one"),
+        ({"shown": {"uniform": 0.3}}, "shown has uniform at 0.3"),
+        ({"shown": {"duplicates": 0.05}}, "shown has duplicates"),
+        ({"removed": {"uniform": 0.2}}, "removed must name clean.*got uniform"),
+        ({"removed": {}}, "removed must name clean.*got nothing"),
+        ({"removed": {"rust": 0.2, CLEAN: 0.05}}, "threat must be one of"),
+        ({"removed": {"duplicates": 0.95, CLEAN: 0.05}}, "too few to repeat"),
+        ({"removed": {CLEAN: 0.001}}, "at least one must be"),
+        ({"budgets": [1.5, 1.0]}, "begin with 1.0"),
+        ({"budgets": [1.0, 0.0]}, "be above 0"),
+        ({"budgets": []}, "begin with 1.0"),
+        ({"budgets": [1.0, 5.0]}, "5.0 times the bad samples of uniform at 0.2 are all 150"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_anything_is_trained(setting, changed, message):
+    with pytest.raises(ValueError, match=message):
+        check_asked(*pair(setting), **ASKED | changed)
+
+
+def test_samples_that_do_not_suffice_are_refused_before_anything_is_trained(setting):
+    half = len(DIGITS.y_train) // 2
+    refused = [
+        ({"n": half + 1}, f"n must lie in 1..{half}, half"),
+        ({"scorers": 0}, "scorers must be at least 1"),
+        ({"patch": 9}, "1 to 8 pixels"),
+        ({"n": 40}, "two good samples of each label"),
+    ]
+    for changes, message in refused:
+        with pytest.raises(ValueError, match=message):
+            check_asked(*pair(setting, **changes), **ASKED)
+    target = DIGITS.y_test == TARGET
+    alone = replace(DIGITS, x_test=DIGITS.x_test[target], y_test=DIGITS.y_test[target])
+    with pytest.raises(ValueError, match="test samples of another class"):
+        check_asked(*pair(setting, alone), **ASKED)
+
+
+def test_one_repeat_tells_nothing_apart():
+    assert np.isnan(paired(np.array([0.3])))
+    assert (paired(np.zeros(3)), paired(np.full(3, 0.25))) == (1.0, 0.0)
+    found = against(precisions({("uniform", 0.2): (0.9, 0.3)}, repeats=1), ["random", "loss"], RULE)
+    assert found["p"].isna().all()
+    assert set(found["word"]) == {"undecided"}
+
+
+def test_two_perfect_orders_are_equal_however_their_precision_is_rounded():
+    bad, rng, rows = np.arange(600) < 24, np.random.default_rng(0), []
+    for repeat in range(5):
+        for method, score in ((MAIN, bad + rng.random(600)), ("loss", bad.astype(float))):
+            rows.append({"repeat": repeat, "threat": "backdoor", "rate": 0.04, "method": method,
+                         "ap": average_precision_score(bad, score)})  # fmt: skip
+    frame = pd.DataFrame(rows)
+    assert frame["ap"].nunique() == 2  # 1, and 1 but for rounding
+    assert against(frame, ["loss"], RULE)["word"].item() == "equal"

@@ -135,7 +135,8 @@ def by_source(claim):
 def test_verdicts_from_committed_numbers(tmp_path):
     found = planted(tmp_path, {})
     told = {name: claim.verdict for name, claim in found.items()}
-    assert told["poison"] == "fails so far"  # in our reading of the mark
+    assert told["poison"] == "is undecided"  # in our reading of the mark, with networks that differ
+    assert set(by_source(found["poison"]).values()) == {"fails", "is undecided", None}
     assert told["clusters"] == "holds"
     assert told["bias"] == "holds in part"  # undecided on CIFAR-10
     assert told["gaussian"] == "holds in part"

@@ -104,7 +104,7 @@ from lpntk.keep.cache import Cache
 from lpntk.learn.campaign import Network
 from lpntk.phenomena.less_data.poison import figures
 from lpntk.phenomena.less_data.poison.asked import check_asked
-from lpntk.phenomena.less_data.poison.authors import against_chance, dropped
+from lpntk.phenomena.less_data.poison.authors import MARKS, against_chance, dropped
 from lpntk.phenomena.less_data.poison.detectors import AVERAGED, INITIAL, MAIN, METHODS, SHOWN
 from lpntk.phenomena.less_data.poison.pilot import KINDS, WAYS, by_choice, choose, halves
 from lpntk.phenomena.less_data.poison.study import Setting, detection, removal
@@ -244,7 +244,9 @@ judged = len(outcome) + int((marked["arm"] != "all").sum())  # ``removal`` has t
 record.update("scale", {"n": n, "repeats": repeats, "pilot": pilot, "networks": judged, "seconds": cache.seconds})
 look = {column: "{:.1%}" for column in ("dropped", "of_bad", "last", "success", "chance_success")}
 look |= {column: "{:+.2%}" for column in ("gain", "low", "high", "apart", "apart_low", "apart_high")} | {"p": "{:.3f}"}
-drops.set_index(["threat", "mark"]).style.format(look, na_rep="-").set_table_attributes('class="dataframe"')
+drops.replace({"mark": MARKS}).set_index(["threat", "mark"]).style.format(look, na_rep="-").set_table_attributes(
+    'class="dataframe"'
+)
 
 # %% [markdown]
 # ## Verdict

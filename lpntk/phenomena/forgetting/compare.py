@@ -47,6 +47,31 @@ def compare(frame: pd.DataFrame, rule: Mapping[str, float]) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index(["setting", "comparison"])
 
 
+def between(first: pd.DataFrame, second: pd.DataFrame, rule: Mapping[str, float]) -> pd.DataFrame:
+    """Compare the paper's predictor in two frames of ``judge`` run by run, in every setting of both, as ``compare``.
+
+    The runs must be the same trainings, foretold in two ways: so ``events`` are those of either.
+
+    Raises:
+        ValueError: if they are not, by their events.
+    """
+    from scipy.stats import wilcoxon  # slow to import
+
+    one, other = (
+        frame[frame["predictor"] == "kernel"].set_index(["setting", "run"]).sort_index() for frame in (first, second)
+    )
+    if not one["events"].equals(other["events"]):
+        raise ValueError("both frames must be of the same trainings; their events differ")
+    rows = []
+    for setting, gaps in (one["f1"] - other["f1"]).groupby("setting", sort=False):
+        gap = gaps.dropna()
+        row = {"setting": setting, "runs": len(gap), "wins": int((gap > 0).sum()), "losses": int((gap < 0).sum())}
+        row |= {"events": int(one.loc[gap.index, "events"].sum()), "difference": gap.mean()}
+        row |= {"p": float(wilcoxon(gap).pvalue) if gap.any() else 1.0}
+        rows.append(row | {"verdict": _word(row, rule)})
+    return pd.DataFrame(rows).set_index("setting")
+
+
 def _word(row: Mapping[str, float], rule: Mapping[str, float]) -> str:
     if row["runs"] < rule["runs"] or row["events"] < rule["events"]:
         return UNJUDGED

@@ -1,0 +1,1 @@
+"""Does batch norm matter to what the kernel tells?"""

@@ -91,7 +91,6 @@ results = "../results/interactive/11-poison"
 # %%
 RULE = {"level": 0.05, "close": 0.05, "margin": margin, "least": 0.5, "repeats": 5, "test": 0.9, "drops": 0.01}
 PEERS = ["aum", "quality", "trak"]
-ORDER = ["better", "equal", "worse", "undecided"]
 
 # %%
 from dataclasses import replace
@@ -109,12 +108,12 @@ from lpntk.phenomena.less_data.poison.detectors import AVERAGED, INITIAL, MAIN, 
 from lpntk.phenomena.less_data.poison.pilot import KINDS, WAYS, by_choice, choose, halves
 from lpntk.phenomena.less_data.poison.study import Setting, detection, removal
 from lpntk.phenomena.less_data.poison.threats import CLEAN, THREATS
-from lpntk.phenomena.less_data.poison.verdict import against, judge, restored
+from lpntk.phenomena.less_data.poison.verdict import ORDER, against, judge, restored
 from lpntk.phenomena.less_data.selection.verdict import against_all, hurts_not, title, unjudged
 from lpntk.report import plots
 from lpntk.report.results import Results
 from lpntk.report.spread import keyed, words
-from lpntk.report.verdict import UNJUDGED, Verdict
+from lpntk.report.verdict import UNJUDGED
 
 plots.use_style()
 record = Results(results)
@@ -230,12 +229,10 @@ brought.set_index(["threat", "arm", "budget"])[list(look)].style.format(look, na
 
 # %%
 marked = record.study("dropped", dropped, setting, removed, repeats, cache=cache, device=device)
-diverged = {name: int(part["diverged"].sum()) for name, part in (("removal", outcome), ("dropped", marked))}
-clean = outcome[outcome["threat"] == CLEAN]
-reason = unjudged(clean, RULE) or (f"{diverged['removal']} networks diverged." if diverged["removal"] else "")
-drops = against_chance(
-    marked, RULE, reason or (f"{diverged['dropped']} networks diverged." if diverged["dropped"] else "")
-)
+is_clean = outcome["threat"] == CLEAN
+clean, others = outcome[is_clean], outcome[~is_clean]
+reason = unjudged(clean, RULE, others)
+drops = against_chance(marked, RULE, unjudged(clean, RULE, others, marked))
 record.frame("drops", drops)
 tried = drops[drops["repeats"] > 0]  # of a mark that drops nothing there are no numbers
 record.update("dropped", keyed(drops, "{threat}.{mark}.{column}", ["repeats", "word", "hurts_not"]))
@@ -270,7 +267,7 @@ if reason:
 marks = judge(found, "random", reason, equal="fails")
 credit = judge(found, "loss", reason, equal="is undecided")
 best = {way: judge(part, THEIRS, reason, equal="is undecided") for way, part in chosen.items()}
-hurt = Verdict(UNJUDGED, reason) if reason else hurts_not(clean, compared, RULE, MAIN)
+hurt = hurts_not(clean, compared, RULE, MAIN, [others])
 record.update("verdict", {"word": title(hurt, marks).word, "hurts_not": hurt.word, "found": marks.word, "credit": credit.word,
                           **{way: best[way].word for way in WAYS}, "margin": RULE["margin"], "close": RULE["close"]})  # fmt: skip
 sides = {other: part for both in (found, beside, averaged) for other, part in both.groupby("other")} | chosen

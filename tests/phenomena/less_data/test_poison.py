@@ -50,7 +50,7 @@ from lpntk.phenomena.less_data.poison.study import (
     without,
 )
 from lpntk.phenomena.less_data.poison.threats import CLEAN, NOISE, TARGET, THREATS, patched, poison
-from lpntk.phenomena.less_data.poison.verdict import against, judge, paired, restored
+from lpntk.phenomena.less_data.poison.verdict import against, judge, restored
 from lpntk.phenomena.less_data.within import Within, rows_of
 from lpntk.report.verdict import FAILS, HOLDS, IN_PART, UNDECIDED, UNJUDGED
 
@@ -612,8 +612,6 @@ def test_samples_that_do_not_suffice_are_refused_before_anything_is_trained(sett
 
 
 def test_one_repeat_tells_nothing_apart():
-    assert np.isnan(paired(np.array([0.3])))
-    assert (paired(np.zeros(3)), paired(np.full(3, 0.25))) == (1.0, 0.0)
     found = against(precisions({("uniform", 0.2): (0.9, 0.3)}, repeats=1), ["random", "loss"], RULE)
     assert found["p"].isna().all()
     assert set(found["word"]) == {"undecided"}

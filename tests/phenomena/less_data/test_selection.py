@@ -22,7 +22,17 @@ from lpntk.phenomena.less_data.scores import scores
 from lpntk.phenomena.less_data.selection import figures
 from lpntk.phenomena.less_data.selection.arms import ARMS, Asked, counts, members, node
 from lpntk.phenomena.less_data.selection.study import _seeds, study
-from lpntk.phenomena.less_data.selection.verdict import against_all, credit, holm, hurts_not, rivals, superior, title
+from lpntk.phenomena.less_data.selection.verdict import (
+    against_all,
+    credit,
+    holm,
+    hurts_not,
+    paired,
+    rivals,
+    superior,
+    title,
+    unjudged,
+)
 from lpntk.report.plots import GREY
 from lpntk.report.verdict import FAILS, HOLDS, UNDECIDED, UNJUDGED, Verdict
 
@@ -175,6 +185,29 @@ def test_less_data_is_better_only_where_that_is_shown():
 )  # fmt: skip
 def test_the_title_asks_for_both(hurt, deserved, word):
     assert title(Verdict(hurt), Verdict(deserved)).word == word
+
+
+def test_one_difference_tells_nothing_and_rounding_is_none():
+    assert np.isnan(paired(np.array([0.3])))
+    assert np.isnan(paired(np.array([0.3]), "greater"))
+    assert (paired(np.zeros(3)), paired(np.full(3, 0.25))) == (1.0, 0.0)
+    assert [paired(np.full(3, gap), "greater") for gap in (0.0, -0.25, 0.25)] == [1.0, 1.0, 0.0]
+    rounded = np.array([0.0, 2e-16, 1e-16])
+    assert paired(rounded) == paired(rounded, "greater") == 1.0
+    frame = planted({("heads", 0.5): 0.0, ("pixels", 0.5): 0.0})
+    equal = frame.assign(last=np.where(frame["arm"] == "heads", 0.9 + 1e-16, 0.9))
+    assert rivals(equal, "heads", ["pixels"], RULE)["word"].tolist() == [UNDECIDED]
+    assert superior(equal, RULE)["word"].tolist() == [UNDECIDED, UNDECIDED]
+    once = superior(frame[frame["repeat"] == 0].assign(last=lambda f: f["last"] + (f["arm"] == "heads")), RULE)
+    assert once["word"].tolist() == [UNDECIDED, UNDECIDED]
+
+
+def test_a_network_that_diverged_elsewhere_is_counted_too():
+    frame = planted({("heads", 0.5): 0.0})
+    assert unjudged(frame, RULE, frame) == ""
+    assert unjudged(frame, RULE, frame, frame.assign(diverged=True)) == f"{len(frame)} networks diverged."
+    other = frame.assign(diverged=True)
+    assert hurts_not(frame, against_all(frame, RULE), RULE, "heads", [other]).word == UNJUDGED
 
 
 def test_holm_multiplies_the_smallest_by_their_number():

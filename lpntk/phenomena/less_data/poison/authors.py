@@ -15,9 +15,9 @@ from tqdm.auto import tqdm
 
 from lpntk.phenomena.less_data.poison.study import Setting, scored, stream_of, taught
 from lpntk.phenomena.less_data.poison.threats import CLEAN
-from lpntk.phenomena.less_data.poison.verdict import BETTER, OPEN, WORSE, paired
+from lpntk.phenomena.less_data.poison.verdict import BETTER, OPEN, WORSE
 from lpntk.phenomena.less_data.selection.study import WHOLE
-from lpntk.phenomena.less_data.selection.verdict import holm
+from lpntk.phenomena.less_data.selection.verdict import holm, paired
 from lpntk.report.slopes import mean_interval
 from lpntk.report.verdict import UNJUDGED, inside
 

@@ -4,17 +4,15 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from lpntk.phenomena.less_data.poison.detectors import MAIN
 from lpntk.phenomena.less_data.poison.study import ORACLE
 from lpntk.phenomena.less_data.selection.study import WHOLE
-from lpntk.phenomena.less_data.selection.verdict import holm
+from lpntk.phenomena.less_data.selection.verdict import holm, paired
 from lpntk.report.slopes import mean_interval
 from lpntk.report.verdict import FAILS, HOLDS, UNDECIDED, UNJUDGED, Verdict, overall
 
-BETTER, EQUAL, WORSE, OPEN = "better", "equal", "worse", "undecided"
-ROUNDING = 1e-9  # the average precision of a perfect order is 1 with ties and 1 - 2e-16 without: in every repeat alike
+ORDER = BETTER, EQUAL, WORSE, OPEN = "better", "equal", "worse", "undecided"
 
 
 def against(frame: pd.DataFrame, others: list[str], rule: Mapping[str, float], method: str = MAIN) -> pd.DataFrame:
@@ -46,17 +44,6 @@ def against(frame: pd.DataFrame, others: list[str], rule: Mapping[str, float], m
     told_apart = np.where(found["difference"] > 0, BETTER, WORSE)
     found["word"] = np.where(found["p"] < rule["level"], told_apart, np.where(small, EQUAL, OPEN))
     return found
-
-
-def paired(apart: np.ndarray) -> float:
-    """Return the p value of a t test that differences (repeats,) are 0 in the mean; 0 or 1 if all are equal.
-
-    NaN of one repeat or none: equal to itself alone, it tells nothing.
-    """
-    if len(apart) < 2:
-        return float("nan")
-    apart = np.where(np.abs(apart) < ROUNDING, 0, apart)
-    return float(stats.ttest_1samp(apart, 0).pvalue) if apart.std() > 0 else float(apart.mean() == 0)
 
 
 def judge(found: pd.DataFrame, other: str, reason: str, *, equal: str) -> Verdict:

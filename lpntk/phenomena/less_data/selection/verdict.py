@@ -12,6 +12,7 @@ from lpntk.report.slopes import mean_interval
 from lpntk.report.verdict import FAILS, HOLDS, IN_PART, UNDECIDED, UNJUDGED, Verdict, inside, overall
 
 Rule = Mapping[str, float]
+ROUNDING = 1e-9  # accuracies and precisions that differ by less are equal: a float32 or a sum in another order
 
 
 def against_all(frame: pd.DataFrame, rule: Rule, *, fewer: bool = False) -> pd.DataFrame:
@@ -42,7 +43,9 @@ def against_all(frame: pd.DataFrame, rule: Rule, *, fewer: bool = False) -> pd.D
     return pd.DataFrame(rows)
 
 
-def hurts_not(frame: pd.DataFrame, compared: pd.DataFrame, rule: Rule, arm: str) -> Verdict:
+def hurts_not(
+    frame: pd.DataFrame, compared: pd.DataFrame, rule: Rule, arm: str, others: Sequence[pd.DataFrame] = ()
+) -> Verdict:
     """Judge whether an arm does not hurt at any share of at least ``least``, with equal epochs.
 
     Args:
@@ -50,8 +53,9 @@ def hurts_not(frame: pd.DataFrame, compared: pd.DataFrame, rule: Rule, arm: str)
         compared: of ``against_all``.
         rule: ``repeats`` and ``test`` accuracy of all samples below which nothing can be judged, ``least`` share.
         arm: which.
+        others: frames, as ``unjudged`` takes them.
     """
-    if reason := unjudged(frame, rule):
+    if reason := unjudged(frame, rule, *others):
         return Verdict(UNJUDGED, reason)
     seen = compared[(compared["arm"] == arm) & (compared["count"] == "epochs") & (compared["share"] >= rule["least"])]
     each = [
@@ -85,10 +89,9 @@ def rivals(
     for share in sorted(set(frame.loc[frame["arm"] == arm, "share"]), reverse=True):
         for other, value in product(others, values):
             apart = (table[value, share, arm] - table[value, share, other]).to_numpy()
-            p = float(stats.ttest_1samp(apart, 0).pvalue) if apart.std() > 0 else float(apart.mean() == 0)
             mean, low, high = mean_interval(apart, 1 - rule["level"])
             rows.append({"share": share, "other": other, "measure": value, "difference": mean, "low": low,
-                         "high": high, "p": p})  # fmt: skip
+                         "high": high, "p": paired(apart)})  # fmt: skip
     found = pd.DataFrame(rows)
     found["p"] = holm(found["p"].to_numpy())
     better = np.where(found["difference"] > 0, HOLDS, FAILS)
@@ -112,8 +115,7 @@ def superior(frame: pd.DataFrame, rule: Rule) -> pd.DataFrame:
     parts = frame[~frame["arm"].isin([WHOLE, FEWER])]
     for (count, arm, share), part in parts.groupby(["count", "arm", "share"], sort=False):
         apart = (part.set_index("repeat")["last"] - whole).to_numpy()
-        spread = apart.std() > 0
-        p = float(stats.ttest_1samp(apart, 0, alternative="greater").pvalue) if spread else float(apart.mean() <= 0)
+        p = paired(apart, "greater")
         rows.append({"count": count, "arm": arm, "share": share, "difference": apart.mean(), "p": p})
     found = pd.DataFrame(rows)
     found["p"] = holm(found["p"].to_numpy())
@@ -140,14 +142,38 @@ def title(hurt: Verdict, deserved: Verdict) -> Verdict:
     return Verdict(IN_PART if hurt.word in (HOLDS, IN_PART) else hurt.word)
 
 
-def unjudged(frame: pd.DataFrame, rule: Rule) -> str:
-    """Return why nothing can be judged; empty if it can."""
+def unjudged(frame: pd.DataFrame, rule: Rule, *others: pd.DataFrame) -> str:
+    """Return why nothing can be judged; empty if it can.
+
+    Args:
+        frame: of ``study``.
+        rule: ``repeats`` and ``test`` accuracy of all samples, both at least.
+        *others: frames of which no network may have ``diverged`` either.
+    """
     whole = frame[frame["arm"] == WHOLE]
     if len(whole) < rule["repeats"]:
         return f"{len(whole)} repeats are fewer than {rule['repeats']}."
     if whole["last"].mean() < rule["test"]:
         return f"with all samples the test accuracy is {whole['last'].mean():.1%}, below {rule['test']:.0%}."
-    return f"{int(frame['diverged'].sum())} networks diverged." if frame["diverged"].any() else ""
+    diverged = sum(int(part["diverged"].sum()) for part in (frame, *others))
+    return f"{diverged} networks diverged." if diverged else ""
+
+
+def paired(apart: np.ndarray, alternative: str = "two-sided") -> float:
+    """Return the p value of a t test that paired differences (repeats,) are 0 in the mean; 0 or 1 if all are equal.
+
+    NaN of one repeat or none: equal to itself alone, it tells nothing.
+
+    Args:
+        apart: the differences.
+        alternative: ``two-sided``, or ``greater`` where only a mean above 0 counts.
+    """
+    if len(apart) < 2:
+        return float("nan")
+    apart = np.where(np.abs(apart) < ROUNDING, 0, apart)
+    if np.ptp(apart) < ROUNDING:
+        return float(apart.mean() <= 0 if alternative == "greater" else apart.mean() == 0)
+    return float(stats.ttest_1samp(apart, 0, alternative=alternative).pvalue)
 
 
 def holm(p: np.ndarray) -> np.ndarray:

@@ -1,17 +1,15 @@
 """One question over all data sets: a table with a row for each run, a figure with a tab for each run.
 
     ```{across} 02-difficulty             one line of the content per column: its head | what its cells hold
-    :claim: difficulty                    adds the verdict of each run; with ``:hides:`` it only tells what is withdrawn
+    :claim: difficulty                    adds the verdict of each run
     the same set twice | {rho.ceiling:.2f}
     16 samples | {rho.16.mean:.2f} if rho.16.learned else not learned
     ```
     ```{tabs} 02-difficulty/rho           as ``measured``; numbers in the caption are those of the tab
-    :claim: difficulty                    leaves out runs whose numbers this claim has withdrawn
     ```
 
 ``{key}`` stands for a number of the run, ``{@name}`` for one of its parameters; a number that a run has not is a dash.
-With ``:turned:`` runs are columns. Of a run whose numbers a claim has withdrawn, only lines that begin with ``!`` are
-shown. Runs are those that have a page in this book.
+With ``:turned:`` runs are columns. Runs are those that have a page in this book.
 """
 
 import json
@@ -63,21 +61,16 @@ def split(template: str) -> Iterator[tuple[str, str, str]]:
     yield template[end:], "", ""
 
 
-def withdrawn(env, claim: str) -> dict[str, str]:
-    """Return profile -> why, of the results of a claim that are withdrawn."""
-    return {r.source.partition("/")[0]: r.why for r in claims(env)[claim].results if r.withdrawn} if claim else {}
-
-
 class Across(SphinxDirective):
     """The table; its text is Markdown with ``num`` roles, so each number keeps its origin on hover."""
 
     required_arguments = 1
     has_content = True
-    option_spec: ClassVar = {"claim": directives.unchanged, "hides": directives.unchanged, "turned": directives.flag}
+    option_spec: ClassVar = {"claim": directives.unchanged, "turned": directives.flag}
 
     def run(self):
         try:
-            lines = self.lines(self.arguments[0], self.options.get("claim", ""), self.options.get("hides", ""))
+            lines = self.lines(self.arguments[0], self.options.get("claim", ""))
         except (OSError, KeyError, ValueError) as error:
             logger.warning("no table of %r: %s", self.arguments[0], error, location=self.get_location())
             return []
@@ -85,25 +78,16 @@ class Across(SphinxDirective):
         self.state.nested_parse(StringList(lines, source=self.env.docname), self.content_offset, box)
         return [box]
 
-    def lines(self, notebook: str, claim: str, hides: str = "") -> list[str]:
+    def lines(self, notebook: str, claim: str) -> list[str]:
         columns = [[part.strip() for part in line.partition("|")[::2]] for line in self.content if line.strip()]
-        heads = [head.removeprefix("!") for head, _ in columns]
-        rows, notes = [["data, network", *heads, *["verdict"] * bool(claim)]], []
-        gone = withdrawn(self.env, claim or hides)
+        rows = [["data, network", *(head for head, _ in columns), *["verdict"] * bool(claim)]]
         judged = {r.source.partition("/")[0] for r in claims(self.env)[claim].results} if claim else set()
         for profile, made_by in runs(self.env, notebook).items():
             path = Path(self.env.srcdir, "results", profile, notebook, "numbers.json")
             self.env.note_dependency(str(path))
             known = json.loads(path.read_text()) | {f"@{k}": v for k, v in made_by["parameters"].items()}
             name = f"{{page}}`{in_words(made_by['parameters'])} <{profile}/{notebook}>`"
-            if profile in gone:
-                notes.append(f"{name}: withdrawn; {gone[profile]}.")
-                if all(head in heads for head, _ in columns):  # nothing of it stands
-                    continue
-            cells = [
-                "withdrawn" if profile in gone and head in heads else self.cell(cell, known, f"{profile}/{notebook}")
-                for head, cell in columns
-            ]
+            cells = [self.cell(cell, known, f"{profile}/{notebook}") for _, cell in columns]
             verdict = f"{{judged}}`{claim}/{profile}`" if profile in judged else NOTHING
             rows.append([name, *cells, *[verdict] * bool(claim)])
         if void := [head for head, *cells in zip(*rows, strict=True) if len(rows) > 1 and set(cells) == {NOTHING}]:
@@ -111,7 +95,7 @@ class Across(SphinxDirective):
         table = [list(row) for row in zip(*rows, strict=True)] if "turned" in self.options else rows
         lines = ["| " + " | ".join(row) + " |" for row in table]
         lines.insert(1, "|---" * len(table[0]) + "|")
-        return [*lines, *(line for note in notes for line in ("", note))]
+        return lines
 
     @staticmethod
     def cell(template: str, known: dict, source: str) -> str:
@@ -136,16 +120,14 @@ class Tabs(SphinxDirective):
         "name": directives.unchanged_required,
         "alt": directives.unchanged_required,
         "width": directives.unchanged,
-        "claim": directives.unchanged,
     }
 
     def run(self):
         notebook, _, figure = self.arguments[0].partition("/")
-        gone = withdrawn(self.env, self.options.get("claim", ""))
         own = {  # a run that has not drawn it has no tab; one that has drawn and lost it stops the build below
             name: made_by
             for name, made_by in runs(self.env, notebook).items()
-            if name not in gone and f"figures/{figure}.png" in made_by["files"]
+            if f"figures/{figure}.png" in made_by["files"]
         }
         if not own:
             logger.warning("no run has a figure %r", self.arguments[0], location=self.get_location())

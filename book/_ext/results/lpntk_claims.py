@@ -50,7 +50,7 @@ def said(parts: tuple[str | Number, ...]) -> list[nodes.Node]:
 
 def line(result: Result) -> nodes.paragraph:
     """Return one result: data set and network, value, scale, and its own verdict or why it has none."""
-    text = nodes.paragraph(classes=["claim-result", *(["withdrawn"] if result.withdrawn else [])])
+    text = nodes.paragraph(classes=["claim-result"])
     text += [
         nodes.strong("", f"{result.on}: "),
         *said(result.ours),
@@ -58,7 +58,7 @@ def line(result: Result) -> nodes.paragraph:
         *said(result.scale),
         nodes.Text(". "),
     ]
-    verdict = "withdrawn" if result.withdrawn else result.verdict or NOT_COUNTED
+    verdict = result.verdict or NOT_COUNTED
     text += [chip(verdict), *because(result.why)]
     return text
 
@@ -176,7 +176,7 @@ class OneResult(SphinxRole):
             return [], []
         if self.name == "told":
             return said(result.ours), []
-        return [chip("withdrawn" if result.withdrawn else result.verdict or NOT_COUNTED)], []
+        return [chip(result.verdict or NOT_COUNTED)], []
 
 
 def setup(app: Sphinx) -> dict:

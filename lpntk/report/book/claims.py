@@ -42,8 +42,7 @@ class Result:
         ours: words and numbers, in the order in which they are read.
         scale: the same, of how much was run.
         verdict: a word of ``VERDICTS``; None if the result shows its value and carries no verdict.
-        why: why it cannot be judged or was withdrawn, else empty.
-        withdrawn: whether its numbers are not to be believed.
+        why: why it cannot be judged, else empty.
     """
 
     on: str
@@ -53,7 +52,6 @@ class Result:
     scale: tuple[str | Number, ...]
     verdict: str | None
     why: str
-    withdrawn: bool
 
 
 @dataclass(frozen=True)
@@ -213,14 +211,10 @@ def _result(
     source = f"{shown(rest) if first == SHOWN_PROFILE else first}/{rest}"
     numbers = read_numbers(source, results)
     origin = f"results/{source}" + ("" if source.endswith(".json") else "/numbers.json")
-    counts, withdrawn = evidence.get("counts", True), evidence.get("withdrawn", "")
-    verdict, why = None, ""
-    if withdrawn:
-        verdict, why = "cannot be judged", withdrawn
-    elif counts:
-        verdict, why = judge(claim, numbers, evidence.get("names", {}))
+    counts = evidence.get("counts", True)
+    verdict, why = judge(claim, numbers, evidence.get("names", {})) if counts else (None, "")
     ours, scale = (tuple(fill(evidence[name], numbers, origin, counts)) for name in ("ours", "scale"))
-    return Result(evidence["on"], evidence["data"], source, ours, scale, verdict, why, bool(withdrawn))
+    return Result(evidence["on"], evidence["data"], source, ours, scale, verdict, why)
 
 
 def _value(key: str, numbers: Mapping[str, object], names: Mapping[str, str]) -> object:

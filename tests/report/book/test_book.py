@@ -344,15 +344,6 @@ def test_every_question_has_two_or_three_exercises_with_an_answer_that_ran(book)
         assert "smoke/18-exercises-data" in str(soup) or "smoke/17-exercises" in str(soup)
 
 
-def test_a_withdrawn_run_shows_no_number_on_the_question_s_page_and_says_why(book):
-    soup = BeautifulSoup((book / HTML / "book/questions/forgetting.html").read_text(), "html.parser")
-    assert not soup.select('.across img[src*="cifar10"]')
-    assert "CIFAR-10" not in soup.select_one(".across thead").get_text()
-    said = "The kernel’s gradient was taken in evaluation mode"
-    run = BeautifulSoup((book / HTML / "results/cifar10/08-forgetting/notebook.html").read_text(), "html.parser")
-    assert said in run.select_one("table").get_text().replace("'", "’")
-
-
 def test_terms_are_explained_where_they_first_occur(book):
     for page in ("book/intro.html", "book/questions/difficulty.html", "results/mnist/08-forgetting/notebook.html"):
         soup = BeautifulSoup((book / HTML / page).read_text(), "html.parser")

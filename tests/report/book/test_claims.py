@@ -64,7 +64,7 @@ def test_names_lead_a_rule_to_the_keys_of_its_source():
 
 
 def result(verdict, data="MNIST"):
-    return Result("", data, "", (), (), verdict, "", False)
+    return Result("", data, "", (), (), verdict, "")
 
 
 @each_row(
@@ -95,8 +95,6 @@ def test_every_key_exists_and_every_rule_decides(entry, evidence):
     numbers, names = read_numbers(evidence["source"], RESULTS), evidence.get("names", {})
     for text in (evidence["ours"], evidence["scale"]):
         assert all(isinstance(part, str | Number) for part in claims.fill(text, numbers, "")), text
-    if evidence.get("withdrawn"):
-        return
     for name in ("smallest", "judged", "holds", "part", "fails"):
         for condition in entry.get(name, ()):
             claims.met(condition, numbers, names)  # raises if a key is unknown
@@ -165,16 +163,6 @@ def test_undecided_forgetting_is_no_failure(tmp_path):
     undecided = {"part.all.against.margin.p": 0.13, "rate.all-lr0_01.against.margin.p": 0.2}
     found = by_source(planted(tmp_path, {"mnist/08-forgetting": undecided})["forgetting"])
     assert found["mnist/08-forgetting"] == "is undecided"
-
-
-def test_withdrawn_numbers_decide_nothing_and_say_why(tmp_path):
-    strong = {"final.all.negative.mean": 0.0, "ours.test": 0.99, "scale.n": 5000}
-    found = planted(tmp_path, {"cifar10/07-relations": strong})
-    for name in ("relations", "forgetting"):
-        (gone,) = (r for r in found[name].results if r.withdrawn)
-        assert gone.source.startswith("cifar10/")
-        assert gone.verdict == "cannot be judged"
-        assert len(gone.why) > 40
 
 
 def test_a_page_shows_the_number_and_where_it_was_read(tmp_path):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lpntk.report.slopes import mean_interval
-from lpntk.report.verdict import UNJUDGED, Verdict, inside
+from lpntk.report.verdict import FAILS, HOLDS, IN_PART, UNJUDGED, Verdict, inside
 
 
 def side_by_side(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -23,24 +23,50 @@ def at_the_end(frame: pd.DataFrame, *, first: bool = False) -> pd.DataFrame:
     return frame[last | (frame["epoch"] == frame.groupby("norm")["epoch"].transform("min"))] if first else frame[last]
 
 
-def least_accuracy(accuracy: pd.DataFrame, norm: str) -> float:
-    """Return the accuracy on the test part of the worst network of a norm at its end."""
-    return float(at_the_end(accuracy[accuracy["norm"] == norm])["test"].min())
+def first_half(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of one norm up to half of its epochs, and of its last epoch."""
+    end = frame["epoch"].max()
+    return frame[(frame["epoch"] <= end / 2) | (frame["epoch"] == end)]
 
 
-def rarity(shares: pd.DataFrame, accuracy: pd.DataFrame, norm: str, rule: Mapping[str, object]) -> str:
-    """Return whether contradictory pairs are ``rare``, ``common`` or ``neither`` among all at the end of a training.
+def least_accuracy(accuracy: pd.DataFrame, norm: str, networks: int) -> float:
+    """Return the accuracy on the test part of the worst network of a norm at its end; NaN if not all finished."""
+    end = at_the_end(accuracy[accuracy["norm"] == norm])["test"]
+    return float(end.min()) if len(end) == networks else float("nan")
+
+
+def rarity(shares: pd.DataFrame, accuracy: pd.DataFrame, norm: str, rule: Mapping[str, object], networks: int) -> str:
+    """Judge whether contradictory pairs are rare at the end, by means over networks, as the table of claims does.
 
     Args:
-        shares: a row for each norm, seed, epoch and ``labels``; ``contradictory`` shares.
+        shares: a row for each norm, seed, epoch and ``labels``; ``negative`` and ``contradictory`` shares.
         accuracy: a row for each norm, seed and epoch; shares of the ``test`` part.
         norm: which.
-        rule: ``enough`` by norm, ``rare`` (at most) and ``common`` (at least).
+        rule: ``enough`` by norm, and ``rare``.
+        networks: of each norm.
+
+    Returns:
+        Holds if at most ``rare`` of all pairs are negative, in part if at most as many of those of two labels are
+        contradictory, else fails; not judged if a network has not learned ``enough`` or did not finish.
     """
-    if not least_accuracy(accuracy, norm) >= rule["enough"][norm]:
+    if not least_accuracy(accuracy, norm, networks) >= rule["enough"][norm]:
         return UNJUDGED
-    share = at_the_end(shares[(shares["norm"] == norm) & (shares["labels"] == "all")])["contradictory"].mean()
-    return "rare" if share <= rule["rare"] else "common" if share >= rule["common"] else "neither rare nor common"
+    means = at_the_end(shares[shares["norm"] == norm]).groupby("labels")[["negative", "contradictory"]].mean()
+    if means.loc["all", "negative"] <= rule["rare"]:
+        return HOLDS
+    return IN_PART if means.loc["different", "contradictory"] <= rule["rare"] else FAILS
+
+
+def with_learned(compared: pd.DataFrame, correct: Mapping[str, float], rule: Mapping[str, object]) -> pd.DataFrame:
+    """Return comparisons by setting, not judged where the networks are right on less than ``learned`` at the end.
+
+    Args:
+        compared: the first level of its index is the setting; ``verdict``.
+        correct: setting -> share of the samples.
+        rule: ``learned``.
+    """
+    of = compared.index.get_level_values(0).map(correct)
+    return compared.assign(verdict=compared["verdict"].where(of >= rule["learned"], UNJUDGED))
 
 
 @dataclass(frozen=True)
@@ -53,16 +79,17 @@ class Gap:
     verdict: Verdict
 
 
-def gap_without(shares: pd.DataFrame, accuracy: pd.DataFrame, rule: Mapping[str, object]) -> Gap:
+def gap_without(shares: pd.DataFrame, accuracy: pd.DataFrame, rule: Mapping[str, object], networks: int) -> Gap:
     """Judge whether as many of all pairs lie beyond a right angle without batch norm (``none``) as with it (``batch``).
 
     Args:
         shares: as in ``rarity``; ``negative`` shares.
         accuracy: as there.
         rule: ``enough`` by norm, and ``same``, the largest distance that is none.
+        networks: of each norm.
     """
     end = at_the_end(shares[shares["labels"] == "all"]).pivot(index="seed", columns="norm", values="negative")
     mean, low, high = mean_interval((end["none"] - end["batch"]).dropna())
-    learned = all(least_accuracy(accuracy, norm) >= rule["enough"][norm] for norm in ("batch", "none"))
+    learned = all(least_accuracy(accuracy, norm, networks) >= rule["enough"][norm] for norm in ("batch", "none"))
     word = inside(low, high, -rule["same"], rule["same"]) if learned else UNJUDGED
     return Gap(mean, low, high, Verdict(word))

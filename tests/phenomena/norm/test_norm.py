@@ -5,10 +5,18 @@ import pytest
 from rows import each_row
 
 from lpntk.phenomena.norm import figures
-from lpntk.phenomena.norm.verdicts import at_the_end, gap_without, rarity, side_by_side
-from lpntk.report.verdict import FAILS, HOLDS, UNDECIDED, UNJUDGED
+from lpntk.phenomena.norm.verdicts import (
+    at_the_end,
+    first_half,
+    gap_without,
+    least_accuracy,
+    rarity,
+    side_by_side,
+    with_learned,
+)
+from lpntk.report.verdict import FAILS, HOLDS, IN_PART, UNDECIDED, UNJUDGED
 
-RULE = {"enough": {"batch": 0.8, "none": 0.7}, "rare": 0.05, "common": 0.5, "same": 0.05}
+RULE = {"enough": {"batch": 0.8, "none": 0.7}, "rare": 0.05, "same": 0.05, "learned": 0.5}
 ENDS = {"batch": 2, "none": 4}
 
 
@@ -19,10 +27,9 @@ def shares(batch=(0.1, 0.1, 0.1), none=(0.1, 0.1, 0.1), contradictory=0.01):
         for seed, value in enumerate(values):
             for epoch in (0, ENDS[norm]):
                 for labels in ("all", "different"):
-                    judged = epoch and labels == "all"
-                    rows.append({"seed": seed, "epoch": epoch, "labels": labels, "norm": norm,
-                                 "negative": value if judged else 0.9, "pearson": 0.5,
-                                 "contradictory": contradictory if judged else 0.9})  # fmt: skip
+                    rows.append({"seed": seed, "epoch": epoch, "labels": labels, "norm": norm, "pearson": 0.5,
+                                 "negative": value if epoch and labels == "all" else 0.9,
+                                 "contradictory": contradictory if epoch and labels == "different" else 0.9})  # fmt: skip
     return pd.DataFrame(rows)
 
 
@@ -44,22 +51,38 @@ def test_each_norm_ends_at_an_epoch_of_its_own():
     [((0.11, 0.12, 0.1), HOLDS), ((0.4, 0.41, 0.39), FAILS), ((0.1, 0.2, 0.15), UNDECIDED), ((0.1,), UNJUDGED)],
 )
 def test_the_difference_of_norms_is_judged_by_its_interval(none, word):
-    gap = gap_without(shares(batch=(0.1,) * len(none), none=none), accuracy(), RULE)
+    gap = gap_without(shares(batch=(0.1,) * len(none), none=none), accuracy(), RULE, 3)
     assert gap.verdict.word == word
     assert gap.mean == pytest.approx(np.mean(none) - 0.1)
 
 
 def test_a_norm_with_a_network_that_has_not_learned_is_not_judged():
     poor = accuracy(none=(0.75, 0.75, 0.69))
-    assert gap_without(shares(), poor, RULE).verdict.word == UNJUDGED
-    assert (rarity(shares(), poor, "none", RULE), rarity(shares(), poor, "batch", RULE)) == (UNJUDGED, "rare")
-    nothing = accuracy(batch=(np.nan,) * 3)
-    assert rarity(shares(), nothing, "batch", RULE) == UNJUDGED
+    assert gap_without(shares(), poor, RULE, 3).verdict.word == UNJUDGED
+    words = [rarity(shares(contradictory=0.04), poor, norm, RULE, 3) for norm in ("none", "batch")]
+    assert words == [UNJUDGED, IN_PART]
+    assert rarity(shares(), accuracy(batch=(np.nan,) * 3), "batch", RULE, 3) == UNJUDGED
+    assert least_accuracy(accuracy(), "none", 3) == 0.71
+    assert np.isnan(least_accuracy(accuracy(), "none", 4))  # one did not finish
+    assert rarity(shares(), accuracy(), "none", RULE, 4) == UNJUDGED
 
 
-@each_row(("share", "word"), [(0.049, "rare"), (0.06, "neither rare nor common"), (0.5, "common")])
-def test_how_rare_contradictory_pairs_are_at_the_end(share, word):
-    assert rarity(shares(contradictory=share), accuracy(), "none", RULE) == word
+@each_row(("negative", "contradictory", "word"), [(0.04, 0.9, HOLDS), (0.06, 0.04, IN_PART), (0.06, 0.06, FAILS)])
+def test_how_rare_contradictory_pairs_are_at_the_end(negative, contradictory, word):
+    frame = shares(none=(negative,) * 3, contradictory=contradictory)
+    assert rarity(frame, accuracy(), "none", RULE, 3) == word
+
+
+def test_freezing_looks_at_the_first_half_alone():
+    frame = pd.DataFrame({"epoch": [0, 1, 2, 4, 6, 8, 8]})
+    assert first_half(frame)["epoch"].tolist() == [0, 1, 2, 4, 8, 8]
+
+
+def test_what_was_not_learned_is_not_said_to_be_forgotten():
+    index = pd.MultiIndex.from_product([["plain", "whole"], ["margin", "ap"]], names=["setting", "comparison"])
+    compared = pd.DataFrame({"verdict": ["better", "worse"] * 2}, index)
+    found = with_learned(compared, {"plain": 0.49, "whole": 0.5}, RULE)["verdict"]
+    assert found.tolist() == [UNJUDGED, UNJUDGED, "better", "worse"]
 
 
 def test_figures_show_every_norm_and_network():

@@ -10,7 +10,7 @@ from lpntk.learn.steps import step
 from lpntk.phenomena.forgetting.compare import between
 from lpntk.phenomena.forgetting.judge import judge
 from lpntk.phenomena.forgetting.own_step import BatchNormAsLearned, NetworkAsLearned
-from lpntk.phenomena.forgetting.predict import pushes
+from lpntk.phenomena.forgetting.predict import changes, moment, pushes
 from lpntk.phenomena.forgetting.study import study
 from lpntk.phenomena.forgetting.walk import Setting, Track, walk
 
@@ -60,6 +60,15 @@ def test_predictions_keep_the_running_statistics():
     assert all(torch.equal(b, buffers[name]) for name, b in stack.models[0].named_buffers())
     with torch.no_grad():
         assert torch.equal(stack.logits(x[None]), plain.logits(x[None]))
+        found = []
+        for each in (stack, plain):
+            params, run = moment(each)
+            direction = {name: torch.ones_like(p) for name, p in params.items()}
+            found.append(changes(run, params, x[None, :8], {"d": direction})["d"])
+        params, run = moment(plain)
+        further = run({name: p + 1e-6 for name, p in params.items()}, x[None, :8]) - run(params, x[None, :8])
+    assert torch.equal(*found)
+    assert torch.allclose(found[0], further / 1e-6, rtol=1e-3, atol=1e-5)
 
 
 def test_the_step_is_foretold_better_by_the_gradient_that_makes_it():

@@ -27,9 +27,10 @@ def shares(batch=(0.1, 0.1, 0.1), none=(0.1, 0.1, 0.1), contradictory=0.01):
         for seed, value in enumerate(values):
             for epoch in (0, ENDS[norm]):
                 for labels in ("all", "different"):
-                    rows.append({"seed": seed, "epoch": epoch, "labels": labels, "norm": norm, "pearson": 0.5,
-                                 "negative": value if epoch and labels == "all" else 0.9,
-                                 "contradictory": contradictory if epoch and labels == "different" else 0.9})  # fmt: skip
+                    judged = {"all": ("negative", value), "different": ("contradictory", contradictory)}[labels]
+                    told = {"negative": 0.9, "contradictory": 0.9} | dict([judged] if epoch else [])
+                    own = {"seed": seed, "epoch": epoch, "labels": labels, "norm": norm, "pearson": 0.5}
+                    rows.append(own | told)
     return pd.DataFrame(rows)
 
 

@@ -161,6 +161,8 @@ record.figure("rho", figures.by_size(rows("fast.epochs")))
 
 # %% [markdown]
 # ## Slow: the setting of Figure 5
+#
+# A run without a slow case shows its first one again.
 
 # %%
 slow = next((case for case in cases if case.startswith("slow")), cases[0])

@@ -6,6 +6,7 @@
     16 samples | {rho.16.mean:.2f} if rho.16.learned else not learned
     ```
     ```{tabs} 02-difficulty/rho           as ``measured``; numbers in the caption are those of the tab
+    :needs: fast.epochs.decline           leaves out runs that have not this number: the figure shows something else there
     ```
 
 ``{key}`` stands for a number of the run, ``{@name}`` for one of its parameters; a number that a run has not is a dash.
@@ -120,6 +121,7 @@ class Tabs(SphinxDirective):
         "name": directives.unchanged_required,
         "alt": directives.unchanged_required,
         "width": directives.unchanged,
+        "needs": directives.unchanged,
     }
 
     def run(self):
@@ -127,7 +129,7 @@ class Tabs(SphinxDirective):
         own = {  # a run that has not drawn it has no tab; one that has drawn and lost it stops the build below
             name: made_by
             for name, made_by in runs(self.env, notebook).items()
-            if f"figures/{figure}.png" in made_by["files"]
+            if f"figures/{figure}.png" in made_by["files"] and self.has(name, notebook, self.options.get("needs", ""))
         }
         if not own:
             logger.warning("no run has a figure %r", self.arguments[0], location=self.get_location())
@@ -146,6 +148,10 @@ class Tabs(SphinxDirective):
         box = nodes.container(classes=["across"])
         self.state.nested_parse(StringList([*lines, "::::::"], source=self.env.docname), self.content_offset, box)
         return [box]
+
+    def has(self, profile: str, notebook: str, key: str) -> bool:
+        path = Path(self.env.srcdir, "results", profile, notebook, "numbers.json")
+        return not key or key in json.loads(path.read_text())
 
 
 def setup(app: Sphinx) -> dict:

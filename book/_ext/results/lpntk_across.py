@@ -6,7 +6,7 @@
     16 samples | {rho.16.mean:.2f} if rho.16.learned else not learned
     ```
     ```{tabs} 02-difficulty/rho           as ``measured``; numbers in the caption are those of the tab
-    :needs: fast.epochs.decline           leaves out runs that have not this number: the figure shows something else there
+    :needs: fast.epochs.decline           leaves out runs without this number, whose figure shows something else
     ```
 
 ``{key}`` stands for a number of the run, ``{@name}`` for one of its parameters; a number that a run has not is a dash.

@@ -138,8 +138,8 @@ def test_verdicts_from_committed_numbers(tmp_path):
     assert told["clusters"] == "holds"
     assert told["bias"] == "holds in part"  # undecided on CIFAR-10
     assert told["gaussian"] == "holds in part"
-    assert told["difficulty"] == told["company"] == "holds so far"  # nothing of CIFAR-10
-    assert told["company-sign"] == "is undecided"
+    assert told["difficulty"] == told["company"] == told["difficulty-company"] == "holds"
+    assert told["company-sign"] == "holds in part"  # on CIFAR-10
     assert told["width-trained"] == "fails"  # 18 and 10 times the error
     assert told["width"] == told["relations"] == told["signs"] == told["forgetting"] == "holds in part"
     for claim in found.values():  # digits speak for nobody, however large their numbers

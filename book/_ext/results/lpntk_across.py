@@ -101,6 +101,8 @@ class Across(SphinxDirective):
     @staticmethod
     def cell(template: str, known: dict, source: str) -> str:
         if found := CONDITION.fullmatch(template):
+            if not found["key"].startswith("@") and found["key"] not in known:
+                return NOTHING  # not run, which is not the same as not true
             template = found["cell"] if known.get(found["key"]) else found["other"]
         parts = []
         for words, key, spec in split(template):

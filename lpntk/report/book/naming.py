@@ -14,9 +14,11 @@ def in_words(parameters: dict[str, object]) -> str:
     networks = "MLPs of many widths" if "widths" in parameters else NETWORKS.get(model, model)
     words = [DATA.get(dataset, Path(dataset).name), networks]
     options = parameters.get("options") or {}
-    detail = ", ".join(f"{name} {_as_written(value)}" for name, value in options.items())
+    detail = ", ".join(_option(name, value) for name, value in options.items())
     return ", ".join(filter(None, words)) + (f" ({detail})" if detail and model else "")
 
 
-def _as_written(value: object) -> str:
-    return " x ".join(map(str, value)) if isinstance(value, list) else str(value)
+def _option(name: str, value: object) -> str:
+    if name == "norm":
+        return f"{'no' if value == 'none' else value} norm"
+    return f"{name} " + (" x ".join(map(str, value)) if isinstance(value, list) else str(value))

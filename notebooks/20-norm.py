@@ -187,7 +187,7 @@ record.update("freezing", {norm: verdict.word for norm, verdict in freezing.item
 # %%
 rows = samples.sample(forgotten_n, seed)
 x, y = samples.x_train[rows], samples.y_train[rows]
-AS_LEARNED, EVALUATED, GROUP = "batch norm, as learned", "batch norm, evaluated", "group norm"
+AS_LEARNED, EVALUATED, GROUP = "batch norm, as learned", "batch norm, in evaluation mode", "group norm"
 built = lambda kind, norm: kind(model, samples.in_shape, samples.k, {**options, "norm": norm})
 ways = {
     AS_LEARNED: built(NetworkAsLearned, "batch"),
@@ -216,7 +216,14 @@ record.update(
     },
 )
 learned = pd.concat([forgotten.learned(found).assign(way=way) for way, found in tracks.items()])
-table(learned.assign(setting=learned.way + ": " + learned.setting).drop(columns="way"), index="setting", formats={})
+shown = dict.fromkeys(
+    ("correct at the end", "never learned", "forgotten at least once", "learned, never forgotten"), "{:.1%}"
+)
+table(
+    learned.assign(setting=learned.way + ": " + learned.setting).drop(columns="way"),
+    index="setting",
+    formats=shown | {"events per sample": "{:.2f}"},
+)
 
 # %%
 correct = {

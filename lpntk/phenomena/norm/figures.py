@@ -49,10 +49,10 @@ def foretold(judged: Mapping[str, pd.DataFrame]) -> Figure:
     fig, ax = plt.subplots(figsize=(6.4, 0.9 * len(judged) + 1.2))
     for row, frame in enumerate(judged.values()):
         for i, (name, (words, color)) in enumerate(FORETOLD.items()):
-            dots(ax, frame.loc[frame["predictor"] == name, "f1"], row + 0.24 * (i - 1), color=color, clip_on=False,
+            dots(ax, frame.loc[frame["predictor"] == name, "f1"], row + 0.22 * (i - 1), color=color, clip_on=False,
                  label=words if row == 0 else None)  # fmt: skip
     ax.set_yticks(range(len(judged)), list(judged))
-    ax.set(xlim=(0, 1), ylim=(len(judged) - 0.5, -0.5), xlabel="F1, pooled over the steps of a run")
+    ax.set(xlim=(0, 1), ylim=(len(judged) - 0.3, -0.7), xlabel="F1, pooled over the steps of a run")
     legend_above(fig, ax)
     return fig
 

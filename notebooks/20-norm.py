@@ -94,6 +94,7 @@ from lpntk.phenomena.forgetting.study import study as walks
 from lpntk.phenomena.norm import figures
 from lpntk.phenomena.norm.verdicts import (
     at_the_end,
+    check_trained,
     first_half,
     gap_without,
     least_accuracy,
@@ -106,6 +107,7 @@ from lpntk.report import plots
 from lpntk.report.results import Results
 from lpntk.report.spread import estimate, keyed, numbers, words
 from lpntk.report.tables import table
+from lpntk.report.verdict import UNJUDGED, Verdict
 
 plots.use_style()
 record, cache = Results(results), Cache()
@@ -116,6 +118,7 @@ record, cache = Results(results), Cache()
 # All training samples, the same order of samples for each seed, an own training of each norm where the parameters say so.
 
 # %%
+check_trained(model, trained)
 samples, of = data.load(dataset), range(seed, seed + seeds)
 sgd = {"lr": lr, "batch_size": batch_size, "momentum": momentum, "weight_decay": weight_decay, "schedule": schedule}
 how = {"model": model, "n": n, "drawn_by": seed, "cache": cache, "device": device, "presentations": False}
@@ -163,13 +166,12 @@ words(at_the_end(shares, first=True), ["norm", "labels", "epoch"], RELATED, read
 # %%
 gap = gap_without(shares, accuracy, RULE, seeds)
 rare = {norm: rarity(shares, accuracy, norm, RULE, seeds) for norm in trained}
+enough = {norm: least_accuracy(accuracy, norm, seeds) >= RULE["enough"][norm] for norm in trained}
 freezing = {
-    norm: verdicts.freezing(
-        first_half(drifted[drifted.norm == norm]),
-        accuracy[accuracy.norm == norm],
-        RULE | {"accuracy": RULE["enough"][norm]},
-    )
-    for norm in trained
+    norm: verdicts.freezing(first_half(own), accuracy[accuracy.norm == norm], RULE | {"accuracy": RULE["enough"][norm]})
+    if enough[norm]
+    else Verdict(UNJUDGED)
+    for norm, own in drifted.groupby("norm", sort=False)
 }
 everything, apart = (at_the_end(shares[shares.labels == labels]) for labels in ("all", "different"))
 record.update("relations", numbers(everything, ["norm"], ["negative", "contradictory"]))

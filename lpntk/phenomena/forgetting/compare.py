@@ -47,20 +47,30 @@ def compare(frame: pd.DataFrame, rule: Mapping[str, float]) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index(["setting", "comparison"])
 
 
+COMPARED = ["setting", "runs", "wins", "losses", "events", "difference", "p", "verdict"]
+
+
 def between(first: pd.DataFrame, second: pd.DataFrame, rule: Mapping[str, float]) -> pd.DataFrame:
     """Compare the paper's predictor in two frames of ``judge`` run by run, in every setting of both, as ``compare``.
 
-    The runs must be the same trainings, foretold in two ways: so ``events`` are those of either.
+    The runs must be the same trainings, foretold in two ways: so ``events`` are those of either. A run that diverged
+    in one of them is left out.
 
     Raises:
-        ValueError: if they are not, by their events.
+        ValueError: if they are not, by their events, or a run is there twice.
     """
     from scipy.stats import wilcoxon  # slow to import
 
     one, other = (
         frame[frame["predictor"] == "kernel"].set_index(["setting", "run"]).sort_index() for frame in (first, second)
     )
-    if not one["events"].equals(other["events"]):
+    if not (one.index.is_unique and other.index.is_unique):
+        raise ValueError("a frame holds a run of one setting twice; give each run once")
+    if not one.index.equals(other.index):
+        raise ValueError("both frames must be of the same trainings; their settings or runs differ")
+    finished = ~(one["diverged"].astype(bool) | other["diverged"].astype(bool))
+    one, other = one[finished], other[finished]
+    if not one["events"].eq(other["events"]).all():
         raise ValueError("both frames must be of the same trainings; their events differ")
     rows = []
     for setting, gaps in (one["f1"] - other["f1"]).groupby("setting", sort=False):
@@ -69,7 +79,7 @@ def between(first: pd.DataFrame, second: pd.DataFrame, rule: Mapping[str, float]
         row |= {"events": int(one.loc[gap.index, "events"].sum()), "difference": gap.mean()}
         row |= {"p": float(wilcoxon(gap).pvalue) if gap.any() else 1.0}
         rows.append(row | {"verdict": _word(row, rule)})
-    return pd.DataFrame(rows).set_index("setting")
+    return pd.DataFrame(rows, columns=COMPARED).set_index("setting")
 
 
 def _word(row: Mapping[str, float], rule: Mapping[str, float]) -> str:

@@ -6,12 +6,13 @@ statistics, and the gradient of the batch as it is learned. That gradient is no 
 each other: each pulls at the statistics by which all others are normalised.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lpntk.keep.keys import computed_key
 from lpntk.learn.campaign import Network
 
 
@@ -34,10 +35,10 @@ class NetworkAsLearned(Network):
     """A network whose gradients are those of its steps, for ``forgetting.study.study``.
 
     Attributes:
-        gradient: tells its results from those of the same network in evaluation mode.
+        gradient: digest of the code that takes it: tells its results from those of the same network in evaluation mode.
     """
 
-    gradient: str = "as learned"
+    gradient: str = field(default_factory=lambda: computed_key(NetworkAsLearned, device="cpu")["code"])
 
     def __call__(self, seed: int) -> nn.Module:
         """Build it with this initialisation.

@@ -5,11 +5,32 @@ A frame here has a column ``norm`` and what the rooms of the questions tell of e
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isnan
 
 import pandas as pd
 
 from lpntk.report.slopes import mean_interval
 from lpntk.report.verdict import FAILS, HOLDS, IN_PART, UNJUDGED, Verdict, inside
+
+
+def check_trained(model: str, trained: Mapping[str, Mapping[str, object]]) -> None:
+    """Refuse, before anything is trained, what cannot be set side by side.
+
+    Args:
+        model: name of the architecture.
+        trained: norm -> what is its own in training; ``moments``, numbers of epochs.
+
+    Raises:
+        ValueError: if it is not ``resnet18`` with ``batch`` and with ``none``, or all moments of one lie in the second
+            half of its training, where freezing is not judged.
+    """
+    if model != "resnet18" or set(trained) != {"batch", "none"}:
+        found = ", ".join(trained) or "none of them"
+        raise ValueError(f"expected model resnet18, trained with batch and with none; got {model} with {found}")
+    for norm, own in trained.items():
+        if not min(own["moments"]) <= max(own["moments"]) / 2:
+            found = f"{norm} up to half of its {max(own['moments'])} epochs; got {own['moments']}"
+            raise ValueError(f"expected a moment of {found}: add one")
 
 
 def side_by_side(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -32,7 +53,7 @@ def first_half(frame: pd.DataFrame) -> pd.DataFrame:
 def least_accuracy(accuracy: pd.DataFrame, norm: str, networks: int) -> float:
     """Return the accuracy on the test part of the worst network of a norm at its end; NaN if not all finished."""
     end = at_the_end(accuracy[accuracy["norm"] == norm])["test"]
-    return float(end.min()) if len(end) == networks else float("nan")
+    return float(end.min(skipna=False)) if len(end) == networks else float("nan")
 
 
 def rarity(shares: pd.DataFrame, accuracy: pd.DataFrame, norm: str, rule: Mapping[str, object], networks: int) -> str:
@@ -52,9 +73,10 @@ def rarity(shares: pd.DataFrame, accuracy: pd.DataFrame, norm: str, rule: Mappin
     if not least_accuracy(accuracy, norm, networks) >= rule["enough"][norm]:
         return UNJUDGED
     means = at_the_end(shares[shares["norm"] == norm]).groupby("labels")[["negative", "contradictory"]].mean()
-    if means.loc["all", "negative"] <= rule["rare"]:
-        return HOLDS
-    return IN_PART if means.loc["different", "contradictory"] <= rule["rare"] else FAILS
+    negative, contradictory = means.loc["all", "negative"], means.loc["different", "contradictory"]
+    if isnan(negative) or isnan(contradictory):
+        return UNJUDGED
+    return HOLDS if negative <= rule["rare"] else IN_PART if contradictory <= rule["rare"] else FAILS
 
 
 def with_learned(compared: pd.DataFrame, correct: Mapping[str, float], rule: Mapping[str, object]) -> pd.DataFrame:

@@ -1,8 +1,10 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
 
+from lpntk.keep import keys
 from lpntk.keep.cache import Cache
 from lpntk.learn.campaign import Network
 from lpntk.learn.stacks import Stack
@@ -120,5 +122,20 @@ def test_two_ways_are_compared_run_by_run():
     assert between(poor, good, RULE).loc[WHOLE.words, "verdict"] == "worse"
     assert between(good, good, RULE).loc[WHOLE.words, "verdict"] == "undecided"
     assert between(good, poor, {**RULE, "runs": 7}).loc[WHOLE.words, "verdict"] == "cannot be judged"
-    with pytest.raises(ValueError, match="the same trainings"):
-        between(good, poor.assign(events=poor["events"] + 1), RULE)
+    lost = good.assign(diverged=good["run"] == 0)
+    assert between(lost, poor, RULE).loc[WHOLE.words, ["runs", "verdict"]].tolist() == [5, "cannot be judged"]
+    assert between(good, poor.assign(diverged=True), RULE).empty
+    for other, message in (
+        (poor.assign(events=poor["events"] + 1), "their events differ"),
+        (poor[poor["run"] > 0], "settings or runs differ"),
+        (pd.concat([poor, poor]), "a run of one setting twice"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            between(good, other, RULE)
+
+
+def test_another_code_of_the_gradient_is_another_artefact(monkeypatch):
+    before = NetworkAsLearned(*ASKED).gradient
+    assert NetworkAsLearned(*ASKED).gradient == before
+    monkeypatch.setattr(keys, "definitions_of", lambda maker: {maker.__name__: "changed"})
+    assert NetworkAsLearned(*ASKED).gradient != before

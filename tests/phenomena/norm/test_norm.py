@@ -7,6 +7,7 @@ from rows import each_row
 from lpntk.phenomena.norm import figures
 from lpntk.phenomena.norm.verdicts import (
     at_the_end,
+    check_trained,
     first_half,
     gap_without,
     least_accuracy,
@@ -66,6 +67,21 @@ def test_a_norm_with_a_network_that_has_not_learned_is_not_judged():
     assert least_accuracy(accuracy(), "none", 3) == 0.71
     assert np.isnan(least_accuracy(accuracy(), "none", 4))  # one did not finish
     assert rarity(shares(), accuracy(), "none", RULE, 4) == UNJUDGED
+    assert np.isnan(least_accuracy(accuracy(none=(0.75, np.nan, 0.75)), "none", 3))
+    assert rarity(shares(none=(np.nan,) * 3), accuracy(), "none", RULE, 3) == UNJUDGED
+
+
+def test_what_cannot_be_set_side_by_side_is_refused_before_training():
+    asked = {"batch": {"moments": [0, 8]}, "none": {"moments": [4, 8], "clip": 1.0}}
+    check_trained("resnet18", asked)
+    for model, trained, message in (
+        ("lenet5", asked, "expected model resnet18, trained with batch and with none; got lenet5"),
+        ("resnet18", {"batch": asked["batch"]}, "got resnet18 with batch"),
+        ("resnet18", asked | {"group": asked["none"]}, "with batch, none, group"),
+        ("resnet18", asked | {"none": {"moments": [5, 8]}}, r"none up to half of its 8 epochs; got \[5, 8\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            check_trained(model, trained)
 
 
 @each_row(("negative", "contradictory", "word"), [(0.04, 0.9, HOLDS), (0.06, 0.04, IN_PART), (0.06, 0.06, FAILS)])

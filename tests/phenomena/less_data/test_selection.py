@@ -200,6 +200,9 @@ def test_one_difference_tells_nothing_and_rounding_is_none():
     assert superior(equal, RULE)["word"].tolist() == [UNDECIDED, UNDECIDED]
     once = superior(frame[frame["repeat"] == 0].assign(last=lambda f: f["last"] + (f["arm"] == "heads")), RULE)
     assert once["word"].tolist() == [UNDECIDED, UNDECIDED]
+    twice = frame[frame["repeat"] < 2].assign(last=lambda f: 0.9 + (f["arm"] == "heads") / 360)
+    assert superior(twice, RULE)["word"].tolist() == [UNDECIDED, UNDECIDED]  # equal gains, p = 0, of two repeats
+    assert unjudged(pd.concat([twice] * 3), RULE).startswith("2 repeats are fewer")
 
 
 def test_a_network_that_diverged_elsewhere_is_counted_too():

@@ -104,7 +104,7 @@ def superior(frame: pd.DataFrame, rule: Rule) -> pd.DataFrame:
 
     Args:
         frame: of ``study``.
-        rule: ``level`` of the tests.
+        rule: ``level`` of the tests, ``repeats`` below which none is better.
 
     Returns:
         A row for each arm, share and count: ``difference`` (mean, positive where fewer samples do better), ``p``
@@ -119,7 +119,8 @@ def superior(frame: pd.DataFrame, rule: Rule) -> pd.DataFrame:
         rows.append({"count": count, "arm": arm, "share": share, "difference": apart.mean(), "p": p})
     found = pd.DataFrame(rows)
     found["p"] = holm(found["p"].to_numpy())
-    found["word"] = np.where(found["p"] < rule["level"], HOLDS, UNDECIDED)
+    shown = (found["p"] < rule["level"]) & (whole.index.nunique() >= rule["repeats"])
+    found["word"] = np.where(shown, HOLDS, UNDECIDED)
     return found
 
 
@@ -151,8 +152,8 @@ def unjudged(frame: pd.DataFrame, rule: Rule, *others: pd.DataFrame) -> str:
         *others: frames of which no network may have ``diverged`` either.
     """
     whole = frame[frame["arm"] == WHOLE]
-    if len(whole) < rule["repeats"]:
-        return f"{len(whole)} repeats are fewer than {rule['repeats']}."
+    if (repeats := whole["repeat"].nunique()) < rule["repeats"]:
+        return f"{repeats} repeats are fewer than {rule['repeats']}."
     if whole["last"].mean() < rule["test"]:
         return f"with all samples the test accuracy is {whole['last'].mean():.1%}, below {rule['test']:.0%}."
     diverged = sum(int(part["diverged"].sum()) for part in (frame, *others))

@@ -153,9 +153,9 @@ def check_model(model: nn.Module) -> None:
             )
     if not trainable(model):
         raise ValueError("the model has no parameter with requires_grad=True, so every gradient is empty; unfreeze one")
-    finite = fetched(torch.isfinite(p).all() for p in model.parameters())
-    for (name, _), right in zip(model.named_parameters(), finite, strict=True):
-        if not right:
+    finite = fetched(torch.isfinite(p.sum()) for p in model.parameters())  # a fifth of the time of looking at each
+    for (name, p), right in zip(model.named_parameters(), finite, strict=True):
+        if not right and not torch.isfinite(p).all():  # else the sum alone overflows
             raise ValueError(f"parameter {name!r} holds NaN or infinity; the training diverged: use another checkpoint")
     buffers = {name: buffer for name, buffer in model.named_buffers() if buffer.is_floating_point()}
     for name, wrong in zip(buffers, fetched(torch.isnan(buffer).any() for buffer in buffers.values()), strict=True):

@@ -94,7 +94,9 @@ class LayerwiseGram:
         self._chunk = self._chunk_size(activations * MIB, 3 * memory // 4)
         if dear(self._coverage.bytes_in_passing()):
             x, y = x[[0, -1]], y[[0, -1]]
-        self._compare(self.features(x, y), x, y)  # in full precision
+        tried = self.features(x, y)
+        if rounded or x.device.type == "cuda":  # in full precision; else ``check`` sees as much
+            self._compare(tried, x, y)
         self._rounded = rounded
         self._coverage.tensors = []
 
@@ -164,7 +166,7 @@ class LayerwiseGram:
             UnexplainedError: if they differ: the model treats larger batches otherwise than the few samples first
                 tried, or its layers do not see the same rows of every sample.
         """
-        count = min(-(-len(x) // CHECKED), self._chunk)
+        count = min(max(2, -(-len(x) // CHECKED)), len(x), self._chunk)
         chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(0), device="cpu")[:count].sort().values
         chosen = chosen.to(x.device)
         self._compare(a[chosen], x[chosen], y[chosen])

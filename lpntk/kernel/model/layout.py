@@ -14,23 +14,19 @@ def prepared(model: nn.Module, x: Tensor, device: torch.device) -> torch.memory_
     Raises:
         RuntimeError: if memory runs out.
     """
-    layout, convs = torch.preserve_format, [m for m in model.modules() if isinstance(m, nn.Conv2d)]
-    if device.type == "cpu" and convs:
-        layout = torch.channels_last
+    convs = [m for m in model.modules() if isinstance(m, nn.Conv2d)] if device.type == "cpu" else []
+    layouts = [torch.channels_last, torch.contiguous_format] if convs else [torch.preserve_format]
+    for layout in layouts:
         for conv in convs:
             conv.to(memory_format=layout)
+        given = placed(x, device, layout).clone()
         try:
             with torch.no_grad():
-                model(placed(x, device, layout).clone())
+                model(given)
+            break
         except RuntimeError as error:
-            if ran_out(error):
+            if ran_out(error) or layout is layouts[-1]:
                 raise
-            layout = torch.contiguous_format
-            for conv in convs:
-                conv.to(memory_format=layout)
-    given = placed(x, device, layout).clone()
-    with torch.no_grad():
-        model(given)
     if given._version:  # changed in place, as by ReLU(inplace=True) in front
         model.register_forward_pre_hook(lambda _, args: (args[0].clone(), *args[1:]), prepend=True)
     return layout

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from torch import Tensor
 from torch.autograd.graph import Node
 
+ALIKE = {"ReshapeAliasBackward0": "ViewBackward0"}  # watched by a dispatch mode, torch notes the one as the other
+
 
 def path(graph: list[Node], names: dict[int, str]) -> int:
     """Return a number that tells the graphs of two passes apart, within one process."""
@@ -15,7 +17,7 @@ def path(graph: list[Node], names: dict[int, str]) -> int:
     return hash(
         tuple(
             (
-                node.name(),
+                ALIKE.get(node.name(), node.name()),
                 names.get(id(getattr(node, "variable", None))),
                 *(seen.get(child, -1) for child, _ in node.next_functions),
             )

@@ -48,10 +48,14 @@ class Formed:
         return sum(torch.linalg.vector_norm(rows, dim=1).square() for rows in self._gradients(a, outputs, scratch))
 
     def _outputs(self, n: int, scratch: int, like: Tensor) -> int:
-        """Return for how many outputs at a time: half of the scratch memory is for their gradients."""
+        """Return for how many outputs at a time: half of the scratch memory is for their gradients.
+
+        On a CPU no more than its allocator keeps, and half of that is faster still: they are read back at once.
+        """
         layer = self.layer
         per_output = n * layer.groups * (layer.q // layer.pieces("weight")) * like.element_size()
-        return max(1, min(layer.k, scratch // 2 // per_output))
+        room = scratch // 2 if like.is_cuda else min(scratch // 2, KEPT // 2)
+        return max(1, min(layer.k, room // per_output))
 
     def _gradients(self, block: Tensors, outputs: int, scratch: int) -> Iterator[Tensor]:
         """Yield gradients (n, c), so many outputs of the layer at a time, each written over the one before."""

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from lpntk.report.panels import band, dots, legend_above
-from lpntk.report.plots import BLUE, GREEN, GREY, ORANGE, VERMILION
+from lpntk.report.plots import BLUE, GREY, ORANGE, VERMILION
 
-NORMS = {"batch": ("batch norm", BLUE), "none": ("no norm", VERMILION), "group": ("group norm", GREEN)}
+NORMS = {"batch": ("batch norm", BLUE), "none": ("no norm", VERMILION)}
 FORETOLD = {"kernel": ("kernel", BLUE), "step": ("true step", "black"), "margin": ("margin alone", ORANGE)}
 
 

@@ -60,7 +60,8 @@ def tolerance(model: nn.Module, device: torch.device, *, rounded: bool = False) 
     """
     backends = ON_CUDA if device.type == "cuda" else ON_CPU
     coarse = max(EPS.get(backend.fp32_precision, 0.0) for backend in backends)
-    eps = {p.dtype: torch.finfo(p.dtype).eps for p in model.parameters()}
+    kinds = {p.dtype for p in model.parameters() if p.is_floating_point() or p.is_complex()}
+    eps = {dtype: torch.finfo(dtype).eps for dtype in kinds if dtype.itemsize > 1}  # no product is taken in one byte
     coarsest = max(max(e, coarse) if dtype == torch.float32 else e for dtype, e in eps.items())
     coarsest = max(coarsest, EPS["bf16"] if rounded else 0.0, _kept.get(model, 0.0))
     least = 1e-5  # a network in double precision may round to float32 inside

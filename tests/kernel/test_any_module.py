@@ -35,6 +35,70 @@ def check_alone(model, x, y, tolerance=1e-5):
     assert_close_to_oracle(kernel_matrix(model, x, y), alone(model, x, y), tolerance)
 
 
+# ---- numbers, layouts and precisions
+
+FROZEN = [torch.float16, torch.bfloat16, torch.float8_e5m2, torch.float8_e4m3fn, torch.int64, torch.bool]
+
+
+@each_row(("dtype",), [(dtype,) for dtype in FROZEN])
+def test_a_frozen_parameter_may_be_of_any_numbers(dtype):
+    (x, y), model = data(6), mlp()
+    want = kernel_matrix(model, x, y)
+    model.register_parameter("frozen", nn.Parameter(torch.ones(5).to(dtype), requires_grad=False))
+    assert torch.equal(kernel_matrix(model, x, y), want)
+
+
+def test_finite_weights_whose_sum_is_not():
+    (x, y), model = data(6), mlp()
+    model.register_parameter("large", nn.Parameter(torch.full((4,), 3e38), requires_grad=False))
+    check(model, x, y, plain=mlp())
+    model.large.data[1] = torch.inf
+    with pytest.raises(ValueError, match="'large' holds NaN or infinity"):
+        kernel_matrix(model, x, y)
+
+
+class Images(nn.Module):
+    """Takes images in one layout only: says so by an error, or by a view that channels last does not have."""
+
+    def __init__(self, strict):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.head, self.strict = nn.Conv2d(2, 4, 3), nn.Linear(4, 3), strict
+
+    def forward(self, x):
+        if self.strict and not x.is_contiguous():
+            raise ValueError("channels first, please")
+        h = self.conv(x)
+        n, c, *size = h.shape
+        return self.head((h if self.strict else h.view(n * c, *size).view(n, c, *size)).mean((2, 3)))
+
+
+@each_row(("strict", "n"), [(False, 1), (False, 9), (True, 1), (True, 9)])
+def test_a_layout_that_a_model_refuses_is_not_forced_on_it(strict, n):
+    x, y = data(2, 6, 6)
+    check(Images(strict), x[:n], y[:n])
+
+
+class InSingle(nn.Module):
+    """Reads a weight past its module in float32 only, where the trial in double precision does not see it."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.f, self.g = nn.Linear(6, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        h = self.f(x)
+        return self.g(torch.tanh(h + F.linear(x, self.f.weight) if x.dtype == torch.float32 else h))
+
+
+def test_what_only_single_precision_does_is_seen_before_a_file_is_read(tmp_path):
+    (x, y), model = data(6), InSingle()
+    want = alone(model, x, y)
+    for _ in range(2):  # made, and found again
+        assert_close_to_oracle(kernel_matrix(model, x, y, out=tmp_path / "kappa.npy"), want)
+
+
 # ---- forward passes that were replaced
 
 

@@ -94,9 +94,7 @@ class LayerwiseGram:
         self._chunk = self._chunk_size(activations * MIB, 3 * memory // 4)
         if dear(self._coverage.bytes_in_passing()):
             x, y = x[[0, -1]], y[[0, -1]]
-        tried = self.features(x, y)
-        if rounded or x.device.type == "cuda":  # in full precision; else ``check`` sees as much
-            self._compare(tried, x, y)
+        self._compare(self.features(x, y), x, y)  # in full precision
         self._rounded = rounded
         self._coverage.tensors = []
 
@@ -212,7 +210,7 @@ class LayerwiseGram:
 
     def _add_gradients(self, rows: list[Tensor], call: int, layer: Layer, tensors: tuple[Tensor, ...]) -> None:
         wanted = [(columns, key) for columns in self._plan.columns for i, key in columns.uses if i == call]
-        step = max(1, self.scratch_bytes // (layer.numbers_in_passing() * rows[0].element_size()))
+        step = max(1, self.scratch_bytes // max(1, layer.numbers_in_passing() * rows[0].element_size()))
         fits = all(t.dtype == rows[0].dtype for t in tensors if t.is_floating_point())
         for start in range(0, len(rows[0]), step) if wanted else ():
             part = slice(start, start + step)

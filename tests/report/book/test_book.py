@@ -326,7 +326,7 @@ def test_a_question_s_page_has_every_run_in_its_table_and_in_its_tabs(book):
     contents = yaml.safe_load((ROOT / "_toc.yml").read_text())["parts"]
     chapters = [c["file"] for part in contents for c in part["chapters"] if "02-difficulty" in c["file"]]
     rows = soup.select_one(".across table").select("tbody tr")
-    assert len(rows) == len(soup.select_one(".sd-tab-set").select("label")) == len(chapters) == 5
+    assert len(rows) == len(soup.select_one(".sd-tab-set").select("label")) == len(chapters) == 6
     assert [row.select("td")[-1].get_text(strip=True) for row in rows][:2] == ["own value only", "holds"]
     assert all(row.select("td")[0].a["href"].endswith("02-difficulty/notebook.html") for row in rows)
 

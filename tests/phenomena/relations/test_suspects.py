@@ -1,4 +1,5 @@
 from itertools import pairwise
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,6 +15,7 @@ from lpntk.phenomena.relations.looks import LOOKS, Brought, by_rivals, counted, 
 from lpntk.phenomena.relations.readings import count
 from lpntk.phenomena.relations.suspects import Training, grow, started
 
+RESULTS = Path(__file__).parents[3] / "results"
 RULE = {"learned": 0.9, "negative": (0.0005, 0.01), "ratio": (0.65, 1.2)}
 RECIPE = {"lr": 0.1, "batch_size": 16, "momentum": 0.9}
 DIGITS = data.load("digits")
@@ -251,3 +253,15 @@ def test_found_needs_both():
     assert verdicts.near_theirs(few, apart.assign(word="is undecided")).word == "is undecided"
     assert verdicts.near_theirs(few.assign(word="cannot be judged"), apart).word == "cannot be judged"
     assert verdicts.nearest(few.assign(word="cannot be judged"), 2) == [("recipe", 2, "label")]
+
+
+def test_what_moves_towards_theirs_hangs_on_the_recipe_s_three_networks():
+    """The same recipe and seeds on two machines; a page says that both words are those of one of them."""
+    read = lambda run: pd.read_csv(RESULTS / run / "19-authors/frames/counts.csv")
+    own, elsewhere = read("mnist-suspects"), read("mnist-lenet")
+    recipe = lambda frame: (frame.training == "recipe") & (frame.epoch == 1) & (frame["look"] == "label")
+    exchanged = pd.concat([elsewhere[recipe(elsewhere)], own[own.training != "recipe"]])
+    words = lambda frame: verdicts.moves(frame, RULE)["word"].xs("label", level="look").droplevel("epoch")
+    towards = ["no-momentum-fast", "pixels"]
+    assert list(words(own)[towards]) == ["towards"] * 2
+    assert list(words(exchanged)[towards]) == ["undecided"] * 2

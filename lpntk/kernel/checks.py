@@ -155,7 +155,7 @@ def check_model(model: nn.Module) -> None:
     if not trainable(model):
         raise ValueError("the model has no parameter with requires_grad=True, so every gradient is empty; unfreeze one")
     numbers = {name: p for name, p in model.named_parameters() if p.is_floating_point() or p.is_complex()}
-    for (name, p), right in zip(numbers.items(), fetched(map(_finite, numbers.values())), strict=True):
+    for (name, p), right in zip(numbers.items(), fetched(map(_all_finite, numbers.values())), strict=True):
         if not right and not (p.dtype in WIDE and torch.isfinite(p).all()):  # then the sum alone overflows
             raise ValueError(f"parameter {name!r} holds NaN or infinity; the training diverged: use another checkpoint")
     buffers = {name: buffer for name, buffer in model.named_buffers() if buffer.is_floating_point()}
@@ -181,7 +181,7 @@ def check_model(model: nn.Module) -> None:
             )
 
 
-def _finite(p: Tensor) -> Tensor:
+def _all_finite(p: Tensor) -> Tensor:
     """Return whether a parameter is finite, by its sum where it is in ``WIDE`` numbers; the sum alone may overflow."""
     if p.dtype in WIDE:
         return torch.isfinite(p.sum())

@@ -16,7 +16,7 @@ from itertools import groupby
 import torch
 from torch import Tensor, nn
 
-from lpntk.kernel.checks import check_inputs, check_model, check_number, check_types
+from lpntk.kernel.checks import all_finite, check_inputs, check_model, check_number, check_types
 from lpntk.kernel.layerwise.coverage import Direction
 from lpntk.kernel.layerwise.gradients import trainable
 from lpntk.kernel.layerwise.gram import LayerwiseGram
@@ -275,8 +275,7 @@ def _check_finite(tile: Tile, block: Tensor) -> None:
     Raises:
         ValueError: if there are any; the message says of which samples.
     """
-    least, most = torch.aminmax(block)
-    if not bool(torch.isfinite(least) & torch.isfinite(most)):
+    if not all_finite(block):
         i, j = (~block.isfinite()).nonzero()[0].tolist()
         raise ValueError(
             f"the kernel of samples {tile[0] + i} and {tile[2] + j} is {float(block[i, j])}: their gradients overflow "
